@@ -1,0 +1,49 @@
+# Gatepost: two commands do everything on a fresh 64-bit Debian or Raspberry Pi OS: `make demo` and `make test`.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+PY := .venv/bin/python
+PASSAGES ?=
+STAMP := .venv/.ready
+JOBS ?= $(shell nproc)
+
+.PHONY: help env lock demo test lint bench campaign clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(STAMP) ## system packages and .venv, quick the second time
+
+$(STAMP): requirements.lock pyproject.toml tools/system-packages
+	@tools/system-packages
+	@test -x $(PY) || python3 -m venv .venv
+	@echo "env: installing the locked Python packages into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv; names no index)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --all-extras --upgrade pyproject.toml tools/build-requirements.in -o requirements.lock
+
+demo: env ## the gate on simulated hardware; PASSAGES=60 runs that many without a screen
+	@$(PY) -m kiosk.cli demo $(if $(PASSAGES),--passages $(PASSAGES))
+
+test: env ## lint, then every test (with its share of the fuzzing)
+	@$(MAKE) --no-print-directory lint
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not campaign"
+
+lint: env ## ruff, mypy --strict, the floors
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+
+bench: env ## speed, each figure beside a peer or a physical limit of the same run
+	@$(PY) -m tests.bench
+
+campaign: env ## the long runs: 200 kills, fuzzing at full length (hours)
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m campaign --timeout 14400
+
+clean: ## what the commands above made
+	rm -rf .venv var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Floor 2: bytes, frames and contacts become events. The only floor that touches hardware."""

@@ -1,0 +1,173 @@
+"""What a device is to the floors above: frozen events and small protocols.
+
+Every event is stamped ``at_ns``, the monotonic clock in nanoseconds (``time.monotonic_ns()``) at which its last
+byte, frame or contact was seen. Events of serial decoders also carry ``offset``: where their frame began,
+counted in bytes from the start of the stream. A device belongs to exactly one lane; ``drivers/rack.py`` puts the
+lane and the device's name around the event (:class:`Observed`), decoders know neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardTap:
+    """One card presentation.
+
+    ``uid`` is MSB first, 4, 7 or 10 bytes (or the number bytes of a 125 kHz or Wiegand card). ``atqa`` is MSB
+    first as NXP prints it (``0344`` is an NTAG 424 DNA), ``sak`` one byte, ``ats`` without its length rules
+    applied: as the reader sent it. ``random_uid`` marks a 4-byte UID beginning ``08`` (ISO/IEC 14443-3): it
+    names nobody. ``cards_in_field`` over 1 means the holder must present one card alone.
+    """
+
+    uid: bytes
+    at_ns: int
+    offset: int = 0
+    atqa: int | None = None
+    sak: int | None = None
+    ats: bytes = b""
+    random_uid: bool = False
+    cards_in_field: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrText:
+    """One decoded QR symbol.
+
+    ``data`` are the exact bytes, ``text`` their UTF-8 form (Latin-1 where they are not UTF-8). ``corners`` are
+    the four corner points in pixels, ordered top-left, top-right, bottom-right, bottom-left of the symbol.
+    """
+
+    text: str
+    data: bytes = field(repr=False)
+    corners: tuple[tuple[float, float], ...]
+    engine: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemperatureReading:
+    """One sample of an infrared thermometer, in degrees Celsius.
+
+    ``object_c`` is the raw object temperature. ``ambient_c`` is the sensor's own temperature (chip or board, not
+    the air) or None. ``body_c`` is a module's own "body" figure: a hint that no decision rests on.
+    """
+
+    object_c: float
+    at_ns: int
+    offset: int = 0
+    ambient_c: float | None = None
+    body_c: float | None = None
+
+    @property
+    def plausible_skin(self) -> bool:
+        """28.0 to 43.0 degC. Outside it a reading is still a reading, but no decision may rest on it."""
+        return 28.0 <= self.object_c <= 43.0
+
+
+class InputName(StrEnum):
+    """What a contact tells (``drivers/inputs.py``)."""
+
+    DOOR_CONTACT = "door_contact"
+    PASSAGE_BEAM = "passage_beam"
+    PRESENCE = "presence"
+    EXIT_BUTTON = "exit_button"
+    FIRE = "fire"
+    TAMPER = "tamper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputChange:
+    """A contact changed. ``active`` means: door open, beam broken, person present, button pressed, fire, tamper."""
+
+    name: InputName
+    active: bool
+    at_ns: int
+
+
+class FaultKind(StrEnum):
+    """Why a device cannot be relied on now."""
+
+    MISSING = "missing"
+    BUSY = "busy"
+    NOT_PERMITTED = "not_permitted"
+    SILENT = "silent"
+    GARBLED = "garbled"
+    OUT_OF_RANGE = "out_of_range"
+    STUCK = "stuck"
+    FROZEN = "frozen"
+    DARK = "dark"
+    REFUSED = "refused"
+    WRONG_DEVICE = "wrong_device"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFault:
+    """The device cannot be relied on until a :class:`DeviceReady` follows.
+
+    A ``transient`` fault is one bad sample (a good checksum outside the sensor's own range): reported, but the
+    device stays in service.
+    """
+
+    kind: FaultKind
+    detail: str
+    at_ns: int
+    offset: int = 0
+    transient: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReady:
+    """The device proved itself (its own reply, or enough good frames) and is in service."""
+
+    detail: str
+    at_ns: int
+
+
+DeviceEvent = CardTap | QrText | TemperatureReading | InputChange | DeviceFault | DeviceReady
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """An event with the lane and the device (by its name in the settings) that it came from."""
+
+    lane: str
+    device: str
+    event: DeviceEvent
+
+
+Emit = Callable[[DeviceEvent], None]
+"""What a running device calls, from its own thread, for each event. It must never block."""
+
+
+class Decoder(Protocol):
+    """A sans-I/O protocol core: bytes in, events out; no port, thread or clock inside."""
+
+    discarded: int
+    """Bytes thrown away so far because they belonged to no acceptable frame."""
+
+    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
+        """Take the next bytes of the stream; the result does not depend on how they are cut."""
+        ...
+
+    def silence(self, at_ns: int) -> list[DeviceEvent]:
+        """The inter-byte time-out ran out (or the stream ended): a started frame will not be finished."""
+        ...
+
+
+class Device(Protocol):
+    """A device in service: a thread of its own between a wire and :data:`Emit`."""
+
+    name: str
+
+    def start(self, emit: Emit) -> None:
+        """Begin; faults, the first one included, arrive as events and never as exceptions."""
+        ...
+
+    def stop(self) -> None:
+        """Close the wire and end the thread within a second."""
+        ...

@@ -1,0 +1,189 @@
+"""What the screens show and what the guard can ask: frozen views and commands. Pure.
+
+The capture loop publishes one :class:`LaneView` a lane and one :class:`KioskView`; the web app turns them into
+pages and server-sent events. The guard's clicks come back as :data:`GuardCommand` values, carried out by the
+capture loop alone, each answered by a :class:`CommandResult`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
+from kiosk.reasons import ClockTrust, Direction
+from kiosk.verdict import Verdict
+
+
+class Phase(StrEnum):
+    """Where a lane's state machine (``kiosk/passage.py``) stands."""
+
+    IDLE = "idle"
+    IDENTIFYING = "identifying"
+    MEASURING = "measuring"
+    DECIDED = "decided"
+    FAULT = "fault"
+
+
+class Hint(StrEnum):
+    """What the resident's screen says besides a verdict; never a verdict."""
+
+    TAP_OR_SHOW = "tap_or_show"
+    SHOW_CODE = "show_code"
+    TAP_CARD = "tap_card"
+    LOOK_AT_SENSOR = "look_at_sensor"
+    HOLD_STILL = "hold_still"
+    ONE_CARD_ONLY = "one_card_only"
+    CARD_AGAIN = "card_again"
+    USE_REAL_CARD = "use_real_card"
+    WAIT_FOR_YOUR_TURN = "wait_for_your_turn"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLight:
+    """One device of a lane: shape, word and colour on the console. ``age_ms`` since its last good event."""
+
+    name: str
+    role: str
+    ok: bool
+    detail: str
+    age_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneView:
+    """One lane, as both screens show it. ``passage`` is the running or last passage's id ("" before the first).
+
+    The resident's page uses phase, hint and the verdict's public sentence only; category, temperature outcome and
+    the reasons behind are for the console.
+    """
+
+    lane: str
+    direction: Direction
+    phase: Phase
+    hint: Hint = Hint.TAP_OR_SHOW
+    passage: str = ""
+    verdict: Verdict | None = None
+    decided_at_us: int | None = None
+    acknowledged: bool = True
+    temperature: TemperatureOutcome | None = None
+    not_measured: NotMeasured | None = None
+    waiting_for: tuple[str, ...] = ()
+    devices: tuple[DeviceLight, ...] = ()
+    emergency_since_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentPassage:
+    """One line of the console's list of the last passages."""
+
+    passage: str
+    lane: str
+    at_us: int
+    admit: bool
+    reason: str
+    category: str
+    by_guard: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KioskView:
+    """Everything the pages show; a page load renders the current one without waiting for an event."""
+
+    kiosk_id: str
+    site_name: str
+    at_us: int
+    clock_trust: ClockTrust
+    lanes: tuple[LaneView, ...]
+    recent: tuple[RecentPassage, ...] = ()
+    backlog: int = 0
+    last_ack_us: int | None = None
+    journal_ok: bool = True
+    simulated: bool = False
+    alarms: tuple[str, ...] = ()
+    duty_number: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attest:
+    """The guard saw the phone of the person now in ``lane``."""
+
+    lane: str
+    guard: str
+    code: AttestedCode | None = None
+    trip_clear: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Admit (or deny) the person of ``passage`` once; ``reason`` is required, free text goes to ``note``."""
+
+    lane: str
+    passage: str
+    guard: str
+    admit: bool
+    reason: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """The guard has dealt with a denial that stays on the console until then."""
+
+    lane: str
+    passage: str
+    guard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureAgain:
+    """Start a fresh measuring window for the person in ``lane``."""
+
+    lane: str
+    guard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterTemperature:
+    """A contact-thermometer value in hundredths of a degree Celsius, which then decides."""
+
+    lane: str
+    guard: str
+    object_centi_c: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency:
+    """Open ``lane`` (or every lane: "") and keep it open until closed. Needs no login: ``guard`` may be ""."""
+
+    lane: str
+    open: bool
+    guard: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterVisitor:
+    """Write the person in ``lane`` into the register, in 30 seconds."""
+
+    lane: str
+    guard: str
+    name: str
+    phone_last4: str
+    host: str
+    purpose: str
+    category: str = "visitor"
+
+
+GuardCommand = Attest | Override | Acknowledge | MeasureAgain | EnterTemperature | Emergency | RegisterVisitor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What became of a command: ``done``, or the message key saying why not (nothing is half done)."""
+
+    done: bool
+    message: str = ""
+    passage: str = field(default="")

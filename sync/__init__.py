@@ -1,0 +1,1 @@
+"""Floor 4: the journal travels to the central in signed batches. The only network client."""

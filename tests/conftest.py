@@ -1,0 +1,29 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+VECTORS = Path(__file__).resolve().parent / "vectors"
+
+
+def data_folder() -> Path | None:
+    """The third-party test data: GATEPOST_TEST_DATA, else ../shared/data; None where it is missing."""
+    folder = Path(os.environ.get("GATEPOST_TEST_DATA", ROOT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The third-party test data; skips with the reason where it is missing, but fails in CI."""
+    folder = data_folder()
+    if folder is None:
+        message = "no third-party test data: set GATEPOST_TEST_DATA to its folder"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
