@@ -13,8 +13,8 @@ help: ## this list
 
 env: $(STAMP) ## system packages and .venv, quick the second time
 
-$(STAMP): requirements.lock pyproject.toml tools/system-packages
-	@tools/system-packages
+$(STAMP): requirements.lock pyproject.toml .ci/system-packages
+	@.ci/system-packages
 	@test -x $(PY) || python3 -m venv .venv
 	@echo "env: installing the locked Python packages into .venv"
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml tools/system-packages
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv; names no index)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --all-extras --upgrade pyproject.toml tools/build-requirements.in -o requirements.lock
+	  --no-header --all-extras --upgrade pyproject.toml .ci/build-requirements.in -o requirements.lock
 
 demo: env ## the gate on simulated hardware; PASSAGES=60 runs that many without a screen
 	@$(PY) -m kiosk.cli demo $(if $(PASSAGES),--passages $(PASSAGES))

@@ -171,3 +171,58 @@ class Device(Protocol):
     def stop(self) -> None:
         """Close the wire and end the thread within a second."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A conversation asks the link to write these bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The other end proved to be the device we expect; only now do its events count (``detail`` for people)."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The conversation cannot go on over this opening of the port: the link reports, closes and reopens."""
+
+    kind: FaultKind
+    detail: str
+
+
+Step = Send | Proven | Broken | DeviceEvent
+
+
+class Conversation(Protocol):
+    """What is said over one opened port: sans-I/O, driven by ``drivers/serial_port.py`` or by a test.
+
+    Events returned before :class:`Proven` are withheld by the link: no reading counts before the device has
+    proved itself by its own reply or by enough good frames.
+    """
+
+    baud_rates: tuple[int, ...]
+    """To be tried in this order, one opening each, until one is proven."""
+
+    proof_timeout_s: float
+    """How long the proof may take after opening before the next rate is tried or silence is reported."""
+
+    def begin(self, at_ns: int) -> list[Step]:
+        """The port was opened afresh: forget everything, say the first words."""
+        ...
+
+    def receive(self, data: bytes, at_ns: int) -> list[Step]:
+        """Bytes arrived."""
+        ...
+
+    def wake_at_ns(self) -> int | None:
+        """When :meth:`wake` must be called unless bytes come before; None for never."""
+        ...
+
+    def wake(self, at_ns: int) -> list[Step]:
+        """The time asked for has come: poll, repeat, or give up."""
+        ...
