@@ -1,0 +1,274 @@
+"""What this gate is: the settings of the kiosk and of its sync program. Checked once, no behaviour.
+
+``config/gate.toml`` is a commented example of a real gate; ``gatepost config explain`` prints every key with its
+value, its source and its meaning; ``docs/settings.md`` lists them and a test keeps the two together.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AwareDatetime, Field, field_validator, model_validator
+
+from config.errors import ConfigError
+from config.loader import Loaded, Section, load
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class LaneDirection(StrEnum):
+    """Which way a lane leads."""
+
+    IN = "in"
+    OUT = "out"
+
+
+class Contact(StrEnum):
+    """What a contact input of a lane is wired to."""
+
+    DOOR_CONTACT = "door_contact"
+    PASSAGE_BEAM = "passage_beam"
+    PRESENCE = "presence"
+    EXIT_BUTTON = "exit_button"
+    FIRE = "fire"
+    TAMPER = "tamper"
+
+
+class Site(Section):
+    """Which gate of which community this is."""
+
+    name: str = Field(default="Gatepost", max_length=60, description="the community's name, shown on the screens")
+    kiosk_id: Name = Field(description="this kiosk's name at the central; letters, digits and hyphens")
+    place: Name = Field(default="main-gate", description="the gate's name in passes and policies")
+    time_zone: str = Field(default="Asia/Shanghai", description="IANA zone in which hours of the policy are read")
+    duty_number: str = Field(default="", max_length=40, description="telephone shown when nobody is on duty")
+    place_code: str = Field(
+        default="", max_length=1000, description="text of the site's own place code, for phones that scan the gate"
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not an IANA time zone, such as Asia/Shanghai")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone as an object."""
+        return ZoneInfo(self.time_zone)
+
+
+class State(Section):
+    """Where the kiosk keeps what it must not lose."""
+
+    folder: Path = Field(default=Path("/var/lib/gatepost"), description="folder of journal and roster, mode 0700")
+
+
+class PolicyChoice(Section):
+    """The rules in force."""
+
+    file: str = Field(default="clear", description="a shipped policy's name, or the path of a policy file")
+
+
+class Trust(Section):
+    """Keys that health codes may be signed by."""
+
+    folder: Path | None = Field(default=None, description="folder of trust anchors; without it no code is trusted")
+
+
+class Web(Section):
+    """The screens' web server; loopback unless a paired tablet is set up."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: Port = Field(default=8470, description="TCP port; 0 takes a free one and prints it")
+
+
+class Keys(Section):
+    """Secrets, by file. A relative name is looked for in the systemd credentials directory first."""
+
+    community: Path = Field(
+        default=Path("community.key"), description="32 random bytes: pseudonyms, card look-up, encrypted columns"
+    )
+    kiosk: Path = Field(default=Path("kiosk.pem"), description="this kiosk's Ed25519 key, PKCS#8 PEM")
+    guards: Path | None = Field(default=None, description="the guards' names with argon2id hashes of their secrets")
+
+
+class Reader(Section):
+    """The card reader of a lane."""
+
+    driver: str = Field(default="pn532", description="protocol: pn532")
+    port: Path = Field(description="stable device name, such as /dev/gatepost/reader-in")
+
+    @field_validator("driver")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return _one_of(value, ("pn532",))
+
+
+class Thermometer(Section):
+    """The infrared thermometer of a lane."""
+
+    driver: str = Field(default="gy_mcu90615", description="protocol: gy_mcu90615")
+    port: Path = Field(description="stable device name, such as /dev/gatepost/thermometer-in")
+    air_c: float | None = Field(
+        default=None, ge=-40, le=60, description="fixed air temperature in degC where no shaded sensor is fitted"
+    )
+
+    @field_validator("driver")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return _one_of(value, ("gy_mcu90615",))
+
+
+class CameraSource(StrEnum):
+    """Where frames come from."""
+
+    V4L2 = "v4l2"
+    VIDEO = "video"
+    FOLDER = "folder"
+
+
+class Camera(Section):
+    """The camera of a lane, or pictures that stand in for it."""
+
+    source: CameraSource = Field(default=CameraSource.V4L2, description="v4l2 device, video file, or picture folder")
+    path: Path = Field(description="stable device name, video file, or folder of pictures")
+    follow: bool = Field(default=False, description="folder only: wait for new pictures instead of ending")
+
+
+class Relay(Section):
+    """The relay that opens the lane."""
+
+    port: Path = Field(description="stable device name of the USB relay board, such as /dev/gatepost/relay-in")
+    channels: int = Field(default=2, ge=1, le=8, description="relays on the board")
+    channel: int = Field(default=1, ge=1, le=8, description="the relay wired to this lane's barrier")
+    pulse_s: float = Field(default=0.5, gt=0, le=10, description="length of the opening pulse in seconds")
+
+
+class Contacts(Section):
+    """The digital inputs of a lane."""
+
+    port: Path = Field(description="stable device name of the Modbus RTU input board")
+    inputs: dict[int, Contact] = Field(default_factory=dict, description="input number (1 to 8) = what it is wired to")
+
+    @field_validator("inputs")
+    @classmethod
+    def _numbers(cls, value: dict[int, Contact]) -> dict[int, Contact]:
+        if any(not 1 <= number <= 8 for number in value):
+            raise ValueError("inputs are numbered 1 to 8")
+        return value
+
+
+class Lane(Section):
+    """One physical opening with one direction, and the devices that belong to it."""
+
+    name: Name = Field(description="the lane's name, unique on this kiosk")
+    direction: LaneDirection = Field(default=LaneDirection.IN, description="in or out")
+    reader: Reader | None = Field(default=None)
+    thermometer: Thermometer | None = Field(default=None)
+    camera: Camera | None = Field(default=None)
+    relay: Relay | None = Field(default=None)
+    contacts: Contacts | None = Field(default=None)
+
+
+class Sync(Section):
+    """How the journal travels to the central; read by ``gatepost-sync``."""
+
+    central_url: str = Field(default="", description="the central's address; without it nothing is sent")
+    ca_file: Path | None = Field(default=None, description="PEM of the only authority trusted for the central's TLS")
+    interval_s: float = Field(default=30.0, gt=0, le=3600, description="longest wait before ordinary records are sent")
+    heartbeat_s: float = Field(default=60.0, gt=0, le=3600, description="an idle kiosk says that it lives this often")
+
+
+class Retention(Section):
+    """How long the kiosk keeps what the central has acknowledged, counted from the acknowledgement."""
+
+    acknowledged_days: int = Field(default=7, ge=1, le=30, description="days a passage is kept after its ack")
+    health_days: int = Field(default=3, ge=1, le=14, description="days a measured value or code detail is kept")
+
+
+class Simulation(Section):
+    """For runs without hardware only: refused as soon as one device is real."""
+
+    devices: bool = Field(default=False, description="every serial device named here is a simulator")
+    start_at: AwareDatetime | None = Field(
+        default=None, description="the instant at which the run's clock starts; only when every device is simulated"
+    )
+
+
+class Settings(Section):
+    """All settings of one kiosk."""
+
+    site: Site
+    state: State = Field(default_factory=State)
+    policy: PolicyChoice = Field(default_factory=PolicyChoice)
+    trust: Trust = Field(default_factory=Trust)
+    web: Web = Field(default_factory=Web)
+    keys: Keys = Field(default_factory=Keys)
+    sync: Sync = Field(default_factory=Sync)
+    retention: Retention = Field(default_factory=Retention)
+    simulation: Simulation = Field(default_factory=Simulation)
+    lane: tuple[Lane, ...] = Field(min_length=1, max_length=4)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        names = [lane.name for lane in self.lane]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two lanes have the same name: {', '.join(names)}")
+        ports = [str(device.port) for lane in self.lane for device in (lane.reader, lane.thermometer) if device]
+        if len(set(ports)) != len(ports):
+            raise ValueError("two serial devices have the same port")
+        if self.simulation.start_at is not None:
+            live = [lane.name for lane in self.lane if lane.camera and lane.camera.source is CameraSource.V4L2]
+            serial = any(lane.reader or lane.thermometer or lane.relay or lane.contacts for lane in self.lane)
+            if live or (serial and not self.simulation.devices):
+                raise ValueError(
+                    "simulation.start_at is only allowed when every device is simulated or a file: "
+                    "take it out, or set simulation.devices and a camera from a file"
+                )
+        return self
+
+    @property
+    def start_at(self) -> datetime | None:
+        """The simulated start, or None for the system's clock."""
+        return self.simulation.start_at
+
+
+def load_settings(path: Path | None, environ: dict[str, str] | None = None) -> Loaded[Settings]:
+    """The kiosk's settings from a TOML file and the environment; raises ConfigError naming every bad key."""
+    return load(Settings, path, dict(os.environ) if environ is None else environ)
+
+
+def secret_file(path: Path, environ: dict[str, str] | None = None) -> Path:
+    """Where a secret lies: an absolute path as it is, else below ``$CREDENTIALS_DIRECTORY``, else as given.
+
+    Raises ConfigError when it is missing, or when its group or others have any permission on it.
+    """
+    directory = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
+    if directory and not path.is_absolute() and (Path(directory) / path).exists():
+        path = Path(directory) / path
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(
+            f"secret {path}", seen=error.strerror or str(error), expected="a file", hint="gatepost config keys DIR"
+        ) from error
+    if mode & 0o077:
+        raise ConfigError(
+            f"secret {path}", seen=f"mode {mode:04o}", expected="no group or other bit", hint=f"chmod 600 {path}"
+        )
+    return path
+
+
+def _one_of(value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"unknown driver; known: {', '.join(known)}")
+    return value
