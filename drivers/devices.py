@@ -14,6 +14,45 @@ from enum import StrEnum
 from typing import Protocol
 
 
+class ProofKind(StrEnum):
+    """How a card proved itself: NTAG 424 DNA's rolling code, or challenge and response with a card's own key."""
+
+    SUN = "sun"
+    EV2 = "ev2"
+
+
+class ProofOutcome(StrEnum):
+    """What came of the proof. Only ``GENUINE`` speaks for the card; every other outcome speaks against it."""
+
+    GENUINE = "genuine"
+    UNKNOWN_CARD = "unknown_card"
+    """No key is held for this UID."""
+    WRONG_KEY = "wrong_key"
+    """The card does not hold the key that it should (forged, of another site, or not personalised)."""
+    BAD_MAC = "bad_mac"
+    BAD_PICC_DATA = "bad_picc_data"
+    """The encrypted UID and counter decrypt to nonsense: another site's card, or a forged text."""
+    MALFORMED = "malformed"
+    UID_MISMATCH = "uid_mismatch"
+    """The UID inside the card's signed text is not the one that it answered with on the air."""
+    NOT_SUPPORTED = "not_supported"
+    """The card has no such application: a legacy card where a second-generation card is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardProof:
+    """The cryptographic part of a tap (``drivers/cards/ntag424.py``).
+
+    ``read_ctr`` is the card's rolling counter, 0 to 16777215 (SUN only): the rule over it is
+    ``kiosk/credentials/card_counter.py``'s. ``key_version`` is the version of the key that was used.
+    """
+
+    kind: ProofKind
+    outcome: ProofOutcome
+    read_ctr: int | None = None
+    key_version: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardTap:
     """One card presentation.
@@ -21,7 +60,8 @@ class CardTap:
     ``uid`` is MSB first, 4, 7 or 10 bytes (or the number bytes of a 125 kHz or Wiegand card). ``atqa`` is MSB
     first as NXP prints it (``0344`` is an NTAG 424 DNA), ``sak`` one byte, ``ats`` without its length rules
     applied: as the reader sent it. ``random_uid`` marks a 4-byte UID beginning ``08`` (ISO/IEC 14443-3): it
-    names nobody. ``cards_in_field`` over 1 means the holder must present one card alone.
+    names nobody. ``cards_in_field`` over 1 means the holder must present one card alone. ``proof`` is None where
+    the card was asked for nothing but its UID, which anybody can copy.
     """
 
     uid: bytes
@@ -32,6 +72,15 @@ class CardTap:
     ats: bytes = b""
     random_uid: bool = False
     cards_in_field: int = 1
+    proof: CardProof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardHint:
+    """A card was there but left, or failed, before it had said enough: "hold the card longer". Never a tap."""
+
+    detail: str
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +116,36 @@ class TemperatureReading:
     def plausible_skin(self) -> bool:
         """28.0 to 43.0 degC. Outside it a reading is still a reading, but no decision may rest on it."""
         return 28.0 <= self.object_c <= 43.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThermalFrame:
+    """One picture of a thermal array.
+
+    ``pixels_centi_c`` are hundredths of a degree Celsius, row by row from the top left as transmitted, ``columns``
+    a row; a dead pixel carries whatever the module sends for it (-27315, for one). ``ambient_c`` is the sensor's
+    own temperature, not the air's.
+    """
+
+    pixels_centi_c: tuple[int, ...] = field(repr=False)
+    columns: int
+    ambient_c: float
+    at_ns: int
+    offset: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows the picture has."""
+        return len(self.pixels_centi_c) // self.columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistanceReading:
+    """How far the nearest thing in front of a distance sensor is, in millimetres; 0 means no echo or too near."""
+
+    distance_mm: int
+    at_ns: int
+    offset: int = 0
 
 
 class InputName(StrEnum):
@@ -128,7 +207,17 @@ class DeviceReady:
     at_ns: int
 
 
-DeviceEvent = CardTap | QrText | TemperatureReading | InputChange | DeviceFault | DeviceReady
+DeviceEvent = (
+    CardTap
+    | CardHint
+    | QrText
+    | TemperatureReading
+    | ThermalFrame
+    | DistanceReading
+    | InputChange
+    | DeviceFault
+    | DeviceReady
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +236,10 @@ Emit = Callable[[DeviceEvent], None]
 class Decoder(Protocol):
     """A sans-I/O protocol core: bytes in, events out; no port, thread or clock inside."""
 
-    discarded: int
-    """Bytes thrown away so far because they belonged to no acceptable frame."""
+    @property
+    def discarded(self) -> int:
+        """Bytes thrown away so far because they belonged to no acceptable frame."""
+        ...
 
     def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
         """Take the next bytes of the stream; the result does not depend on how they are cut."""

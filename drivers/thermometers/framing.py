@@ -1,0 +1,71 @@
+"""Cutting fixed-length frames, ended by the low byte of their sum, out of a dirty byte stream.
+
+Four of the point sensors differ only in header and length. The rules, the same for all of them:
+
+* a candidate begins at the first whole header; what comes before it is discarded;
+* a candidate whose sum is wrong loses ONE byte and the search goes on behind it, because the next good frame may
+  begin inside it (a byte lost, a frame cut short, a stray header byte glued before the header);
+* at most one incomplete candidate waits, so that the memory is bounded by one frame;
+* silence on the line ends a waiting candidate: its missing bytes would come from another frame.
+"""
+
+from __future__ import annotations
+
+
+class SummedFrames:
+    """``feed`` returns ``(offset in the stream, whole frame)`` pairs; their cut in time does not matter."""
+
+    def __init__(self, header: bytes, size: int) -> None:
+        self._header = header
+        self._size = size
+        self._pending = b""
+        self._offset = 0
+        self.discarded = 0
+        """Bytes thrown away so far."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that has begun and may still be completed."""
+        return len(self._pending)
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take the next bytes; returns the good frames that they complete."""
+        header, size = self._header, self._size
+        stream = self._pending + data
+        frames = []
+        position = 0
+        while True:
+            start = stream.find(header, position)
+            if start < 0:
+                start = len(stream) - _begun_header(stream[position:], header)
+                self.discarded += start - position
+                position = start
+                break
+            self.discarded += start - position
+            position = start
+            frame = stream[start : start + size]
+            if len(frame) < size:
+                break
+            if sum(frame[:-1]) & 0xFF == frame[-1]:
+                frames.append((self._offset + start, frame))
+                position += size
+            else:
+                self.discarded += 1
+                position += 1
+        self._pending = stream[position:]
+        self._offset += position
+        return frames
+
+    def silence(self) -> None:
+        """What waits will not be completed: discard it. (It is shorter than a frame, so no frame hides in it.)"""
+        self.discarded += len(self._pending)
+        self._offset += len(self._pending)
+        self._pending = b""
+
+
+def _begun_header(tail: bytes, header: bytes) -> int:
+    """How many bytes at the end of ``tail`` may be the beginning of ``header``."""
+    for length in range(min(len(header) - 1, len(tail)), 0, -1):
+        if tail.endswith(header[:length]):
+            return length
+    return 0
