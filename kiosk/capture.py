@@ -1,0 +1,267 @@
+"""The capture loop: device events and guard commands in, effects out. One thread owns every lane.
+
+Devices and web requests put items into one queue; the loop takes them in order, steps the lane's state machine
+(``kiosk/passage.py``, pure) and carries its effects out in the order given. Nothing here decides anything. A commit
+is answered before any later event of the same lane, and an output pulses only on the answer to a durable one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import Protocol
+
+import structlog
+
+from config.errors import GatepostError
+from drivers.devices import CardTap, DeviceFault, DeviceReady, Observed, QrText
+from drivers.rack import LaneDevices, Rack
+from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
+from kiosk.clock import Clock, Instant
+from kiosk.evidence import CodeFinding, PassFinding
+from kiosk.journal import JournalError
+from kiosk.notify import Notifier
+from kiosk.passage import LaneState, initial, step
+from kiosk.passage_events import (
+    Announce,
+    CloseReferral,
+    CodeVerified,
+    Commit,
+    CommitFailed,
+    Committed,
+    DeviceDown,
+    DeviceUp,
+    Draft,
+    Effect,
+    Event,
+    HoldOpen,
+    LaneSetup,
+    OpenReferral,
+    PassageClosed,
+    PassVerified,
+    Pulse,
+    RaiseAlarm,
+    Remember,
+    Reply,
+    TimePassed,
+    VerifyCard,
+    VerifyCode,
+    VisitorRegistered,
+)
+from kiosk.unwritten import Unwritten, Writer
+
+log = structlog.get_logger("gatepost.capture")
+
+IDLE_WAIT_S = 0.5
+"""The loop comes round at least this often, so that the watchdog sees progress and the views stay live."""
+
+COMMAND_TIMEOUT_S = 5.0
+"""How long a guard's click waits for the loop before the console says that the gate does not answer."""
+
+
+class Verifier(Protocol):
+    """What cards and codes turn out to be (``kiosk/verifier.py``)."""
+
+    def card(self, tap: CardTap, at: Instant) -> PassFinding:
+        """The finding for one tap."""
+        ...
+
+    def code(self, code: QrText, at: Instant) -> PassFinding | CodeFinding:
+        """The finding for one text: a temporary pass, or a health code."""
+        ...
+
+    def register(self, visitor: RegisterVisitor, at: Instant) -> PassFinding:
+        """Write a visitor into the register; the finding is their one-visit pass."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who wants to know what happened: the views of the screens (``kiosk/views.py``)."""
+
+    def observed(self, seen: Observed) -> None:
+        """A device said something."""
+        ...
+
+    def effect(self, lane: str, effect: Effect, at: Instant) -> None:
+        """An effect was carried out."""
+        ...
+
+    def show(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> None:
+        """The loop came round: publish what has changed."""
+        ...
+
+
+class Gate:
+    """The loop with its lanes. :meth:`run` blocks; the other methods are for other threads."""
+
+    def __init__(
+        self,
+        *,
+        setups: dict[str, LaneSetup],
+        rack: Rack,
+        journal: Writer,
+        verifier: Verifier,
+        clock: Clock,
+        watcher: Watcher,
+        notifier: Notifier,
+    ) -> None:
+        self._setups = setups
+        self._rack = rack
+        self._unwritten = Unwritten(journal)
+        self._verifier = verifier
+        self._clock = clock
+        self._watcher = watcher
+        self._notifier = notifier
+        self._inbox: queue.SimpleQueue[Observed | tuple[GuardCommand, Future[CommandResult]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._states: dict[str, LaneState] = {lane: initial(setup) for lane, setup in setups.items()}
+        self._stopping = threading.Event()
+
+    def observe(self, seen: Observed) -> None:
+        """For devices, from their own threads: queue an event."""
+        self._inbox.put(seen)
+
+    def command(self, command: GuardCommand) -> CommandResult:
+        """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
+        answer: Future[CommandResult] = Future()
+        self._inbox.put((command, answer))
+        try:
+            return answer.result(timeout=COMMAND_TIMEOUT_S)
+        except TimeoutError:
+            return CommandResult(done=False, message="gate_does_not_answer")
+
+    def stop(self) -> None:
+        """End :meth:`run` after the item in hand."""
+        self._stopping.set()
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Start the devices and go round until :meth:`stop`."""
+        self._rack.start(self.observe)
+        self._notifier.ready()
+        try:
+            while not self._stopping.is_set():
+                self._round()
+        finally:
+            self._notifier.stopping()
+            self._rack.stop()
+
+    def _round(self) -> None:
+        now = self._clock.now()
+        try:
+            item = self._inbox.get(timeout=self._wait_s(now))
+        except queue.Empty:
+            item = None
+        now = self._clock.now()
+        if isinstance(item, Observed):
+            self._observed(item, now)
+        elif item is not None:
+            self._commanded(*item)
+        for lane, state in list(self._states.items()):
+            if state.wake_at_ns is not None and now.mono_ns >= state.wake_at_ns:
+                self._step(lane, TimePassed(at_ns=now.mono_ns))
+        self._unwritten.retry(now)
+        self._watcher.show(self._states, now, journal_ok=self._unwritten.journal_ok, unwritten=self._unwritten.count)
+        self._notifier.progress(now.mono_ns)
+
+    def _wait_s(self, now: Instant) -> float:
+        wakes = [state.wake_at_ns for state in self._states.values() if state.wake_at_ns is not None]
+        if not wakes:
+            return IDLE_WAIT_S
+        return min(max((min(wakes) - now.mono_ns) / 1e9, 0.0), IDLE_WAIT_S)
+
+    def _observed(self, seen: Observed, now: Instant) -> None:
+        self._watcher.observed(seen)
+        match seen.event:
+            case DeviceFault(transient=True):
+                return
+            case DeviceFault() as fault:
+                log.warning(
+                    "device_fault", lane=seen.lane, device=seen.device, kind=str(fault.kind), detail=fault.detail
+                )
+                self._step(seen.lane, DeviceDown(name=seen.device, at_ns=now.mono_ns, detail=fault.detail))
+            case DeviceReady() as ready:
+                log.info("device_ready", lane=seen.lane, device=seen.device, detail=ready.detail)
+                self._step(seen.lane, DeviceUp(name=seen.device, at_ns=now.mono_ns))
+            case event:
+                self._step(seen.lane, event)
+
+    def _commanded(self, command: GuardCommand, answer: Future[CommandResult]) -> None:
+        lanes = [command.lane]
+        if isinstance(command, Emergency) and not command.lane:
+            lanes = list(self._states)
+        if not set(lanes) <= set(self._states):
+            answer.set_result(CommandResult(done=False, message="unknown_lane"))
+            return
+        result = CommandResult(done=True)
+        for lane in lanes:
+            event: Event
+            if isinstance(command, RegisterVisitor):
+                try:
+                    finding = self._verifier.register(command, self._clock.now())
+                except GatepostError as error:
+                    log.error("visitor_not_registered", error=str(error))
+                    answer.set_result(CommandResult(done=False, message="not_registered"))
+                    return
+                event = VisitorRegistered(finding=finding, guard=command.guard, at_ns=self._clock.now().mono_ns)
+            else:
+                event = command
+            for effect in self._step(lane, event):
+                if isinstance(effect, Reply):
+                    result = effect.result
+        answer.set_result(result)
+
+    def _step(self, lane: str, event: Event) -> list[Effect]:
+        """Step one lane, carry out what comes of it, and answer commits until nothing is left to do."""
+        todo: deque[Event] = deque([event])
+        done: list[Effect] = []
+        while todo:
+            now = self._clock.now()
+            transition = step(self._setups[lane], self._states[lane], todo.popleft(), now)
+            self._states[lane] = transition.state
+            for effect in transition.effects:
+                answer = self._carry_out(lane, effect)
+                done.append(effect)
+                self._watcher.effect(lane, effect, now)
+                if answer is not None:
+                    todo.append(answer)
+        return done
+
+    def _carry_out(self, lane: str, effect: Effect) -> Event | None:
+        devices: LaneDevices = self._rack.lanes[lane]
+        match effect:
+            case VerifyCard():
+                now = self._clock.now()
+                finding = self._verifier.card(effect.tap, now)
+                return PassVerified(finding=finding, credential=effect.credential, at_ns=now.mono_ns)
+            case VerifyCode():
+                now = self._clock.now()
+                found = self._verifier.code(effect.code, now)
+                if isinstance(found, PassFinding):
+                    return PassVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
+                return CodeVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
+            case Commit():
+                return self._commit(effect.draft)
+            case Remember():
+                self._unwritten.remember(effect.draft, self._clock.now())
+            case Pulse():
+                devices.open_pulse()
+            case HoldOpen():
+                devices.hold_open(effect.on)
+            case Announce():
+                if devices.camera is not None:
+                    devices.camera.decided()
+            case OpenReferral() | CloseReferral() | RaiseAlarm() | PassageClosed() | Reply():
+                pass  # shown by the watcher, journaled by the machine's own drafts
+        return None
+
+    def _commit(self, draft: Draft) -> Event:
+        try:
+            self._unwritten.commit(draft)
+        except JournalError as error:
+            log.error("commit_failed", ref=draft.ref, error=str(error))
+            return CommitFailed(ref=draft.ref, at_ns=self._clock.now().mono_ns)
+        return Committed(ref=draft.ref, at_ns=self._clock.now().mono_ns)

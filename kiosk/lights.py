@@ -1,0 +1,51 @@
+"""The device lights of the console: what every device last said of itself, and when. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers.devices import DeviceFault, DeviceReady, Observed
+from kiosk.board import DeviceLight
+
+
+@dataclass(slots=True)
+class _Light:
+    ok: bool = False
+    detail: str = "starting"
+    last_ns: int | None = None
+
+
+class Lights:
+    """One light a device. A device is dark until it proved itself; a transient fault does not put it out."""
+
+    def __init__(self, devices: list[tuple[str, str]]) -> None:
+        self._lights = {key: _Light() for key in devices}
+
+    def observe(self, seen: Observed) -> None:
+        """Take note of any event of a device."""
+        light = self._lights.get((seen.lane, seen.device))
+        if light is None:
+            return
+        match seen.event:
+            case DeviceFault(transient=True):
+                light.detail = seen.event.detail
+            case DeviceFault():
+                light.ok, light.detail = False, f"{seen.event.kind}: {seen.event.detail}"
+            case DeviceReady():
+                light.ok, light.detail, light.last_ns = True, seen.event.detail, seen.event.at_ns
+            case _:
+                light.last_ns = seen.event.at_ns
+
+    def of_lane(self, lane: str, now_ns: int) -> tuple[DeviceLight, ...]:
+        """The lane's lights in the order of the settings, each with the age of its last good event."""
+        return tuple(
+            DeviceLight(
+                name=role,
+                role=role,
+                ok=light.ok,
+                detail=light.detail,
+                age_ms=None if light.last_ns is None else max(0, (now_ns - light.last_ns) // 1_000_000),
+            )
+            for (of, role), light in self._lights.items()
+            if of == lane
+        )
