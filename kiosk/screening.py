@@ -1,0 +1,316 @@
+"""Screening: one person's readings -> an estimate -> normal, borderline, raised or not measured (and why). Pure.
+
+A *presence* is one person continuously before the sensor: by a presence contact where one is wired, otherwise while
+the object is more than 28 degC and more than 4 degC warmer than the sensor itself. A window belongs to one presence:
+readings from before it began, or older than 300 ms when they arrive, are dropped. Hair, aim and distance all read
+low, so the estimate rests on the mean of the upper half of the readings, after dropping what lies more than 0.5 degC
+from the median; a window that ranges or slopes too much is unsettled and is given time once, up to 2 s.
+
+The decision rests on the raw object temperature with correction for the air, never on a module's "body" value. The
+sensor's own temperature is not the air's: without an air sensor the nominal air is taken and the uncertainty grows.
+
+Limits: measurement design in ``docs/temperature.md``; the coefficients come from ``config/models/fever.json``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+
+from config.sensor_model import SensorModel
+from drivers.devices import TemperatureReading
+from kiosk.evidence import Estimate, NotMeasured, TemperatureOutcome
+
+WARM_OBJECT_C = 28.0
+WARM_OVER_AMBIENT_C = 4.0
+MAX_AGE_NS = 300_000_000
+PRESENCE_SILENCE_NS = 600_000_000
+COLD_READINGS_END = 2
+STUCK_RUN = 20
+WARMING_C_PER_MIN = 0.2
+WARMING_SPAN_NS = 60_000_000_000
+CHIP_OVER_AIR_C = 8.0
+LOWEST_ESTIMATE_C = 35.0
+LAB_ERROR_C = 0.3 / math.sqrt(3)
+UNKNOWN_AIR_SD_C = 3.0
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRule:
+    """When readings are enough and settled. Times in seconds, temperatures in degrees Celsius."""
+
+    min_good: int = 5
+    window_s: float = 1.0
+    extended_s: float = 2.0
+    drop_c: float = 0.5
+    max_range_c: float = 0.3
+    max_slope_c_per_s: float = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """The thermometer of a lane: its site's model, its window, its own calibration and the air about it.
+
+    ``offset_c`` is added to every object temperature; ``calibration`` is its version ("" while uncalibrated) and
+    ``unit_error_c`` its standard uncertainty (a unit without calibration takes its maker's figure).
+    ``drifted`` stops automatic outcomes until the unit is calibrated again.
+    """
+
+    model: SensorModel
+    window: WindowRule = WindowRule()
+    offset_c: float = 0.0
+    unit_error_c: float = 0.5
+    calibration: str = ""
+    air_c: float | None = None
+    drifted: bool = False
+
+    @property
+    def rule(self) -> str:
+        """Names model and calibration in records."""
+        return f"{self.model.version}/{self.calibration or 'uncalibrated'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is known of the sensor and of whoever stands before it.
+
+    ``since_ns`` is when the present presence began (None: nobody); ``number`` counts presences; ``warm`` are its
+    newest readings, as long as a window can use. ``identical`` counts equal readings in a row.
+    """
+
+    since_ns: int | None = None
+    number: int = 0
+    warm: tuple[TemperatureReading, ...] = ()
+    seen: int = 0
+    cold_run: int = 0
+    last: TemperatureReading | None = None
+    identical: int = 0
+    ambient_c: float | None = None
+    ambient_at_ns: int = 0
+    warming_up: bool = False
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody stands there."""
+        return self.since_ns is not None
+
+    @property
+    def stuck(self) -> bool:
+        """20 equal readings in a row: no skin is that steady."""
+        return self.identical >= STUCK_RUN
+
+
+def is_warm(reading: TemperatureReading) -> bool:
+    """Whether a reading looks like a face before the sensor rather than the room."""
+    if reading.object_c <= WARM_OBJECT_C:
+        return False
+    return reading.ambient_c is None or reading.object_c - reading.ambient_c > WARM_OVER_AMBIENT_C
+
+
+def begin_presence(watch: Watch, at_ns: int) -> Watch:
+    """Somebody stepped before the sensor: a fresh window; nothing from before is in it."""
+    if watch.present:
+        return watch
+    return replace(watch, since_ns=at_ns, number=watch.number + 1, warm=(), seen=0, cold_run=0)
+
+
+def end_presence(watch: Watch) -> Watch:
+    """The person left: their readings are gone."""
+    return replace(watch, since_ns=None, warm=(), seen=0, cold_run=0)
+
+
+def silence(watch: Watch, now_ns: int, *, contact: bool) -> Watch:
+    """The presence ends when no warm reading came for 600 ms (a presence contact speaks for itself)."""
+    if watch.present and not contact and now_ns - _last_warm_ns(watch) >= PRESENCE_SILENCE_NS:
+        return end_presence(watch)
+    return watch
+
+
+def _last_warm_ns(watch: Watch) -> int:
+    return watch.warm[-1].at_ns if watch.warm else (watch.since_ns or 0)
+
+
+def presence_ends_ns(watch: Watch, *, contact: bool) -> int | None:
+    """When :func:`silence` would end the presence if nothing more came."""
+    return None if contact or not watch.present else _last_warm_ns(watch) + PRESENCE_SILENCE_NS
+
+
+def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sensor, *, contact: bool) -> Watch:
+    """Take one reading. ``contact`` says that a presence contact, not the readings, tells who is there.
+
+    A reading older than 300 ms on arrival, or from before the one last seen, is dropped.
+    """
+    if now_ns - reading.at_ns > MAX_AGE_NS or (watch.last is not None and reading.at_ns < watch.last.at_ns):
+        return watch
+    watch = silence(watch, reading.at_ns, contact=contact)
+    watch = _watch_sensor(watch, reading)
+    if not contact:
+        if is_warm(reading):
+            watch = replace(begin_presence(watch, reading.at_ns), cold_run=0)
+        elif watch.present:
+            watch = replace(watch, cold_run=watch.cold_run + 1)
+            if watch.cold_run >= COLD_READINGS_END:
+                return end_presence(watch)
+    if watch.since_ns is None or reading.at_ns < watch.since_ns:
+        return watch
+    watch = replace(watch, seen=watch.seen + 1)
+    if not (is_warm(reading) and reading.plausible_skin):
+        return watch
+    oldest = reading.at_ns - int(sensor.window.extended_s * NS)
+    return replace(watch, warm=(*(r for r in watch.warm if r.at_ns > oldest), reading))
+
+
+def _watch_sensor(watch: Watch, reading: TemperatureReading) -> Watch:
+    last = watch.last
+    same = last is not None and (reading.object_c, reading.ambient_c) == (last.object_c, last.ambient_c)
+    watch = replace(watch, last=reading, identical=watch.identical + 1 if same else 1)
+    if reading.ambient_c is None:
+        return watch
+    if watch.ambient_c is None:
+        return replace(watch, ambient_c=reading.ambient_c, ambient_at_ns=reading.at_ns)
+    span_ns = reading.at_ns - watch.ambient_at_ns
+    if span_ns < WARMING_SPAN_NS:
+        return watch
+    per_min = abs(reading.ambient_c - watch.ambient_c) / (span_ns / WARMING_SPAN_NS)
+    return replace(
+        watch, ambient_c=reading.ambient_c, ambient_at_ns=reading.at_ns, warming_up=per_min > WARMING_C_PER_MIN
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A window that settled: ``object_c`` by the robust rule, from ``count`` of ``seen`` readings."""
+
+    object_c: float
+    count: int
+    seen: int
+
+
+def robust_window(values: list[tuple[int, float]], rule: WindowRule) -> Settled | NotMeasured:
+    """Judge readings ``(at_ns, object_c)`` of one presence, oldest first: settled, or why not.
+
+    Drops what lies more than ``drop_c`` from the median; fewer than ``min_good`` left is TOO_FEW; a range or a slope
+    beyond the rule is MOVING; otherwise the mean of the upper half (the middle one belongs to it).
+    """
+    if not values:
+        return NotMeasured.NO_READING
+    middle = median(c for _, c in values)
+    kept = [(at, c) for at, c in values if abs(c - middle) <= rule.drop_c]
+    if len(kept) < rule.min_good:
+        return NotMeasured.TOO_FEW
+    temperatures = sorted(c for _, c in kept)
+    if temperatures[-1] - temperatures[0] > rule.max_range_c or abs(_slope_c_per_s(kept)) > rule.max_slope_c_per_s:
+        return NotMeasured.MOVING
+    return Settled(object_c=fmean(temperatures[len(temperatures) // 2 :]), count=len(kept), seen=len(values))
+
+
+def _slope_c_per_s(points: list[tuple[int, float]]) -> float:
+    seconds = [(at - points[0][0]) / NS for at, _ in points]
+    mean_s, mean_c = fmean(seconds), fmean(c for _, c in points)
+    spread = sum((s - mean_s) ** 2 for s in seconds)
+    if spread == 0:
+        return 0.0
+    return sum((s - mean_s) * (c - mean_c) for s, (_, c) in zip(seconds, points, strict=True)) / spread
+
+
+def measure(watch: Watch, sensor: Sensor, now_ns: int, bound_ns: int) -> Estimate | None:
+    """What the present window says at ``now_ns``; None while it may still settle.
+
+    ``bound_ns`` is when the credential bound to the presence (or the presence began, whichever was later): from
+    there the window has one second, and once more up to two. The newest reading must be under 300 ms old.
+    """
+    trouble = _sensor_trouble(watch, sensor)
+    if trouble is not None:
+        return not_measured(trouble, sensor, seen=watch.seen)
+    fresh = bool(watch.warm) and now_ns - watch.warm[-1].at_ns <= MAX_AGE_NS
+    found: Settled | NotMeasured = NotMeasured.TOO_FEW
+    if fresh:
+        oldest = watch.warm[-1].at_ns - int(sensor.window.window_s * NS)
+        found = robust_window([(r.at_ns, r.object_c) for r in watch.warm if r.at_ns > oldest], sensor.window)
+        if isinstance(found, Settled):
+            return estimate(found, sensor)
+    if now_ns - max(bound_ns, watch.since_ns or 0) < int(sensor.window.extended_s * NS):
+        return None
+    if not watch.warm:
+        found = NotMeasured.TOO_FAR if watch.seen else NotMeasured.NO_READING
+    return not_measured(found if isinstance(found, NotMeasured) else NotMeasured.MOVING, sensor, seen=watch.seen)
+
+
+def _sensor_trouble(watch: Watch, sensor: Sensor) -> NotMeasured | None:
+    if watch.stuck:
+        return NotMeasured.STUCK
+    if sensor.drifted:
+        return NotMeasured.DRIFT
+    if watch.warming_up:
+        return NotMeasured.WARMING_UP
+    air_c = sensor.air_c
+    if air_c is not None:
+        if not sensor.model.air_from_c <= air_c <= sensor.model.air_to_c:
+            return NotMeasured.SURROUNDINGS
+        chip_c = watch.last.ambient_c if watch.last is not None else None
+        if chip_c is not None and abs(chip_c - air_c) > CHIP_OVER_AIR_C:
+            return NotMeasured.FAULT
+    return None
+
+
+def estimate(settled: Settled, sensor: Sensor) -> Estimate:
+    """The estimate and its outcome. Under 35 degC it is no low temperature but no measurement (cold skin)."""
+    model = sensor.model
+    air_c = model.nominal_air_c if sensor.air_c is None else sensor.air_c
+    object_c = settled.object_c + sensor.offset_c
+    estimate_c = model.gain * object_c + model.a_c + model.b * air_c
+    if estimate_c < LOWEST_ESTIMATE_C:
+        return replace(not_measured(NotMeasured.COLD_SKIN, sensor, seen=settled.seen), object_c=object_c)
+    if estimate_c < model.low_c:
+        outcome = TemperatureOutcome.NORMAL
+    else:
+        outcome = TemperatureOutcome.RAISED if estimate_c >= model.high_c else TemperatureOutcome.BORDERLINE
+    return Estimate(
+        outcome=outcome,
+        estimate_c=estimate_c,
+        uncertainty_c=uncertainty_c(sensor),
+        object_c=object_c,
+        count=settled.count,
+        seen=settled.seen,
+        rule=sensor.rule,
+    )
+
+
+def uncertainty_c(sensor: Sensor) -> float:
+    """One standard deviation: repeatability, spread between people, laboratory error, this unit's own, the air."""
+    model = sensor.model
+    air_c = abs(model.b) * UNKNOWN_AIR_SD_C if sensor.air_c is None else 0.0
+    unit_c = model.gain * math.hypot(sensor.unit_error_c, LAB_ERROR_C)
+    return math.hypot(model.repeatability_c, model.spread_c, unit_c, air_c)
+
+
+def not_measured(why: NotMeasured, sensor: Sensor | None, *, seen: int = 0) -> Estimate:
+    """No temperature, and why."""
+    return Estimate(
+        outcome=TemperatureOutcome.NOT_MEASURED, why_not=why, seen=seen, rule=sensor.rule if sensor is not None else ""
+    )
+
+
+def by_contact_thermometer(object_c: float) -> Estimate:
+    """A contact thermometer's value that the guard entered: it decides, at the medical limits.
+
+    Under 37.3 degC (the limit of the gates' instructions) normal, from there raised; outside 34.0 to 43.0 it is
+    refused by the caller as a slip of the keys. Uncertainty 0.2 degC (ASTM E1112 class).
+    """
+    raised = object_c >= CONTACT_RAISED_C
+    return Estimate(
+        outcome=TemperatureOutcome.RAISED if raised else TemperatureOutcome.NORMAL,
+        estimate_c=object_c,
+        uncertainty_c=0.2,
+        object_c=object_c,
+        count=1,
+        seen=1,
+        rule="contact",
+        by_guard=True,
+    )
+
+
+CONTACT_RAISED_C = 37.3
+CONTACT_FROM_C, CONTACT_TO_C = 34.0, 43.0
