@@ -21,7 +21,7 @@ from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.clock import Clock, Instant
 from kiosk.evidence import CodeFinding, PassFinding
-from kiosk.journal import JournalError
+from kiosk.journal_types import JournalError
 from kiosk.notify import Notifier
 from kiosk.passage import LaneState, initial, step
 from kiosk.passage_events import (

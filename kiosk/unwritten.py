@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from kiosk.clock import Instant
-from kiosk.journal import JournalError
+from kiosk.journal_types import JournalError
 from kiosk.passage_events import Draft, Now
 from kiosk.records import Kind, PayloadClass, Record, Stream
 
