@@ -1,0 +1,111 @@
+"""Which code in view is meant, and when it is new: pure, time is an argument.
+
+One text is one event while it stays in view and for a while after it left. Of several codes the nearest (largest)
+steady one is taken; the next person's waits until the first is decided, has left, or had its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from drivers.devices import QrText
+from drivers.qr import area_px
+
+_NS = 1_000_000_000
+_MAX_TRACKS = 64
+
+
+@dataclass(slots=True)
+class _Track:
+    seen_ns: int
+    first_ns: int
+    area: float
+    center: tuple[float, float]
+    sightings: int = 1
+    steady: bool = False
+    told: bool = False
+
+
+def _center(text: QrText) -> tuple[float, float]:
+    count = max(1, len(text.corners))
+    return sum(x for x, _ in text.corners) / count, sum(y for _, y in text.corners) / count
+
+
+class Focus:
+    """Chooses among the codes of successive frames.
+
+    ``forget_s``: a text that was gone so long is a new event when it returns. ``wait_s``: how long an undecided
+    text keeps others waiting while it stays in view. ``gone_s``: not seen for so long means left. ``settle_s``:
+    when several are in view and none is steady, the nearest is taken after this.
+    """
+
+    def __init__(
+        self, *, forget_s: float = 3.0, wait_s: float = 4.0, gone_s: float = 0.8, settle_s: float = 0.4
+    ) -> None:
+        self._forget_ns = int(forget_s * _NS)
+        self._wait_ns = int(wait_s * _NS)
+        self._gone_ns = int(gone_s * _NS)
+        self._settle_ns = int(settle_s * _NS)
+        self._tracks: dict[bytes, _Track] = {}
+        self._focus: bytes | None = None
+        self._focus_ns = 0
+
+    def decided(self) -> None:
+        """The text told last has its verdict: others need wait no longer."""
+        self._focus = None
+
+    def forget(self) -> None:
+        """Everything in view counts as new (the next picture of a folder)."""
+        self._tracks.clear()
+        self._focus = None
+
+    def observe(self, texts: Iterable[QrText], at_ns: int) -> QrText | None:
+        """The codes of one frame; the one to tell now, or None."""
+        self._tracks = {d: t for d, t in self._tracks.items() if at_ns - t.seen_ns <= self._forget_ns}
+        seen = {text.data: text for text in texts}
+        for data, text in seen.items():
+            self._follow(data, text, at_ns)
+        if self._held(at_ns):
+            return None
+        new = [(data, text) for data, text in seen.items() if data in self._tracks and not self._tracks[data].told]
+        if not new:
+            return None
+        data, text = max(new, key=lambda pair: (self._tracks[pair[0]].steady, area_px(pair[1].corners)))
+        track = self._tracks[data]
+        waited_ns = at_ns - track.first_ns
+        if self._rivals(data, at_ns) and not track.steady and waited_ns < self._settle_ns:
+            return None
+        track.told = True
+        self._focus, self._focus_ns = data, at_ns
+        return text
+
+    def _follow(self, data: bytes, text: QrText, at_ns: int) -> None:
+        area, center = area_px(text.corners), _center(text)
+        track = self._tracks.get(data)
+        if track is None:
+            if len(self._tracks) < _MAX_TRACKS:
+                self._tracks[data] = _Track(at_ns, at_ns, area, center)
+            return
+        side = max(area, track.area, 1.0) ** 0.5
+        moved = max(abs(center[0] - track.center[0]), abs(center[1] - track.center[1]))
+        track.steady = moved < 0.1 * side and abs(area - track.area) < 0.2 * max(area, track.area)
+        track.sightings += 1
+        track.seen_ns, track.area, track.center = at_ns, area, center
+
+    def _rivals(self, data: bytes, at_ns: int) -> bool:
+        """Another untold code is in view."""
+        return any(
+            other != data and not track.told and at_ns - track.seen_ns <= self._gone_ns
+            for other, track in self._tracks.items()
+        )
+
+    def _held(self, at_ns: int) -> bool:
+        """The told code is still in view, undecided, and within its time."""
+        if self._focus is None:
+            return False
+        track = self._tracks.get(self._focus)
+        if track is None or at_ns - track.seen_ns > self._gone_ns or at_ns - self._focus_ns > self._wait_ns:
+            self._focus = None
+            return False
+        return True

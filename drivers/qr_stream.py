@@ -1,0 +1,292 @@
+"""A camera in service: frames in, at most one QR text at a time out.
+
+A live source has a capture thread, which keeps only the newest frame, and a decode thread; both engines and OpenCV
+release the interpreter lock, so they run side by side. A folder source has one thread, and each picture is held
+until the kiosk calls :meth:`QrCamera.decided`. No frame and no text of a code is written or logged here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.camera import Frame, FrameSource
+from drivers.devices import DeviceFault, DeviceReady, Emit, FaultKind, QrText
+from drivers.errors import DeviceError, PortError
+from drivers.picture_health import PictureHealth
+from drivers.qr import Corners, QrReader, shared_reader
+from drivers.qr_focus import Focus
+
+_NS = 1_000_000_000
+_READ_TIMEOUT_S = 0.25
+_SILENT_S = 3.0
+_PROOF_FRAMES = 3
+_HEALTH_TEXT = {
+    FaultKind.FROZEN: "the picture has not changed in the least: the camera or its driver hangs; replug it",
+    FaultKind.DARK: "the picture is black: is the lens covered, is there any light?",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraStats:
+    """Counts since the start. ``frame_age_ms`` is the age of the last good frame, None before the first.
+
+    ``boxes`` are the corners of the codes in the last decoded frame: for aiming; their texts are not kept.
+    """
+
+    in_service: bool
+    frames: int
+    dropped: int
+    decodes: int
+    hits: int
+    frame_age_ms: float | None
+    decode_ms_mean: float
+    child_restarts: int
+    child_overruns: int
+    boxes: tuple[Corners, ...]
+
+
+def _fault_kind(error: PortError) -> FaultKind:
+    text = str(error)
+    if "not permitted" in text:
+        return FaultKind.NOT_PERMITTED
+    return FaultKind.BUSY if "another program" in text else FaultKind.MISSING
+
+
+class QrCamera:
+    """A ``Device`` that emits QrText, DeviceFault and DeviceReady.
+
+    ``forget_s``: a text that left the view for so long counts as new when it returns. ``picture_limit_s``: a
+    picture of a folder that shows no code within it is reported (a transient fault) and passed over.
+    ``reopen_s``: pause between attempts to open a source that is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: FrameSource,
+        *,
+        reader: QrReader | None = None,
+        forget_s: float = 3.0,
+        budget_s: float = 0.04,
+        picture_limit_s: float = 1.5,
+        reopen_s: float = 1.0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = name
+        self._source = source
+        self._reader = reader
+        self._focus = Focus(forget_s=forget_s)
+        self._budget_s = budget_s
+        self._picture_limit_s = picture_limit_s
+        self._reopen_s = reopen_s
+        self._clock_ns = clock_ns
+        self._health = PictureHealth()
+        self._emit: Emit = lambda event: None
+        self._stop = threading.Event()
+        self._decided = threading.Event()
+        self._fresh = threading.Condition()
+        self._slot: Frame | None = None
+        self._latest: Frame | None = None
+        self._threads: list[threading.Thread] = []
+        self._fault: FaultKind | None = None
+        self._in_service = False
+        self._frames = self._dropped = self._decodes = self._hits = 0
+        self._decode_ns = 0
+        self._boxes: tuple[Corners, ...] = ()
+
+    def start(self, emit: Emit) -> None:
+        """See :class:`drivers.devices.Device`."""
+        self._emit = emit
+        runs = (self._run_capture, self._run_decode) if self._source.live else (self._run_pictures,)
+        self._threads = [
+            threading.Thread(target=run, name=f"{self.name}-{run.__name__[5:]}", daemon=True) for run in runs
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """See :class:`drivers.devices.Device`. A driver that hangs in a read is left behind as a daemon thread."""
+        self._stop.set()
+        self._decided.set()
+        with self._fresh:
+            self._fresh.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(1.0)
+
+    def decided(self) -> None:
+        """The text told last has its verdict: a folder shows its next picture, a waiting code gets its turn."""
+        self._decided.set()
+
+    def latest_frame(self) -> Frame | None:
+        """The newest good frame, for aiming and focusing on the guard's console; it is only ever in memory."""
+        return self._latest
+
+    def stats(self) -> CameraStats:
+        """Counts and health; cheap, from any thread."""
+        latest, reader = self._latest, self._reader
+        child = reader.child if reader is not None else None
+        return CameraStats(
+            in_service=self._in_service,
+            frames=self._frames,
+            dropped=self._dropped,
+            decodes=self._decodes,
+            hits=self._hits,
+            frame_age_ms=None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6,
+            decode_ms_mean=self._decode_ns / 1e6 / max(1, self._decodes),
+            child_restarts=child.restarts if child else 0,
+            child_overruns=child.overruns if child else 0,
+            boxes=self._boxes,
+        )
+
+    # Faults: told once each, until the source is ready again
+
+    def _fail(self, kind: FaultKind, detail: str) -> None:
+        if self._fault is not kind and not self._stop.is_set():
+            self._fault = kind
+            self._in_service = False
+            self._emit(DeviceFault(kind=kind, detail=detail, at_ns=self._clock_ns()))
+
+    def _serve(self, detail: str) -> None:
+        if not self._in_service:
+            self._in_service, self._fault = True, None
+            self._emit(DeviceReady(detail=detail, at_ns=self._clock_ns()))
+
+    def _pass_over(self, kind: FaultKind, detail: str) -> None:
+        self._emit(DeviceFault(kind=kind, detail=detail, at_ns=self._clock_ns(), transient=True))
+
+    def _open_source(self) -> str | None:
+        """What was opened; None after a failure (told) and the pause before the next attempt."""
+        try:
+            return self._source.open()
+        except PortError as error:
+            self._fail(_fault_kind(error), str(error))
+            self._stop.wait(self._reopen_s)
+            return None
+
+    # A live source
+
+    def _run_capture(self) -> None:
+        while not self._stop.is_set():
+            opened = self._open_source()
+            if opened is None:
+                continue
+            try:
+                self._capture(opened)
+            except PortError as error:
+                self._fail(_fault_kind(error), str(error))
+            except Exception as error:  # noqa: BLE001 - the thread's top loop: OpenCV raises what it likes on a lost camera
+                self._fail(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while capturing; opening afresh")
+            finally:
+                self._source.close()
+            self._stop.wait(self._reopen_s)
+
+    def _capture(self, opened: str) -> None:
+        """Frames into the slot until the source is lost (raises PortError) or the device is stopped."""
+        good = 0
+        last_ns = self._clock_ns()
+        self._health.begin(last_ns)
+        while not self._stop.is_set():
+            frame = self._source.read(_READ_TIMEOUT_S)
+            if frame is None:
+                if self._clock_ns() - last_ns > _SILENT_S * _NS:
+                    raise PortError(f"{self.name}: no frame for {_SILENT_S:g} s; opening afresh")
+                continue
+            last_ns = frame.at_ns
+            self._frames += 1
+            sick = self._health.observe(frame.gray[::8, ::8], frame.at_ns) if self._source.checks_health else None
+            if sick is not None:
+                good = 0
+                self._fail(sick, f"{self.name}: {_HEALTH_TEXT[sick]}")
+                if sick is FaultKind.FROZEN:
+                    return  # opening afresh is what helps a hung driver
+                continue
+            good += 1
+            if good >= _PROOF_FRAMES:
+                self._serve(opened)
+            with self._fresh:
+                self._dropped += self._slot is not None
+                self._slot = self._latest = frame
+                self._fresh.notify()
+
+    def _run_decode(self) -> None:
+        while not self._stop.is_set():
+            with self._fresh:
+                self._fresh.wait_for(lambda: self._slot is not None or self._stop.is_set(), 1.0)
+                frame, self._slot = self._slot, None
+            if frame is None:
+                latest = self._latest
+                if self._in_service and latest is not None and self._clock_ns() - latest.at_ns > _SILENT_S * _NS:
+                    self._fail(FaultKind.SILENT, f"{self.name}: no frame for {_SILENT_S:g} s")
+                continue
+            if not self._in_service:
+                continue
+            if self._decided.is_set():
+                self._decided.clear()
+                self._focus.decided()
+            text = self._focus.observe(self._decode(frame, self._budget_s), frame.at_ns)
+            if text is not None:
+                self._emit(text)
+
+    def _decode(self, frame: Frame, budget_s: float) -> list[QrText]:
+        if self._reader is None:
+            self._reader = shared_reader()
+        started_ns = self._clock_ns()
+        try:
+            texts = self._reader.decode(frame.gray, budget_s, frame.at_ns)
+        except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera
+            self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while decoding a frame")
+            texts = []
+        self._decodes += 1
+        self._hits += bool(texts)
+        self._decode_ns += self._clock_ns() - started_ns
+        self._boxes = tuple(text.corners for text in texts)
+        return texts
+
+    # A folder of pictures
+
+    def _run_pictures(self) -> None:
+        while not self._stop.is_set():
+            opened = self._open_source()
+            if opened is None:
+                continue
+            self._serve(opened)
+            try:
+                self._show_pictures()
+            except PortError as error:
+                self._fail(_fault_kind(error), str(error))
+            finally:
+                self._source.close()
+            self._stop.wait(self._reopen_s)
+
+    def _show_pictures(self) -> None:
+        """Picture after picture until the folder is gone (raises PortError) or the device is stopped."""
+        end_told = False
+        while not self._stop.is_set():
+            try:
+                frame = self._source.read(_READ_TIMEOUT_S)
+            except DeviceError as error:
+                self._pass_over(FaultKind.GARBLED, f"{self.name}: {error}")
+                continue
+            if frame is None:
+                if not end_told and getattr(self._source, "exhausted", False):
+                    end_told = True
+                    self._pass_over(FaultKind.SILENT, f"{self.name}: all {self._frames} pictures were shown")
+                continue
+            self._frames += 1
+            self._latest = frame
+            self._show(frame)
+
+    def _show(self, frame: Frame) -> None:
+        """One picture: tell its nearest code and wait for the verdict, or pass it over."""
+        texts = self._decode(frame, self._budget_s) or self._decode(frame, self._picture_limit_s)
+        if not texts:
+            self._pass_over(FaultKind.SILENT, f"{self.name}: picture {frame.name}: no code found; passed over")
+            return
+        self._decided.clear()
+        self._emit(texts[0])
+        while not self._stop.is_set() and not self._decided.wait(_READ_TIMEOUT_S):
+            pass
