@@ -1,0 +1,19 @@
+"""Every case of the thermometer vectors, under every cut of its stream."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.bench.vectors_thermometers import RUNNERS
+from tests.conftest import VECTORS
+
+
+@pytest.mark.parametrize("stem", sorted(RUNNERS))
+def test_every_case_comes_out_exactly_as_published(stem: str) -> None:
+    """Readings, range errors, offsets and discarded bytes are those of the file, however the stream is cut."""
+    file = json.loads((VECTORS / "thermometers" / f"{stem}.json").read_text())
+    outcomes = list(RUNNERS[stem](file))
+    assert len(outcomes) == len(file["cases"]) > 0
+    assert {case: failure for case, failure in outcomes if failure is not None} == {}
