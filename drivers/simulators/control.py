@@ -32,8 +32,8 @@ def answer(wires: dict[str, Wire], line: bytes) -> dict[str, Any]:
         return {"ok": False, "error": f"unknown device {command.get('device')!r}; known: {', '.join(sorted(wires))}"}
     try:
         return {"ok": True, **wire.command(command)}
-    except (ValueError, OSError) as error:
-        return {"ok": False, "error": str(error)}
+    except (ValueError, ArithmeticError, LookupError, TypeError, OSError) as error:
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 class ControlSocket:
