@@ -22,6 +22,7 @@ import fcntl
 import os
 import re
 import select
+import stat
 import termios
 import threading
 import time
@@ -58,6 +59,9 @@ _STALL_S = 0.5
 """A pass later than this by its own time-out: the machine stood still and waiting bytes are of unknown age."""
 
 _UNSTABLE_NAME = re.compile(r"/dev/tty(USB|ACM)\d+")
+
+_PTY_MAJORS = range(136, 144)
+"""Unix98 pseudo-terminals (Linux devices.txt)."""
 
 _KIND_OF_ERRNO = {
     errno.ENOENT: FaultKind.MISSING,
@@ -252,7 +256,8 @@ class SerialDevice:
             if self._stop_read in ready:
                 raise _StoppedError
             if now - last_pass > look_ns + int(_STALL_S * 1e9):
-                termios.tcflush(fd, termios.TCIFLUSH)
+                with contextlib.suppress(termios.error):  # a device that left meanwhile shows at the next read
+                    termios.tcflush(fd, termios.TCIFLUSH)
                 self._proven, opened, heard = False, now, 0
                 last_pass = last_look = now
                 loss = self._carry(port, rate, conversation.begin(now))
@@ -311,12 +316,22 @@ class SerialDevice:
 
 def _open(path: str, rate: int) -> serial.Serial:
     """Open raw 8N1, exclusively, with nothing waiting. Raises OSError (pyserial's error is one)."""
-    port = serial.Serial(path, rate, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
+    if not stat.S_ISCHR(os.stat(path).st_mode):
+        raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
     try:
-        # flock keeps out programs that ask; TIOCEXCL keeps out those that do not.
-        fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
+        port = serial.Serial(path, rate, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
+    except termios.error as error:  # pyserial lets this one through when the device leaves while it is opened
+        raise OSError(*error.args) from error
+    try:
+        # flock keeps out programs that ask; TIOCEXCL keeps out those that do not. A pseudo-terminal would keep the
+        # flag when its holder is killed, and lock out every later opening but root's; a real port forgets it.
+        if os.major(os.fstat(port.fileno()).st_rdev) not in _PTY_MAJORS:
+            fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
         port.reset_input_buffer()
-    except BaseException:
+    except termios.error as error:
+        port.close()
+        raise OSError(*error.args) from error
+    except OSError:
         port.close()
         raise
     return port

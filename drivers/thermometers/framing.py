@@ -46,7 +46,7 @@ class SummedFrames:
             frame = stream[start : start + size]
             if len(frame) < size:
                 break
-            if sum(frame[:-1]) & 0xFF == frame[-1]:
+            if (sum(frame) - frame[-1]) & 0xFF == frame[-1]:
                 frames.append((self._offset + start, frame))
                 position += size
             else:

@@ -215,6 +215,21 @@ def test_what_was_said_before_the_opening_is_never_served(tmp_path: Path) -> Non
         os.close(slave)
 
 
+def test_a_path_that_is_no_serial_port_is_said_to_be_none(tmp_path: Path) -> None:
+    """A plain file behind the name is the wrong device, not a missing one."""
+    path = tmp_path / "thermo"
+    path.write_text("not a port")
+    events: queue.Queue[DeviceEvent] = queue.Queue()
+    device = SerialDevice("thermo", str(path), GyMcu90615Conversation())
+    device.start(events.put)
+    try:
+        event = events.get(timeout=2.0)
+        assert isinstance(event, DeviceFault)
+        assert event.kind is FaultKind.WRONG_DEVICE
+    finally:
+        device.stop()
+
+
 def test_two_programs_cannot_share_a_port(gate: Gate) -> None:
     """The second opening of the same port is refused as busy, and the first goes on."""
     gate.ready()
@@ -228,6 +243,36 @@ def test_two_programs_cannot_share_a_port(gate: Gate) -> None:
         gate.reading(1.0)
     finally:
         second.stop()
+
+
+def test_after_a_standstill_of_the_machine_the_device_proves_itself_anew(tmp_path: Path) -> None:
+    """Bytes that piled up while the thread could not run have no known age: thrown away, without a fault."""
+    ahead_ns = 0
+    begun: list[int] = []
+
+    class Counting(GyMcu90615Conversation):
+        def begin(self, at_ns: int) -> list[Step]:
+            begun.append(at_ns)
+            return super().begin(at_ns)
+
+    gate = Gate(tmp_path)
+    gate.device = SerialDevice(
+        "thermo-in", str(gate.wire.link), Counting(), clock_ns=lambda: time.monotonic_ns() + ahead_ns
+    )
+    gate.wire.start()
+    gate.device.start(gate.events.put)
+    try:
+        gate.ready()
+        gate.reading()
+        ahead_ns = 60_000_000_000
+        event, before = gate.await_event(lambda event: event.at_ns > begun[0] + ahead_ns, 3.0)
+        assert isinstance(event, TemperatureReading)
+        assert len(begun) == 2
+        assert all(isinstance(event, TemperatureReading) for event in before)
+        assert event.at_ns - begun[1] > 150_000_000  # three frames of proof were withheld
+    finally:
+        gate.device.stop()
+        gate.wire.stop()
 
 
 def test_a_broken_protocol_file_does_not_end_the_thread(tmp_path: Path) -> None:
