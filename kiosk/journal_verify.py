@@ -1,0 +1,280 @@
+"""Walks the chains of a journal and names the first bad record of each.
+
+The walk works on the stored canonical bytes, never building a record, because it must keep up with a month of
+records at every start. What it proves of each record: its hash follows from the hash before it, its header and its
+digests; its header names the very kiosk, incarnation, stream and sequence number under which it is stored; each
+payload still there matches its digest; each payload gone was older than what retention erased. What it proves of
+each chain: no sequence number is missing and the head is the last record's hash. A file that was rolled back as a
+whole is found only against what somebody else knows (``known``: the central's acknowledgements).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiosk.database import Database, DatabaseError, OpenDatabase, SqliteDatabase
+from kiosk.journal_tables import CHAINS, PAYLOADS_BETWEEN, RECORDS_AFTER, STREAM_NUMBER, STREAM_OF_NUMBER
+from kiosk.journal_types import Acknowledged, BadRecord, ChainReport, Head, JournalError, VerifyReport
+from kiosk.records import PayloadClass, Stream, canonical
+
+CHUNK_RECORDS = 4000
+_NEVER = -(2**63)
+
+_sha256 = hashlib.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRow:
+    """A row of ``journal_chain`` with its incarnation."""
+
+    number: int
+    incarnation: str
+    kiosk_id: str
+    stream: Stream
+    head: Head
+    base: Head
+
+
+def chain_rows(database: Database) -> list[ChainRow]:
+    """Every chain of the file, oldest incarnation first. Raises DatabaseError."""
+    return [
+        ChainRow(number, incarnation, kiosk_id, STREAM_OF_NUMBER[stream], Head(last, head), Head(base, base_head))
+        for number, incarnation, kiosk_id, stream, last, head, base, base_head in database.rows(CHAINS)
+    ]
+
+
+def erasure_horizons(database: Database) -> dict[PayloadClass, int]:
+    """Up to when (UTC microseconds) payloads of each class were erased."""
+    rows = database.rows("SELECT payload_class, before_us FROM journal_erasure")
+    return {PayloadClass(name): before_us for name, before_us in rows}
+
+
+def verify(
+    path: Path, *, known: Iterable[Acknowledged] = (), open_database: OpenDatabase = SqliteDatabase
+) -> VerifyReport:
+    """Walk every chain of the journal at ``path``, also while another process writes it.
+
+    ``known`` are positions that somebody else vouches for. Damage ends in the report, never in an exception;
+    raises JournalError when the file cannot be opened for another reason.
+    """
+    database = None
+    try:
+        database = open_database(path, read_only=True)
+        database.run("BEGIN")
+        return verify_database(database, known=known)
+    except DatabaseError as error:
+        if error.failure.means_damage:
+            return VerifyReport((), (BadRecord("", None, 0, str(error)),))
+        raise JournalError(
+            error.thing, failure=error.failure, seen=error.seen, expected=error.expected, hint=error.hint
+        ) from error
+    finally:
+        if database is not None:
+            database.rollback()
+            database.close()
+
+
+def verify_database(database: Database, *, known: Iterable[Acknowledged] = ()) -> VerifyReport:
+    """As :func:`verify`, on an open connection. Raises DatabaseError where the file cannot be read."""
+    reports: list[ChainReport] = []
+    bads: list[BadRecord] = []
+    wanted = list(known)
+    try:
+        horizons = erasure_horizons(database)
+        rows = chain_rows(database)
+    except (TypeError, ValueError, KeyError) as error:
+        return VerifyReport((), (BadRecord("", None, 0, f"a row of the file's own is damaged: {error!r}"),))
+    for row in rows:
+        report, bad = walk_chain(database, row, horizons)
+        reports.append(report)
+        if bad is None:
+            bad = _against_known(database, row, [k for k in wanted if (k.incarnation, k.stream) == _key(row)])
+        if bad is not None:
+            bads.append(bad)
+    streams: dict[str, set[Stream]] = {}
+    for report in reports:
+        streams.setdefault(report.incarnation, set()).add(report.stream)
+    for incarnation, seen in streams.items():
+        bads += [BadRecord(incarnation, stream, 0, "its chain is missing") for stream in Stream if stream not in seen]
+    if not rows:
+        bads.append(BadRecord("", None, 0, "no incarnation was ever begun"))
+    orphans = _records_without_chain(database)
+    if orphans:
+        bads.append(BadRecord("", None, 0, f"{orphans} records belong to no chain"))
+    return VerifyReport(tuple(reports), tuple(bads))
+
+
+def _key(row: ChainRow) -> tuple[str, Stream]:
+    return row.incarnation, row.stream
+
+
+def _records_without_chain(database: Database) -> int:
+    groups = database.rows("SELECT number, stream, count(*) FROM journal_record GROUP BY number, stream")
+    chains = {(number, stream) for number, stream in database.rows("SELECT number, stream FROM journal_chain")}
+    lives = {number for (number,) in database.rows("SELECT number FROM journal_incarnation")}
+    return sum(count for number, stream, count in groups if (number, stream) not in chains or number not in lives)
+
+
+def _against_known(database: Database, row: ChainRow, known: list[Acknowledged]) -> BadRecord | None:
+    for mark in known:
+        if mark.seq > row.head.seq:
+            what = f"ends at {row.head.seq}, but {mark.seq} was acknowledged: the journal went back"
+            return BadRecord(row.incarnation, row.stream, row.head.seq, what)
+        if row.base.seq < mark.seq:
+            found = database.rows(
+                "SELECT hash FROM journal_record WHERE number = ? AND stream = ? AND seq = ?",
+                (row.number, STREAM_NUMBER[row.stream], mark.seq),
+            )
+            if not found or found[0][0] != mark.hash:
+                return BadRecord(row.incarnation, row.stream, mark.seq, "not the record that was acknowledged")
+    return None
+
+
+class Needles:
+    """Byte strings that a stored header must hold, made once a chain.
+
+    They cannot hide inside a string value: there every quotation mark stands behind a backslash.
+    """
+
+    def __init__(self, incarnation: str, kiosk_id: str, stream: Stream) -> None:
+        self.incarnation = b'","incarnation":' + canonical(incarnation) + b',"kind":"'
+        self.kiosk = b'","kiosk_id":' + canonical(kiosk_id) + b',"lane":"'
+        self.tail = b',"stream":' + canonical(str(stream)) + b',"v":1}'
+
+    def misplaced(self, header: bytes, seq: int) -> str:
+        """What the header names differently from the place where it is stored; "" when nothing."""
+        if not header.endswith(b'","seq":%d' % seq + self.tail):
+            return "its header names another sequence number or stream"
+        if self.incarnation not in header or self.kiosk not in header:
+            return "its header names another incarnation or kiosk"
+        return ""
+
+
+def classes_of(header: bytes) -> tuple[PayloadClass, ...]:
+    """The payload classes that a canonical header lists; raises ValueError for an unknown one."""
+    start = header.rindex(b',"payloads":[') + 13
+    return _classes(header[start : header.index(b"]", start)])
+
+
+_CLASSES: dict[bytes, tuple[PayloadClass, ...]] = {}
+
+
+def _classes(listed: bytes) -> tuple[PayloadClass, ...]:
+    known = _CLASSES.get(listed)
+    if known is None:
+        known = tuple(PayloadClass(name.strip(b'"').decode("ascii")) for name in listed.split(b",") if name)
+        _CLASSES[listed] = known
+    return known
+
+
+PayloadRows = dict[PayloadClass, dict[int, tuple[int, bytes | None, bytes | None]]]
+
+
+def payload_rows(
+    database: Database,
+    number: int,
+    stream: Stream,
+    first: int,
+    last: int,
+    *,
+    classes: Iterable[PayloadClass] = tuple(PayloadClass),
+) -> PayloadRows:
+    """The stored payloads of ``first`` to ``last`` as ``{class: {seq: (at_us, salt, body)}}``."""
+    parameters = (number, STREAM_NUMBER[stream], first, last)
+    return {
+        cls: {seq: (at_us, salt, body) for seq, at_us, salt, body in database.rows(PAYLOADS_BETWEEN[cls], parameters)}
+        for cls in classes
+    }
+
+
+def walk_chain(
+    database: Database, row: ChainRow, horizons: Mapping[PayloadClass, int]
+) -> tuple[ChainReport, BadRecord | None]:
+    """Walk one chain up to its first bad record. Raises DatabaseError."""
+    try:
+        return _walk(database, row, horizons)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        # A damaged cell can hand back a value of another type than was written.
+        report = ChainReport(row.incarnation, row.stream, row.base.seq + 1, row.base.seq, 0, 0, 0, row.base.hash)
+        return report, BadRecord(row.incarnation, row.stream, row.base.seq + 1, f"cannot be walked: {error!r}")
+
+
+def _walk(
+    database: Database, row: ChainRow, horizons: Mapping[PayloadClass, int]
+) -> tuple[ChainReport, BadRecord | None]:
+    needles = Needles(row.incarnation, row.kiosk_id, row.stream)
+    seq, prev = row.base.seq, row.base.hash
+    first = records = erased = lost = bad_seq = 0
+    what = ""
+    while not what:
+        rows = database.rows(RECORDS_AFTER, (row.number, STREAM_NUMBER[row.stream], seq, CHUNK_RECORDS))
+        if not rows:
+            break
+        payloads = payload_rows(database, row.number, row.stream, seq + 1, rows[-1][0])
+        unclaimed = sum(map(len, payloads.values()))
+        for at, header, digests, digest in rows:
+            bad_seq = at
+            if not header and at > seq:
+                # A hole that a salvage left, declared by a gap record: the chain goes on from its hash.
+                lost += at - seq
+                seq, prev = at, digest
+                continue
+            if at != seq + 1:
+                bad_seq, what = seq + 1, "missing"
+                break
+            if _sha256(prev + header + digests).digest() != digest:
+                what = "its hash does not follow from the record before it and its own content"
+                break
+            what = needles.misplaced(header, at)
+            if what:
+                break
+            what, found, gone, broken = _check_payloads(at, header, digests, payloads, horizons)
+            if what:
+                break
+            unclaimed -= found
+            erased += gone
+            lost += broken
+            first = first or at
+            records += 1
+            seq, prev = at, digest
+        if not what and unclaimed:
+            bad_seq, what = rows[0][0], f"{unclaimed} payloads between here and {rows[-1][0]} belong to no record"
+    if not what and (seq, prev) != (row.head.seq, row.head.hash):
+        bad_seq, what = min(seq, row.head.seq) + 1, f"the chain's head is at {row.head.seq}, its last record at {seq}"
+    report = ChainReport(row.incarnation, row.stream, first or row.base.seq + 1, seq, records, erased, lost, prev)
+    return report, BadRecord(row.incarnation, row.stream, bad_seq, what) if what else None
+
+
+def _check_payloads(
+    seq: int, header: bytes, digests: bytes, payloads: PayloadRows, horizons: Mapping[PayloadClass, int]
+) -> tuple[str, int, int, int]:
+    """What is wrong with a record's payloads ("" when nothing), and how many are there, erased, and lost."""
+    classes = classes_of(header)
+    if len(digests) != 32 * len(classes):
+        return "its digests are not as many as its payloads", 0, 0, 0
+    found = erased = lost = start = 0
+    for cls in classes:
+        payload = payloads[cls].get(seq)
+        if payload is None:
+            erased += 1
+            if at_us_of(header) >= horizons.get(cls, _NEVER):
+                return f"its {cls} payload is missing without having been erased by retention", 0, 0, 0
+        else:
+            found += 1
+            at_us, salt, body = payload
+            if salt is None or body is None:
+                lost += 1
+            elif _sha256(salt + body).digest() != digests[start : start + 32]:
+                return f"its {cls} payload does not match its digest", 0, 0, 0
+            if not header.startswith(b'{"at_us":%d,' % at_us):
+                return f"its {cls} payload is filed under another time", 0, 0, 0
+        start += 32
+    return "", found, erased, lost
+
+
+def at_us_of(header: bytes) -> int:
+    """The ``at_us`` of a canonical header, of which it is the first member."""
+    return int(header[9 : header.index(b",")])
