@@ -518,9 +518,9 @@ class Pn532Conversation:
             self._tap = None
         if not targets:
             return steps + self._poll(at_ns)
-        known = set(self._seen_ns)
-        for target in targets:
-            self._seen_ns[RANDOM_KEY if target.random_uid else target.uid] = at_ns
+        keys = {RANDOM_KEY if target.random_uid else target.uid for target in targets}
+        fresh = not keys & self._seen_ns.keys()
+        self._seen_ns |= dict.fromkeys(keys, at_ns)
         first = targets[0]
         tap = CardTap(
             uid=first.uid,
@@ -540,7 +540,7 @@ class Pn532Conversation:
             pass
         elif self._tap is not None:
             return steps + self._prove(tap, first.tg, at_ns)
-        elif not known & set(self._seen_ns):
+        elif fresh:
             self._dialogues = 0
             return steps + self._prove(tap, first.tg, at_ns)
         return steps + self._release(at_ns)

@@ -87,6 +87,7 @@ class Pn532Player:
         self._tries = 0xFF
         self._arrivals: list[tuple[SimulatedCard, int]] = []
         self._field: list[_Held] = []
+        self._removed = False
         self._last_answer = b""
         self._queue: list[tuple[int, Callable[[int], bytes | None]]] = []
         self._now_ns = 0
@@ -131,7 +132,7 @@ class Pn532Player:
         return out
 
     def command(self, line: dict[str, Any]) -> dict[str, Any]:
-        """``{"do": "tap", "uid": hex, "hold_ms": 300}`` puts a card in the field; ``"power_on"`` resets the chip."""
+        """``{"do": "tap", "uid": hex, "hold_ms": 300}`` puts a card in the field; ``"remove"`` takes all away."""
         match line.get("do"):
             case "tap":
                 try:
@@ -140,10 +141,13 @@ class Pn532Player:
                 except (KeyError, ValueError) as error:
                     raise ValueError(f"tap needs a uid of 4, 7 or 10 bytes in hex, and hold_ms: {error}") from error
                 self.put(card, hold_ms * 1_000_000)
+            case "remove":
+                self._arrivals.clear()
+                self._removed = True
             case "power_on":
                 self._power_on()
             case other:
-                raise ValueError(f"a PN532 cannot {other!r}; it knows tap and power_on")
+                raise ValueError(f"a PN532 cannot {other!r}; it knows tap, remove and power_on")
         return {}
 
     def put(self, card: SimulatedCard, hold_ns: int) -> None:
@@ -161,6 +165,10 @@ class Pn532Player:
 
     def _tick(self, at_ns: int) -> None:
         self._now_ns = at_ns
+        if self._removed:
+            self._field_off()
+            self._field.clear()
+            self._removed = False
         self._field += [_Held(card, at_ns + hold_ns) for card, hold_ns in self._arrivals]
         self._arrivals.clear()
         for held in self._field:

@@ -94,6 +94,7 @@ KINDS: dict[str, Kind] = {
         115200,
         options=frozenset({"room_c", "board_c", "noise_c", "bias_c", "auto_send"}),
     ),
+    "contacts": Kind("drivers.simulators.contacts", 9600, options=frozenset({"contacts"})),
     "relay": Kind("drivers.simulators.relay", 9600, options=frozenset({"channels"})),
     "pn532": Kind("drivers.simulators.pn532", 115200, checksum_index=-2),
 }

@@ -175,6 +175,17 @@ def test_a_flicker_shorter_than_300_ms_is_the_same_presentation() -> None:
     assert len(taps(loop)) == 1
 
 
+def test_the_next_persons_card_is_a_tap_at_once() -> None:
+    """Two people in a hurry: another card 50 ms after the first one left is another presentation."""
+    loop, player = reader()
+    loop.run(100)
+    player.put(uid_card(FOUR), 200 * MS)
+    loop.run(250)
+    player.put(uid_card(SEVEN), 200 * MS)
+    loop.run(250)
+    assert [tap.uid for tap in taps(loop)] == [FOUR, SEVEN]
+
+
 def test_two_cards_are_one_hint_and_the_last_one_out_is_no_tap() -> None:
     """A wallet with two cards reports cards_in_field=2 once; the card that leaves last opens nothing."""
     loop, player = reader()
