@@ -137,7 +137,7 @@ class Category(Section):
     lives_here: bool = Field(default=False, description="a held, unrevoked card of this category always gets home")
     entry: dict[str, str] | None = Field(
         default=None,
-        description='the five checks on the way in, each "required" or a waiver\'s name; absent: not let in',
+        description='the five checks coming in: "required" or a waiver; absent: not let in',
     )
     exit: dict[str, str] | None = Field(
         default=None, description="the five checks noted on the way out; they never hold anybody; absent: none asked"

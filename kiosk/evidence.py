@@ -135,7 +135,9 @@ class Evidence:
 
     ``thermometer_fault`` and ``camera_fault`` say that the device is out of service, which is not the same as a
     person who was not measured. ``local_minute`` is the minute of the local day (0 to 1439) and ``weekday`` 0
-    (Monday) to 6, both computed by the caller in the site's time zone.
+    (Monday) to 6, both computed by the caller in the site's time zone. ``place`` is the gate's name in passes and
+    policies. ``shots`` counts measuring windows of this person so far; ``home_waiting_s`` is how long a resident
+    whose card is good has been kept waiting since the first refusal (0: not at all).
     """
 
     lane: str
@@ -151,4 +153,7 @@ class Evidence:
     thermometer_fault: bool = False
     camera_fault: bool = False
     recent_measurement: Estimate | None = None
+    place: str = ""
+    shots: int = 1
+    home_waiting_s: int = 0
     waived_by_guard: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,222 @@
+"""The payloads of a lane's records, as integers-only dictionaries by payload class. Pure.
+
+``facts`` say what the gate did and hold nothing about a person's body or name. ``health`` holds what was measured
+and what a code said: of a normal temperature only its band and the rule's version, of everything else all that is
+needed to compute it again. ``person`` holds the keyed pseudonym alone. Temperatures are hundredths of a degree
+Celsius (``…_centi_c``), coefficients millionths (``…_micro``), spans milliseconds, instants microseconds.
+``docs/formats.md`` lists the keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivers.devices import TemperatureReading
+from kiosk.evidence import CodeFinding, Estimate, Evidence, TemperatureOutcome
+from kiosk.reasons import Reason
+from kiosk.records import Kind, PayloadClass, Stream
+from kiosk.screening import Sensor
+from kiosk.verdict import Verdict
+
+Payloads = dict[PayloadClass, dict[str, Any]]
+
+
+def centi(value_c: float | None) -> int | None:
+    """Hundredths of a degree, rounded; None stays None."""
+    return None if value_c is None else round(value_c * 100)
+
+
+def micro(value: float) -> int:
+    """Millionths, rounded."""
+    return round(value * 1_000_000)
+
+
+def passage_payloads(
+    *,
+    evidence: Evidence,
+    verdict: Verdict,
+    sensor: Sensor | None,
+    window: tuple[TemperatureReading, ...],
+    passage: str,
+    follows: str,
+    credential_to_verdict_ms: int,
+    guard: str,
+) -> Payloads:
+    """The payloads of a passage record. ``window`` are the readings behind the estimate, oldest first."""
+    facts: dict[str, Any] = {
+        "passage": passage,
+        "follows": follows,
+        "direction": str(evidence.direction),
+        "place": evidence.place,
+        "category": verdict.category,
+        "policy": verdict.policy_version,
+        "admit": verdict.admit,
+        "reasons": [str(reason) for reason in verdict.reasons],
+        "next_step": str(verdict.next_step),
+        "checks": [
+            {
+                "name": str(check.name),
+                "state": str(check.state),
+                "reason": str(check.reason) if check.reason is not None else "",
+                "by": check.by,
+            }
+            for check in verdict.checks
+        ],
+        "credential": str(evidence.card.strength) if evidence.card is not None else "",
+        "code_kind": evidence.code.kind if evidence.code is not None else "",
+        "thermometer_fault": evidence.thermometer_fault,
+        "camera_fault": evidence.camera_fault,
+        "shots": evidence.shots,
+        "credential_to_verdict_ms": credential_to_verdict_ms,
+        "guard": guard,
+    }
+    payloads: Payloads = {PayloadClass.FACTS: facts}
+    health = _health(evidence, sensor, window)
+    if health:
+        payloads[PayloadClass.HEALTH] = health
+    person = _person(evidence)
+    if person:
+        payloads[PayloadClass.PERSON] = person
+    return payloads
+
+
+def _health(evidence: Evidence, sensor: Sensor | None, window: tuple[TemperatureReading, ...]) -> dict[str, Any]:
+    health: dict[str, Any] = {}
+    if evidence.temperature is not None:
+        health["temperature"] = temperature_payload(evidence.temperature, sensor, window)
+    if evidence.recent_measurement is not None:
+        health["recent"] = {
+            "outcome": str(evidence.recent_measurement.outcome),
+            "rule": evidence.recent_measurement.rule,
+        }
+    if evidence.code is not None:
+        health["code"] = code_payload(evidence.code)
+    if evidence.attestation is not None:
+        said = evidence.attestation
+        health["attestation"] = {
+            "guard": said.guard,
+            "code": str(said.code) if said.code is not None else "",
+            "trip_clear": said.trip_clear,
+            "at_us": said.at_us,
+        }
+    return health
+
+
+def _person(evidence: Evidence) -> dict[str, Any]:
+    person: dict[str, Any] = {}
+    card = evidence.card
+    if card is not None and (card.subject or card.evidence_hash):
+        person["subject"] = card.subject
+        if card.evidence_hash:
+            person["evidence_hash"] = card.evidence_hash
+    if evidence.code is not None and evidence.code.subject_match:
+        person["code_match"] = evidence.code.subject_match
+    return person
+
+
+def code_payload(code: CodeFinding) -> dict[str, Any]:
+    """What a health code said; the hash of its text only where it was refused."""
+    return {
+        "kind": code.kind,
+        "refusal": str(code.refusal) if code.refusal is not None else "",
+        "status": str(code.status) if code.status is not None else "",
+        "issuer": code.issuer,
+        "expires_at_us": code.expires_at_us,
+        "trip_clear": code.trip_clear,
+        "detail": code.detail,
+        "evidence_hash": code.evidence_hash,
+    }
+
+
+def temperature_payload(
+    found: Estimate, sensor: Sensor | None, window: tuple[TemperatureReading, ...]
+) -> dict[str, Any]:
+    """A normal temperature as its band and versions; any other with readings and coefficients to compute it again."""
+    payload: dict[str, Any] = {
+        "outcome": str(found.outcome),
+        "why_not": str(found.why_not) if found.why_not is not None else "",
+        "rule": found.rule,
+        "by_guard": found.by_guard,
+    }
+    if found.outcome is TemperatureOutcome.NORMAL:
+        return payload
+    payload |= {
+        "object_centi_c": centi(found.object_c),
+        "estimate_centi_c": centi(found.estimate_c),
+        "uncertainty_centi_c": centi(found.uncertainty_c),
+        "count": found.count,
+        "seen": found.seen,
+    }
+    if sensor is not None and not found.by_guard:
+        payload["sensor"] = sensor_payload(sensor)
+        payload["window"] = [
+            [(reading.at_ns - window[0].at_ns) // 1_000_000, centi(reading.object_c), centi(reading.ambient_c)]
+            for reading in window
+        ]
+    return payload
+
+
+def sensor_payload(sensor: Sensor) -> dict[str, Any]:
+    """The coefficients and limits that an estimate was made with."""
+    model, rule = sensor.model, sensor.window
+    return {
+        "model": model.version,
+        "site": model.site,
+        "calibration": sensor.calibration,
+        "gain_micro": micro(model.gain),
+        "a_micro_c": micro(model.a_c),
+        "b_micro": micro(model.b),
+        "low_micro_c": micro(model.low_c),
+        "high_micro_c": micro(model.high_c),
+        "spread_micro_c": micro(model.spread_c),
+        "repeatability_micro_c": micro(model.repeatability_c),
+        "nominal_air_centi_c": centi(model.nominal_air_c),
+        "air_from_centi_c": centi(model.air_from_c),
+        "air_to_centi_c": centi(model.air_to_c),
+        "air_centi_c": centi(sensor.air_c),
+        "offset_micro_c": micro(sensor.offset_c),
+        "unit_error_micro_c": micro(sensor.unit_error_c),
+        "min_good": rule.min_good,
+        "window_ms": round(rule.window_s * 1000),
+        "extended_ms": round(rule.extended_s * 1000),
+        "drop_centi_c": centi(rule.drop_c),
+        "max_range_centi_c": centi(rule.max_range_c),
+        "max_slope_centi_c_per_s": centi(rule.max_slope_c_per_s),
+    }
+
+
+def override_payloads(*, passage: str, admit: bool, guard: str, reason: str, note: str) -> Payloads:
+    """A guard's override: who, when (the record), why. The free text may name people, so it is a person's payload."""
+    payloads: Payloads = {
+        PayloadClass.FACTS: {"passage": passage, "admit": admit, "guard": guard, "reason": reason},
+    }
+    if note:
+        payloads[PayloadClass.PERSON] = {"note": note}
+    return payloads
+
+
+def referral_payloads(*, passage: str, state: str, owner: str, due_us: int, reasons: tuple[Reason, ...]) -> Payloads:
+    """A referral opened or closed; what was found is a health payload."""
+    payloads: Payloads = {PayloadClass.FACTS: {"passage": passage, "state": state, "owner": owner, "due_us": due_us}}
+    if reasons:
+        payloads[PayloadClass.HEALTH] = {"reasons": [str(reason) for reason in reasons]}
+    return payloads
+
+
+def facts_only(**facts: Any) -> Payloads:
+    """Payloads of a record that says nothing about anybody."""
+    return {PayloadClass.FACTS: facts}
+
+
+#: The stream of each kind that a lane writes.
+STREAM_OF = {
+    Kind.PASSAGE: Stream.PASSAGE,
+    Kind.PASSED: Stream.PASSAGE,
+    Kind.OVERRIDE: Stream.PASSAGE,
+    Kind.ATTESTATION: Stream.PASSAGE,
+    Kind.REGISTRATION: Stream.PASSAGE,
+    Kind.REFERRAL: Stream.ALARM,
+    Kind.EMERGENCY: Stream.ALARM,
+    Kind.ALARM: Stream.ALARM,
+    Kind.DEVICE: Stream.DIAGNOSTIC,
+}
