@@ -158,13 +158,15 @@ class Contacts(Section):
 
     port: Path = Field(description="stable device name of the Modbus RTU input board")
     inputs: dict[int, Contact] = Field(default_factory=dict, description="input number (1 to 8) = what it is wired to")
+    active_low: tuple[int, ...] = Field(
+        default=(), description="inputs that are active without current, so that a cut wire is noticed"
+    )
 
-    @field_validator("inputs")
-    @classmethod
-    def _numbers(cls, value: dict[int, Contact]) -> dict[int, Contact]:
-        if any(not 1 <= number <= 8 for number in value):
+    @model_validator(mode="after")
+    def _numbers(self) -> Self:
+        if any(not 1 <= number <= 8 for number in (*self.inputs, *self.active_low)):
             raise ValueError("inputs are numbered 1 to 8")
-        return value
+        return self
 
 
 class Lane(Section):

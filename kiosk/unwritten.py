@@ -15,7 +15,7 @@ import structlog
 
 from kiosk.clock import Instant
 from kiosk.journal_types import JournalError
-from kiosk.passage_events import Draft, Now
+from kiosk.passage_events import Draft
 from kiosk.records import Kind, PayloadClass, Record, Stream
 
 log = structlog.get_logger("gatepost.journal")
@@ -32,7 +32,7 @@ class Writer(Protocol):
         stream: Stream,
         kind: Kind,
         *,
-        at: Now,
+        at: Instant,
         lane: str = "",
         ref: str = "",
         payloads: Mapping[PayloadClass, Mapping[str, Any]],
@@ -96,8 +96,9 @@ class Unwritten:
         log.info("journal_caught_up")
 
     def _append(self, draft: Draft) -> Record:
+        at = Instant(draft.at.at_us, draft.at.clock_trust, draft.at.boot_id, draft.at.mono_ns)
         return self._journal.append(
-            draft.stream, draft.kind, at=draft.at, lane=draft.lane, ref=draft.ref, payloads=draft.payloads
+            draft.stream, draft.kind, at=at, lane=draft.lane, ref=draft.ref, payloads=draft.payloads
         )
 
     def _keep(self, draft: Draft) -> None:

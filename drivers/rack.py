@@ -1,0 +1,128 @@
+"""Builds the devices of each lane that the settings name: the one place that knows them all.
+
+To add a device: write its protocol file, then add its name to the table here and to the driver names of
+``config/settings.py``. Nothing above this floor changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from config.settings import CameraSource, Contact, Lane, Reader, Settings, Thermometer
+from drivers.camera import FolderSource, FrameSource, V4l2Source, VideoSource
+from drivers.cards.pn532 import Pn532Conversation
+from drivers.devices import Conversation, Device, DeviceEvent, InputName, Observed
+from drivers.inputs import ContactBoard
+from drivers.outputs import RelayBoard
+from drivers.qr_stream import QrCamera
+from drivers.serial_port import SerialDevice
+from drivers.thermometers.gy_mcu90615 import GyMcu90615Conversation
+
+READERS: dict[str, Callable[[Reader], Conversation]] = {
+    "pn532": lambda _: Pn532Conversation(),
+}
+THERMOMETERS: dict[str, Callable[[Thermometer], Conversation]] = {
+    "gy_mcu90615": lambda _: GyMcu90615Conversation(),
+}
+
+
+@dataclass(slots=True)
+class LaneDevices:
+    """The devices of one lane by role; a lane has only those that it needs."""
+
+    lane: Lane
+    by_role: dict[str, Device] = field(default_factory=dict)
+    camera: QrCamera | None = None
+    relay: RelayBoard | None = None
+
+    def open_pulse(self) -> bool:
+        """Pulse the lane's opening once; False where no relay is wired."""
+        if self.relay is None or self.lane.relay is None:
+            return False
+        self.relay.pulse(self.lane.relay.channel, self.lane.relay.pulse_s)
+        return True
+
+    def hold_open(self, on: bool) -> bool:
+        """Keep the lane open (emergency) or end it; False where no relay is wired."""
+        if self.relay is None or self.lane.relay is None:
+            return False
+        self.relay.hold(self.lane.relay.channel, on)
+        return True
+
+
+class Rack:
+    """All devices of a kiosk, each with its lane's and its own name around its events."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.lanes: dict[str, LaneDevices] = {}
+        boards: dict[str, RelayBoard] = {}
+        for lane in settings.lane:
+            self.lanes[lane.name] = _devices_of(lane, boards)
+
+    def devices(self) -> Iterable[tuple[str, str, Device]]:
+        """Every device once as (lane, role, device); a relay board that lanes share stands with the first."""
+        seen: set[int] = set()
+        for name, devices in self.lanes.items():
+            for role, device in devices.by_role.items():
+                if id(device) not in seen:
+                    seen.add(id(device))
+                    yield name, role, device
+
+    def start(self, emit: Callable[[Observed], None]) -> None:
+        """Start every device; their first faults arrive as events."""
+        for lane, role, device in self.devices():
+            device.start(_tagged(emit, lane, role))
+
+    def stop(self) -> None:
+        """Stop every device; relays last, so that nothing pulses after they were driven off."""
+        for _lane, _role, device in sorted(self.devices(), key=lambda item: item[1] == "relay"):
+            device.stop()
+
+
+def _tagged(emit: Callable[[Observed], None], lane: str, role: str) -> Callable[[DeviceEvent], None]:
+    return lambda event: emit(Observed(lane=lane, device=role, event=event))
+
+
+def _devices_of(lane: Lane, boards: dict[str, RelayBoard]) -> LaneDevices:
+    devices = LaneDevices(lane)
+    if lane.reader:
+        devices.by_role["reader"] = SerialDevice(
+            f"{lane.name}/reader", str(lane.reader.port), READERS[lane.reader.driver](lane.reader)
+        )
+    if lane.thermometer:
+        devices.by_role["thermometer"] = SerialDevice(
+            f"{lane.name}/thermometer",
+            str(lane.thermometer.port),
+            THERMOMETERS[lane.thermometer.driver](lane.thermometer),
+        )
+    if lane.contacts:
+        devices.by_role["contacts"] = SerialDevice(
+            f"{lane.name}/contacts",
+            str(lane.contacts.port),
+            ContactBoard(_input_names(lane.contacts.inputs), active_low=frozenset(lane.contacts.active_low)),
+        )
+    if lane.camera:
+        devices.camera = QrCamera(f"{lane.name}/camera", _source(lane))
+        devices.by_role["camera"] = devices.camera
+    if lane.relay:
+        port = str(lane.relay.port)
+        if port not in boards:
+            boards[port] = RelayBoard(f"{lane.name}/relay", port, channels=lane.relay.channels, max_pulse_s=10.0)
+        devices.relay = boards[port]
+        devices.by_role["relay"] = boards[port]
+    return devices
+
+
+def _input_names(inputs: dict[int, Contact]) -> dict[int, InputName]:
+    return {number: InputName(contact.value) for number, contact in inputs.items()}
+
+
+def _source(lane: Lane) -> FrameSource:
+    assert lane.camera is not None  # noqa: S101 - the only caller has just asked
+    path = str(lane.camera.path)
+    if lane.camera.source is CameraSource.FOLDER:
+        return FolderSource(path, follow=lane.camera.follow)
+    if lane.camera.source is CameraSource.VIDEO:
+        return VideoSource(path)
+    return V4l2Source(path)
