@@ -108,6 +108,13 @@ def category_of(evidence: Evidence, policy: Policy) -> str:
     return evidence.visitor_category or policy.visitor_category
 
 
+def lapsed_order(policy: Policy, now: Instant) -> str:
+    """The number of the policy's order when it has ended for certain, else "" (an untrusted clock ends no order)."""
+    if policy.order is None or now.clock_trust is ClockTrust.NONE or not policy.lapsed(now.at_us):
+        return ""
+    return policy.order.number
+
+
 def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
     """ADMIT or DENY for one person, with every check, every reason in the order shown, and one next step.
 
@@ -115,8 +122,7 @@ def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
     """
     name = category_of(evidence, policy)
     trusted = now.clock_trust is not ClockTrust.NONE and evidence.clock_trust is not ClockTrust.NONE
-    lapsed = policy.order.number if trusted and policy.order is not None and policy.lapsed(now.at_us) else ""
-    case = _Case(evidence, policy, policy.category_named(name), trusted, lapsed)
+    case = _Case(evidence, policy, policy.category_named(name), trusted, lapsed_order(policy, now) if trusted else "")
     checks = tuple(_judge(case, check) for check in CheckName)
     if evidence.direction is Direction.OUT:
         return _out(checks, policy, name)
