@@ -103,7 +103,8 @@ class TemperatureReading:
     """One sample of an infrared thermometer, in degrees Celsius.
 
     ``object_c`` is the raw object temperature. ``ambient_c`` is the sensor's own temperature (chip or board, not
-    the air) or None. ``body_c`` is a module's own "body" figure: a hint that no decision rests on.
+    the air) or None. ``body_c`` is a module's own "body" figure: a hint that no decision rests on. ``emissivity`` is
+    what the module says that it reckoned with (0.01 to 1.00), None where it does not say.
     """
 
     object_c: float
@@ -111,11 +112,29 @@ class TemperatureReading:
     offset: int = 0
     ambient_c: float | None = None
     body_c: float | None = None
+    emissivity: float | None = None
 
     @property
     def plausible_skin(self) -> bool:
         """28.0 to 43.0 degC. Outside it a reading is still a reading, but no decision may rest on it."""
         return 28.0 <= self.object_c <= 43.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyHint:
+    """The "body" figure of a module that tells nothing else, in degrees Celsius: shown to a guard at most.
+
+    A type of its own, because such a figure is bent towards normal by the maker and no decision may rest on it.
+    """
+
+    body_c: float
+    at_ns: int
+    offset: int = 0
+
+    @property
+    def plausible_skin(self) -> bool:
+        """28.0 to 43.0 degC; anything else points to a wrong setting or a fault."""
+        return 28.0 <= self.body_c <= 43.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +231,7 @@ DeviceEvent = (
     | CardHint
     | QrText
     | TemperatureReading
+    | BodyHint
     | ThermalFrame
     | DistanceReading
     | InputChange
