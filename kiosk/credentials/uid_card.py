@@ -1,0 +1,68 @@
+"""A card by its number alone (legacy, weak: a number can be copied): what the roster says of it. Pure but for the
+roster's own look-up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from drivers.devices import CardTap
+from kiosk.evidence import CardStrength, PassFinding
+from kiosk.reasons import ClockTrust, Reason
+from kiosk.roster import Roster, RosterEntry
+
+
+def pass_of_uid(
+    tap: CardTap,
+    roster: Roster,
+    *,
+    lane: str,
+    place: str,
+    at: datetime,
+    clock_trust: ClockTrust = ClockTrust.SYNCED,
+) -> PassFinding:
+    """The finding for a tap in ``lane`` of the gate ``place``, at ``at`` (aware, in the site's time zone).
+
+    The first thing wrong is the refusal: unknown, revoked, a number alone where the card could prove more, not yet
+    or no longer valid, another gate, out of hours. With clock trust ``none`` a card that is limited in time is
+    refused as ``clock_untrusted`` (unless it is over by the floor already); one without limits needs no clock.
+    A card that is not known leaves the keyed hash of its number. Raises RosterError.
+
+    Taps that name nobody (a random UID, several cards at once) are the lane's to hint at and do not belong here;
+    they come out as unknown.
+    """
+    entry = None if tap.random_uid or tap.cards_in_field > 1 else roster.find_card(tap.uid)
+    if entry is None:
+        return PassFinding(refusal=Reason.CARD_UNKNOWN, evidence_hash=roster.card_hash(tap.uid).hex())
+    refusal = _refusal(entry, lane=lane, place=place, at=at, clock_trust=clock_trust)
+    return PassFinding(
+        refusal=refusal,
+        subject=entry.subject,
+        category=entry.category,
+        strength=CardStrength.UID,
+        registered=entry.registered,
+        code_match=entry.code_match,
+        # A lane that the entry allows is this place's; elsewhere the entry's own list stands.
+        places=(place,) if entry.places and lane in entry.places else entry.places,
+        evidence_hash="" if entry.subject else roster.card_hash(tap.uid).hex(),
+    )
+
+
+def _refusal(entry: RosterEntry, *, lane: str, place: str, at: datetime, clock_trust: ClockTrust) -> Reason | None:
+    if entry.revoked:
+        return Reason.CARD_REVOKED
+    if entry.strength is not CardStrength.UID:
+        return Reason.CARD_WEAK
+    at_us = round(at.timestamp() * 1_000_000)
+    if entry.valid_until_us is not None and at_us >= entry.valid_until_us:
+        return Reason.CARD_EXPIRED
+    limited = entry.valid_until_us is not None or entry.valid_from_us is not None or bool(entry.hours)
+    if limited and clock_trust is ClockTrust.NONE:
+        return Reason.CLOCK_UNTRUSTED
+    if entry.valid_from_us is not None and at_us < entry.valid_from_us:
+        return Reason.PASS_NOT_YET_VALID
+    if entry.places and place not in entry.places and lane not in entry.places:
+        return Reason.PASS_OTHER_GATE
+    if entry.hours and not any(window.contains(at.weekday(), at.hour * 60 + at.minute) for window in entry.hours):
+        return Reason.OUT_OF_HOURS
+    return None

@@ -1,0 +1,442 @@
+"""The kiosk's copy of people, cards and revocations: looked up at each tap, with the network away.
+
+Cards are found by a keyed hash of their number, so that a stolen file names no card; names and phones are sealed
+(AES-256-GCM) in columns of their own and are opened for the guard alone; records know a person by a keyed pseudonym.
+All keys follow from the one 32-byte key that :meth:`Roster.open` is given (HKDF-SHA-256, RFC 5869).
+
+A revocation is sticky: an import that forgets it does not lift it, only :meth:`Roster.reinstate` does.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from sqlalchemy import BigInteger
+from sqlmodel import Field
+
+from config.errors import GatepostError
+from config.policy import Hours
+from kiosk.credentials.person_match import person_match
+from kiosk.database import (
+    Database,
+    DatabaseError,
+    KioskTable,
+    OpenDatabase,
+    SqliteDatabase,
+    create_statements,
+    transaction,
+)
+from kiosk.evidence import CardStrength
+from kiosk.roster_csv import MAX_LINE_BYTES, ImportReport, RosterLine, parse_hours, read_lines
+
+APPLICATION_ID = 0x47505231
+"""``GPR1`` in the file's header: this is a Gatepost roster."""
+
+SCHEMA_VERSION = 1
+KEY_BYTES = 32
+
+
+class RosterError(GatepostError):
+    """The roster cannot be opened, read or written."""
+
+
+class RosterPerson(KioskTable, table=True):
+    """One person of the site. ``name_sealed`` and ``phone_sealed`` are AES-GCM; empty where unknown."""
+
+    __tablename__ = "roster_person"
+
+    person_id: str = Field(primary_key=True)
+    subject: str = Field(unique=True)
+    category: str
+    registered: bool
+    code_match: str
+    name_sealed: bytes
+    phone_sealed: bytes
+
+
+class RosterCard(KioskTable, table=True):
+    """One card of a person, by the keyed hash of its number. Times are UTC microseconds, null is unlimited."""
+
+    __tablename__ = "roster_card"
+
+    card_hash: bytes = Field(primary_key=True)
+    person_id: str = Field(index=True)
+    strength: str
+    valid_from_us: int | None = Field(sa_type=BigInteger)
+    valid_until_us: int | None = Field(sa_type=BigInteger)
+    hours: str
+    places: str
+
+
+class RosterRevocation(KioskTable, table=True):
+    """A card that opens nothing any more, whether or not the roster still knows it."""
+
+    __tablename__ = "roster_revocation"
+
+    card_hash: bytes = Field(primary_key=True)
+    at_us: int = Field(sa_type=BigInteger)
+    why: str
+
+
+ROSTER_TABLES: tuple[type[KioskTable], ...] = (RosterPerson, RosterCard, RosterRevocation)
+
+_FIND = """
+    SELECT p.subject, p.category, p.registered, p.code_match, c.strength, c.valid_from_us, c.valid_until_us, c.hours,
+           c.places
+    FROM roster_card c JOIN roster_person p ON p.person_id = c.person_id WHERE c.card_hash = ?"""
+_REVOKED = "SELECT 1 FROM roster_revocation WHERE card_hash = ?"
+_PUT_PERSON = """
+    INSERT INTO roster_person (person_id, subject, category, registered, code_match, name_sealed, phone_sealed)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET category = excluded.category,
+    registered = excluded.registered, code_match = excluded.code_match, name_sealed = excluded.name_sealed,
+    phone_sealed = excluded.phone_sealed"""
+_PUT_CARD = """
+    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
+    strength = excluded.strength, valid_from_us = excluded.valid_from_us, valid_until_us = excluded.valid_until_us,
+    hours = excluded.hours, places = excluded.places"""
+_PUT_REVOCATION = """
+    INSERT INTO roster_revocation (card_hash, at_us, why) VALUES (?, ?, ?) ON CONFLICT (card_hash) DO NOTHING"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterEntry:
+    """What the roster knows of one card and its holder; no name, no phone.
+
+    ``subject`` is the keyed pseudonym (16 hex digits). ``strength`` is what this card must prove at least.
+    ``valid_from_us`` and ``valid_until_us`` bound it (UTC microseconds, the end excluded), ``hours`` and ``places``
+    (names of places or lanes) limit it; empty is unlimited.
+    """
+
+    subject: str
+    category: str
+    registered: bool
+    revoked: bool
+    code_match: str
+    strength: CardStrength
+    valid_from_us: int | None
+    valid_until_us: int | None
+    hours: tuple[Hours, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The sealed part of a person, opened for the guard."""
+
+    name: str
+    phone: str
+
+
+class Roster:
+    """The roster file of one site. Thread-safe. Make one with :meth:`open`."""
+
+    def __init__(self, path: Path, key: bytes, match_key: bytes, database: Database) -> None:
+        self._path = path
+        self._database = database
+        self._lock = threading.Lock()
+        self._card_key = _derive(key, b"gatepost roster card 1")
+        self._subject_key = _derive(key, b"gatepost roster subject 1")
+        self._seal = AESGCM(_derive(key, b"gatepost roster seal 1"))
+        self._match_key = match_key
+
+    @classmethod
+    def open(
+        cls, path: Path | str, key: bytes, *, match_key: bytes = b"", open_database: OpenDatabase = SqliteDatabase
+    ) -> Roster:
+        """Open the roster at ``path``, making it (mode 0600) when there is none.
+
+        ``key`` is 32 random bytes of the site, ``match_key`` the key of ``person_match`` (without one, health codes
+        are matched to nobody). Raises RosterError for a key of another length, for a file that is something else or
+        was made under another key, and where the file cannot be opened.
+        """
+        path = Path(path)
+        if len(key) != KEY_BYTES:
+            raise RosterError("roster key", seen=f"{len(key)} bytes", expected=f"{KEY_BYTES} random bytes")
+        try:
+            database = open_database(path)
+            try:
+                cls._settle(path, database)
+                roster = cls(path, key, match_key, database)
+                roster._check_key()
+            except BaseException:
+                database.close()
+                raise
+        except DatabaseError as error:
+            raise _roster_error(error) from error
+        return roster
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def find_card(self, uid: bytes) -> RosterEntry | None:
+        """What is known of the card with this number; None when nothing is.
+
+        A revoked card that belongs to nobody any more is still found: an entry without subject. Raises RosterError.
+        """
+        card_hash = self.card_hash(uid)
+        with self._lock:
+            try:
+                found = self._database.rows(_FIND, (card_hash,))
+                revoked = bool(self._database.rows(_REVOKED, (card_hash,)))
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+        if not found:
+            return _NOBODY if revoked else None
+        subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0]
+        return RosterEntry(
+            subject=subject,
+            category=category,
+            registered=bool(registered),
+            revoked=revoked,
+            code_match=code_match,
+            strength=CardStrength(strength),
+            valid_from_us=valid_from_us,
+            valid_until_us=valid_until_us,
+            hours=parse_hours(hours),
+            places=tuple(filter(None, places.split(";"))),
+        )
+
+    def card_hash(self, uid: bytes) -> bytes:
+        """The keyed hash under which a card number is stored: HMAC-SHA-256, 16 bytes."""
+        return hmac.digest(self._card_key, uid, "sha256")[:16]
+
+    def subject_of(self, person_id: str) -> str:
+        """The keyed pseudonym of a person: HMAC-SHA-256, 16 hexadecimal digits."""
+        return hmac.digest(self._subject_key, person_id.encode("utf-8"), "sha256")[:8].hex()
+
+    def contact_of(self, subject: str) -> Contact | None:
+        """Name and phone of a person, for the guard; None for an unknown one. Raises RosterError."""
+        with self._lock:
+            try:
+                rows = self._database.rows(
+                    "SELECT person_id, name_sealed, phone_sealed FROM roster_person WHERE subject = ?", (subject,)
+                )
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+        if not rows:
+            return None
+        person_id, name, phone = rows[0]
+        return Contact(self._unsealed(name, "name", person_id), self._unsealed(phone, "phone", person_id))
+
+    def revoke(self, uid: bytes, *, at_us: int, why: str) -> None:
+        """This card opens nothing from now on, also one that the roster does not know. Raises RosterError."""
+        self._change(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
+
+    def reinstate(self, uid: bytes) -> bool:
+        """Lift a revocation (a lost card was found); whether there was one. Raises RosterError."""
+        return self._change("DELETE FROM roster_revocation WHERE card_hash = ?", (self.card_hash(uid),)) > 0
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many people, cards and revocations there are. Raises RosterError."""
+        with self._lock:
+            try:
+                people, cards, revocations = (
+                    self._database.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
+                    for table in ("roster_person", "roster_card", "roster_revocation")
+                )
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+        return people, cards, revocations
+
+    def import_csv(
+        self, source: Path | str | Iterable[bytes], *, at_us: int, zone: tzinfo = UTC, replace: bool = False
+    ) -> ImportReport:
+        """Take the good lines of a CSV (a path, or its raw lines) and report every bad one.
+
+        With ``replace`` the file is the whole roster: people and cards that it does not name go (revocations stay).
+        A replacing import with any bad line changes nothing, since somebody's card would silently stop. All in one
+        transaction. ``at_us`` dates the revocations; ``zone`` is the site's time zone. Raises RosterError.
+        """
+        report = ImportReport()
+        try:
+            if isinstance(source, (str, Path)):
+                with Path(source).open("rb") as file:
+                    lines = list(read_lines(_bounded(file), report, zone=zone))
+            else:
+                lines = list(read_lines(source, report, zone=zone))
+        except OSError as error:
+            raise RosterError(str(source), seen=error.strerror or str(error), expected="a readable CSV file") from error
+        good = _agreeing(lines, report)
+        if replace and report.bad_lines:
+            return report
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    self._take(good, report, at_us, replace=replace)
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+        return report
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            try:
+                self._database.close()
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+
+    def _take(self, lines: list[RosterLine], report: ImportReport, at_us: int, *, replace: bool) -> None:
+        database = self._database
+        if replace:
+            database.run("DELETE FROM roster_card")
+            database.run("DELETE FROM roster_person")
+        people = {line.person_id: line for line in lines}
+        database.run_many(
+            _PUT_PERSON,
+            [
+                (
+                    person_id,
+                    self.subject_of(person_id),
+                    line.category,
+                    line.registered,
+                    person_match(self._match_key, line.surname, line.given, line.birth_date),
+                    self._sealed(line.name, "name", person_id),
+                    self._sealed(line.phone, "phone", person_id),
+                )
+                for person_id, line in people.items()
+            ],
+        )
+        held = [line for line in lines if line.card_uid]
+        hashed = {line.card_uid: self.card_hash(line.card_uid) for line in held}
+        database.run_many(
+            _PUT_CARD,
+            [
+                (
+                    hashed[line.card_uid],
+                    line.person_id,
+                    str(line.card_strength),
+                    line.valid_from_us,
+                    line.valid_until_us,
+                    line.hours,
+                    ";".join(line.places),
+                )
+                for line in held
+            ],
+        )
+        revoked = {card_hash for (card_hash,) in database.rows("SELECT card_hash FROM roster_revocation")}
+        report.kept_revoked += sum(1 for line in held if not line.revoked and hashed[line.card_uid] in revoked)
+        database.run_many(_PUT_REVOCATION, [(hashed[line.card_uid], at_us, "roster") for line in held if line.revoked])
+        report.people += len(people)
+        report.cards += len(held)
+
+    def _change(self, sql: str, parameters: tuple[object, ...]) -> int:
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    return self._database.run(sql, parameters)
+            except DatabaseError as error:
+                raise _roster_error(error) from error
+
+    def _sealed(self, text: str, column: str, person_id: str) -> bytes:
+        if not text:
+            return b""
+        nonce = os.urandom(12)
+        # Bound to column and person, so that a sealed value cannot be moved to another row.
+        return nonce + self._seal.encrypt(nonce, text.encode("utf-8"), f"{column}\0{person_id}".encode())
+
+    def _unsealed(self, sealed: bytes, column: str, person_id: str) -> str:
+        if not sealed:
+            return ""
+        try:
+            return self._seal.decrypt(sealed[:12], sealed[12:], f"{column}\0{person_id}".encode()).decode("utf-8")
+        except (InvalidTag, ValueError) as error:
+            raise RosterError(
+                f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="import again"
+            ) from error
+
+    @staticmethod
+    def _settle(path: Path, database: Database) -> None:
+        ((application,),) = database.rows("PRAGMA application_id")
+        ((version,),) = database.rows("PRAGMA user_version")
+        ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
+        if not tables:
+            with transaction(database):
+                for statement in create_statements(ROSTER_TABLES):
+                    database.run(statement)
+                database.run(f"PRAGMA application_id = {APPLICATION_ID}")
+                database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
+            raise RosterError(
+                str(path),
+                seen=f"application id {application}, format {version}",
+                expected=f"a roster of format {SCHEMA_VERSION}",
+                hint="give the roster a file of its own, or import it anew",
+            )
+
+    def _check_key(self) -> None:
+        rows = self._database.rows("SELECT person_id, subject FROM roster_person LIMIT 1")
+        if rows and rows[0][1] != self.subject_of(rows[0][0]):
+            raise RosterError(
+                str(self._path),
+                seen="pseudonyms made under another key",
+                expected="the key with which this roster was imported",
+                hint="give back that key, or remove the file and import again",
+            )
+
+
+_NOBODY = RosterEntry(
+    subject="",
+    category="",
+    registered=False,
+    revoked=True,
+    code_match="",
+    strength=CardStrength.UID,
+    valid_from_us=None,
+    valid_until_us=None,
+    hours=(),
+    places=(),
+)
+
+
+def _derive(key: bytes, info: bytes) -> bytes:
+    return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(key)
+
+
+def _bounded(file: BinaryIO) -> Iterator[bytes]:
+    # A line that is too long is cut one byte past the limit, so that it is seen as too long and still is one line.
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        rest = line
+        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_LINE_BYTES + 1)
+        yield line
+
+
+def _agreeing(lines: list[RosterLine], report: ImportReport) -> list[RosterLine]:
+    """The lines without those that contradict an earlier one: another person of the same id, the same card twice."""
+    first_of: dict[str, RosterLine] = {}
+    card_of: dict[bytes, RosterLine] = {}
+    good = []
+    for line in lines:
+        person = first_of.setdefault(line.person_id, line)
+        if person.person() != line.person():
+            report.refuse(line.line, f"person {line.person_id!r} differs from line {person.line}")
+            continue
+        if line.card_uid:
+            card = card_of.setdefault(line.card_uid, line)
+            if card is not line:
+                report.refuse(line.line, f"the card stands on line {card.line} already")
+                continue
+        good.append(line)
+    return good
+
+
+def _roster_error(error: DatabaseError) -> RosterError:
+    return RosterError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)
