@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kiosk.credentials import hcert
+from kiosk.credentials import divoc, gc1, hcert, online, shc, vdsnc
 from kiosk.credentials.code_verdict import (
     NO_CONTEXT,
     NOT_MINE,
@@ -18,7 +18,7 @@ from kiosk.credentials.code_verdict import (
 from kiosk.credentials.trust import TrustStore
 
 #: Tried in this order; the first that does not say ``not_mine`` has judged.
-VERIFIERS: tuple[Verifier, ...] = (hcert.verify,)
+VERIFIERS: tuple[Verifier, ...] = (hcert.verify, gc1.verify, shc.verify, vdsnc.verify, divoc.verify, online.verify)
 
 
 def verify_health_code(text: str, store: TrustStore, now: datetime, context: GateContext = NO_CONTEXT) -> CodeVerdict:
@@ -30,6 +30,8 @@ def verify_health_code(text: str, store: TrustStore, now: datetime, context: Gat
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
+    if not store.clock_is_possible(now):
+        return CodeVerdict(state=CodeState.INVALID, reason=CodeReason.CLOCK)
     for verifier in VERIFIERS:
         verdict = verifier(text, store, now, context)
         if verdict.state is not CodeState.NOT_MINE:

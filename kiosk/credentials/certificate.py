@@ -83,7 +83,8 @@ class Der:
         return Der(self.content(tag))
 
 
-def _oid(content: bytes) -> str:
+def read_oid(content: bytes) -> str:
+    """An object identifier in dotted form."""
     if not content or content[-1] & 0x80:
         raise CertificateError("an object identifier cut short")
     numbers: list[int] = []
@@ -141,7 +142,7 @@ class Certificate:
         usages = []
         cursor = Der(inner).inside(_SEQUENCE)
         while not cursor.done:
-            usages.append(_oid(cursor.content(_OID)))
+            usages.append(read_oid(cursor.content(_OID)))
         if not usages:
             raise CertificateError("an empty extended key usage")
         return tuple(usages)
@@ -169,7 +170,7 @@ def _country(name: bytes) -> str:
         parts = cursor.inside(_SET)
         while not parts.done:
             part = parts.inside(_SEQUENCE)
-            if _oid(part.content(_OID)) == _OID_COUNTRY:
+            if read_oid(part.content(_OID)) == _OID_COUNTRY:
                 return part.next()[1].decode("ascii", "replace")[:3].upper()
     return ""
 
@@ -183,7 +184,7 @@ def _extensions(cursor: Der) -> dict[str, bytes]:
         each = Der(content).inside(_SEQUENCE)
         while not each.done:
             extension = each.inside(_SEQUENCE)
-            oid = _oid(extension.content(_OID))
+            oid = read_oid(extension.content(_OID))
             if extension.peek() == _BOOLEAN:
                 extension.next()
             if oid in found:

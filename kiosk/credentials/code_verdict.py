@@ -110,7 +110,8 @@ class CodeClaims:
     (``vaccination``, ``test``, ``recovery``, ``status``, ``other``). ``issuer`` is a country code, an address or a
     key's short name. ``subject_match`` is the keyed hash of name and birth date as 32 hex digits, "" where the
     code or the key is missing. ``pass_hash`` is the hash of the pass a community code is bound to (16 hex digits).
-    ``credential_id`` is a hash that stays the same however often the credential is shown, for anti-replay.
+    ``credential_id`` is a hash that stays the same however often the credential is shown, for anti-replay;
+    ``showing`` names this very showing of it ("" where there is only one).
     ``regions`` are the regions travelled to, None when the code says nothing of travel. ``static`` says that the
     code can be copied: no holder key signed it just now.
     """
@@ -123,6 +124,7 @@ class CodeClaims:
     subject_match: str = ""
     pass_hash: str = ""
     credential_id: str = ""
+    showing: str = ""
     regions: tuple[str, ...] | None = None
     static: bool = True
     order: str = ""
@@ -153,7 +155,7 @@ class GateContext:
     ``rule_set`` names rules of the trust store ("" applies none). ``gate`` is this gate's name for passes bound to
     one gate. ``challenges`` are the two or three digits that the kiosk's screen shows now and showed just before;
     when given, a holder-signed code must carry one of them. ``local_minute`` (0 to 1439) and ``weekday``
-    (0 Monday) are local time for passes with hours.
+    (0 Monday) are local time for passes with hours. ``online_prefixes`` begin the texts that only a server can judge.
     """
 
     rule_set: str = ""
@@ -161,6 +163,7 @@ class GateContext:
     challenges: frozenset[str] = field(default_factory=frozenset)
     local_minute: int | None = None
     weekday: int | None = None
+    online_prefixes: tuple[str, ...] = ()
 
 
 Verifier = Callable[[str, "TrustStore", datetime, GateContext], CodeVerdict]

@@ -21,6 +21,8 @@ _STANDARD_NAME = re.compile(r"[A-Z<]*")
 _COUNTRY = re.compile(r"[A-Z]{1,10}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MAX_TEXT = 80
+#: SNOMED CT "detected" (EU value set, section 2.9): a genuine certificate of an infection is no green code.
+DETECTED = "260373001"
 #: Coded values have no limit in the schema; this is well above every published code.
 MAX_CODE = 200
 
@@ -39,7 +41,8 @@ class DccError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Dcc:
-    """The few fields that a verdict needs, and the plain form that rules read (no tags, no null groups)."""
+    """The few fields that a verdict needs, and the plain form that rules read (no tags, no null groups).
+    ``infected``: a test that found the infection."""
 
     group: str
     surname: str
@@ -47,6 +50,7 @@ class Dcc:
     birth_date: str
     country: str
     certificate_id: str
+    infected: bool
     plain: dict[str, Any]
 
 
@@ -144,5 +148,6 @@ def check_dcc(certificate: Any) -> Dcc:
         birth_date=birth,
         country=entries[0]["co"],
         certificate_id=entries[0]["ci"],
+        infected=group == "t" and entries[0]["tr"] == DETECTED,
         plain=plain,
     )

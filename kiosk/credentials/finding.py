@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from kiosk.credentials.code_verdict import REASON_OF, CodeReason, CodeState, CodeVerdict
+from kiosk.credentials.evidence_hash import evidence_hash
 from kiosk.evidence import CodeFinding
 from kiosk.reasons import Reason
 
@@ -37,5 +36,5 @@ def code_finding(verdict: CodeVerdict, text: str) -> CodeFinding:
         refusal=refusal,
         kind=verdict.kind,
         detail=f"{verdict.reason} {verdict.key_id}".strip(),
-        evidence_hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        evidence_hash=evidence_hash(text),
     )

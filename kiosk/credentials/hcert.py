@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kiosk.credentials import base45, bounded
+from kiosk.credentials.anchors import DocumentSigner
 from kiosk.credentials.cbor import CborError, Tag, loads
 from kiosk.credentials.code_verdict import (
     NOT_MINE,
@@ -28,8 +29,9 @@ from kiosk.credentials.cose import CoseError, Sign1, parse_sign1
 from kiosk.credentials.dcc import GROUPS, Dcc, DccError, check_dcc
 from kiosk.credentials.person_match import person_match
 from kiosk.credentials.revocations import RevocationKind, revocation_hash
+from kiosk.credentials.rules import check_rules
 from kiosk.credentials.signing_key import Algorithm
-from kiosk.credentials.trust import DocumentSigner, TrustStore
+from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeStatus
 
 KIND = "hcert"
@@ -73,11 +75,24 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
         raise CodeRefusedError(CodeReason.REVOKED, key_id)
     signer = _entitled(signers, dcc.group, now, key_id)
     expires_at = _check_dates(claims, now, key_id)
+    content = GROUPS[dcc.group]
+    try:
+        check_rules(
+            store.rule_sets,
+            context,
+            code_format=KIND,
+            content=content,
+            payload=dcc.plain,
+            external={"issuerCountryCode": issuer, "exp": expires_at.isoformat(), "iat": _issued(claims)},
+            now=now,
+        )
+    except CodeRefusedError as refused:
+        raise CodeRefusedError(refused.reason, key_id) from None
     return (
         CodeClaims(
             kind=KIND,
-            content=GROUPS[dcc.group],
-            status=CodeStatus.GREEN,
+            content=content,
+            status=CodeStatus.RED if dcc.infected else CodeStatus.GREEN,
             issuer=(issuer or signer.country or dcc.country)[:16],
             expires_at=expires_at,
             subject_match=person_match(store.match_key, dcc.surname, dcc.given, dcc.birth_date),
@@ -178,3 +193,8 @@ def _check_dates(claims: dict[Any, Any], now: datetime, key_id: str) -> datetime
         if starts_s is not None and now_s + ISSUED_TOLERANCE.total_seconds() < starts_s:
             raise CodeRefusedError(CodeReason.NOT_YET_VALID, key_id)
     return datetime.fromtimestamp(expires_s, tz=UTC)
+
+
+def _issued(claims: dict[Any, Any]) -> str | None:
+    issued_s = _epoch_s(claims, CLAIM_IAT)
+    return None if issued_s is None else datetime.fromtimestamp(issued_s, tz=UTC).isoformat()

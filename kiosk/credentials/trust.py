@@ -1,171 +1,113 @@
-"""The trust store: every key that a health code may be signed by, and everything revoked. Immutable, swapped whole.
-
-A folder holds any of
-
-    hcert_dsc.json      {"certificates": [{"kid": base64 of 8 bytes, "x509": base64 DER}]}; one kid may stand twice
-    hcert_revoked.json  {"entries": [{"kid", "hashType": UCI | COUNTRYCODEUCI | SIGNATURE, "hash": base64}]}
-
-National lists hold odd certificates, so anchors load one by one: a bad one is skipped and reported in
-``TrustStore.skipped``, and the rest stands. A file that is not readable as a whole is an error, since a store
-that silently lacks its revocations would accept what was revoked.
-"""
+"""The trust store: every key that a health code may be signed by, and everything revoked. Immutable, swapped whole."""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from config.errors import ConfigError
-from kiosk.credentials.certificate import read_certificate
-from kiosk.credentials.revocations import RevocationKind, RevocationSet
-from kiosk.credentials.signing_key import SigningKey
+from kiosk.credentials.anchors import CommunityKey, DocumentSigner, RuleSet, ShcKey, SkippedAnchor
+from kiosk.credentials.certificate import Certificate
+from kiosk.credentials.chain import RevocationList
+from kiosk.credentials.revocations import RevocationSet
+from kiosk.credentials.trust_folder import TrustFolder
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
 MIN_MATCH_KEY_BYTES = 16
-KID_BYTES = 8
-
-#: What a DSC may sign, by extended key usage; both arcs are in use. Source: EU eHealth Network, "Technical
-#: specifications for digital green certificates", volume 3, interoperable 2D code, annex on certificate governance.
-_USAGE_ARCS = ("1.3.6.1.4.1.1847.2021.1.", "1.3.6.1.4.1.0.1847.2021.1.")
-_USAGE_GROUPS = {"1": "t", "2": "v", "3": "r"}
-_USAGES = {arc + last: group for arc in _USAGE_ARCS for last, group in _USAGE_GROUPS.items()}
+#: How far this clock may be behind the one that made the store.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedAnchor:
-    """One anchor that was left out: where, which, why. Shown by ``doctor`` and on the console."""
-
-    file: str
-    name: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentSigner:
-    """One DSC: its key, its dates, and the groups (``v``, ``t``, ``r``) it may sign; all where it names none."""
-
-    key: SigningKey
-    not_before: datetime
-    not_after: datetime
-    groups: frozenset[str]
-    country: str
-
-    def covers(self, now: datetime) -> bool:
-        """Whether ``now`` lies within the certificate's dates, both ends included."""
-        return self.not_before <= now <= self.not_after
-
-
-def _read(folder: Path, name: str) -> Any:
-    """The parsed file, or None where the folder has none. Raises ConfigError when it cannot be read as a whole."""
-    path = folder / name
-    try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(str(path), seen=f"{path.stat().st_size} bytes", expected=f"at most {MAX_FILE_BYTES}")
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            str(path), seen=str(error)[:120], expected="JSON in the layout of a trust folder", hint="load it again"
-        ) from error
-
-
-def _rows(document: Any, key: str, path: Path) -> list[Any]:
-    if document is None:
-        return []
-    rows = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(rows, list):
-        raise ConfigError(str(path), seen=f"no list {key!r}", expected=f'{{"{key}": [...]}}', hint="load it again")
-    return rows
-
-
-def _bytes(row: Any, key: str) -> bytes:
-    value = row.get(key) if isinstance(row, dict) else None
-    if not isinstance(value, str):
-        raise ValueError(f"no {key}")
-    return base64.b64decode(value, validate=True)
-
-
-def _document_signer(der: bytes) -> DocumentSigner:
-    certificate = read_certificate(der)
-    groups = frozenset(_USAGES[usage] for usage in certificate.extended_key_usages() if usage in _USAGES)
-    return DocumentSigner(
-        key=SigningKey.of(certificate.public_key),
-        not_before=certificate.not_before,
-        not_after=certificate.not_after,
-        groups=groups or frozenset(_USAGE_GROUPS.values()),
-        country=certificate.country,
-    )
-
-
-def _load_hcert(
-    folder: Path, skipped: list[SkippedAnchor]
-) -> tuple[Mapping[bytes, tuple[DocumentSigner, ...]], RevocationSet]:
-    signers: dict[bytes, tuple[DocumentSigner, ...]] = {}
-    file = "hcert_dsc.json"
-    for index, row in enumerate(_rows(_read(folder, file), "certificates", folder / file)):
-        try:
-            kid = _bytes(row, "kid")
-            if len(kid) != KID_BYTES:
-                raise ValueError(f"kid of {len(kid)} bytes")
-            signers[kid] = (*signers.get(kid, ()), _document_signer(_bytes(row, "x509")))
-        except ValueError as error:
-            skipped.append(SkippedAnchor(file, f"certificate {index}", str(error)[:120]))
-    entries = []
-    file = "hcert_revoked.json"
-    for index, row in enumerate(_rows(_read(folder, file), "entries", folder / file)):
-        try:
-            kid, digest = _bytes(row, "kid"), _bytes(row, "hash")
-            if len(kid) != KID_BYTES or len(digest) != 16:
-                raise ValueError(f"kid of {len(kid)} and hash of {len(digest)} bytes")
-            entries.append((kid, RevocationKind(row.get("hashType")), digest))
-        except ValueError as error:
-            skipped.append(SkippedAnchor(file, f"entry {index}", str(error)[:120]))
-    return MappingProxyType(signers), RevocationSet(entries)
+def _nothing() -> Mapping[Any, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustStore:
     """One snapshot of what is trusted. Never changed: a newer one replaces it, see :meth:`replaced_by`.
 
-    ``match_key`` (16 bytes or more, of the site) keys the hash of name and birth date; without it codes carry no
-    such match. ``newest_seen`` is the newest instant that the store itself proves, as a floor for the clock.
+    ``skipped`` are the anchors left out, with the reason. ``match_key`` (16 bytes or more, of the site) keys the
+    hash of name and birth date; without it codes carry no such match. ``created_at`` is when the store was made,
+    None for a bare folder: a clock before it is wrong, and nothing is judged by it.
     """
 
-    hcert_signers: Mapping[bytes, tuple[DocumentSigner, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    hcert_signers: Mapping[bytes, tuple[DocumentSigner, ...]] = field(default_factory=_nothing)
     hcert_revoked: RevocationSet = field(default_factory=RevocationSet)
+    shc_keys: Mapping[str, tuple[ShcKey, ...]] = field(default_factory=_nothing)
+    shc_revoked: Mapping[tuple[str, str], int | None] = field(default_factory=_nothing)
+    country_authorities: tuple[Certificate, ...] = ()
+    revocation_lists: tuple[RevocationList, ...] = ()
+    community_keys: Mapping[bytes, CommunityKey] = field(default_factory=_nothing)
+    community_revoked_keys: frozenset[bytes] = frozenset()
+    community_revoked_passes: frozenset[bytes] = frozenset()
+    rule_sets: Mapping[str, RuleSet] = field(default_factory=_nothing)
     skipped: tuple[SkippedAnchor, ...] = ()
-    match_key: bytes = b""
+    match_key: bytes = field(default=b"", repr=False)
+    created_at: datetime | None = None
 
     @classmethod
-    def load(cls, folder: Path | str, *, match_key: bytes = b"") -> TrustStore:
-        """Reads a trust folder. Raises ConfigError when the folder is missing, or a file in it is not readable as a
-        whole, or ``match_key`` is given and shorter than 16 bytes."""
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise ConfigError(f"trust folder {folder}", seen="no folder", expected="a folder of trust lists")
+    def load(cls, folder: Path | str, *, match_key: bytes = b"", created_at: datetime | None = None) -> TrustStore:
+        """Reads a trust folder (its layout stands in ``trust_folder.py``; any file may be missing).
+
+        Raises ConfigError when the folder is missing, a file in it cannot be read as a whole, or ``match_key`` is
+        given and shorter than 16 bytes.
+        """
         if 0 < len(match_key) < MIN_MATCH_KEY_BYTES:
             raise ConfigError("match key", seen=f"{len(match_key)} bytes", expected=f"{MIN_MATCH_KEY_BYTES} or more")
-        skipped: list[SkippedAnchor] = []
-        signers, revoked = _load_hcert(folder, skipped)
-        return cls(hcert_signers=signers, hcert_revoked=revoked, skipped=tuple(skipped), match_key=match_key)
+        reading = TrustFolder(folder)
+        community_keys, revoked_keys, revoked_passes = reading.community()
+        return cls(
+            hcert_signers=reading.hcert_signers(),
+            hcert_revoked=reading.hcert_revoked(),
+            shc_keys=reading.shc_keys(),
+            shc_revoked=reading.shc_revoked(),
+            country_authorities=reading.country_authorities(),
+            revocation_lists=reading.revocation_lists(),
+            community_keys=community_keys,
+            community_revoked_keys=revoked_keys,
+            community_revoked_passes=revoked_passes,
+            rule_sets=reading.rule_sets(),
+            skipped=tuple(reading.skipped),
+            match_key=match_key,
+            created_at=created_at,
+        )
 
     def replaced_by(self, newer: TrustStore) -> TrustStore:
         """``newer`` with everything that this store has revoked: revocation is sticky, and an update that forgot an
         entry never brings a refused code back."""
-        return replace(newer, hcert_revoked=newer.hcert_revoked.union(self.hcert_revoked))
+        shc = dict(self.shc_revoked)
+        for card, before_s in newer.shc_revoked.items():
+            known = shc.get(card, 0)
+            shc[card] = None if before_s is None or known is None else max(before_s, known)
+        return replace(
+            newer,
+            hcert_revoked=newer.hcert_revoked.union(self.hcert_revoked),
+            shc_revoked=MappingProxyType(shc),
+            revocation_lists=tuple(dict.fromkeys((*newer.revocation_lists, *self.revocation_lists))),
+            community_revoked_keys=newer.community_revoked_keys | self.community_revoked_keys,
+            community_revoked_passes=newer.community_revoked_passes | self.community_revoked_passes,
+        )
+
+    def clock_is_possible(self, now: datetime) -> bool:
+        """False when ``now`` lies before the store was made: expired codes would pass by a clock set back."""
+        return self.created_at is None or now + CLOCK_TOLERANCE >= self.created_at
 
     def key_count(self) -> int:
         """How many keys are trusted, all formats together."""
-        return sum(map(len, self.hcert_signers.values()))
+        several = (self.hcert_signers, self.shc_keys)
+        return (
+            sum(len(keys) for by_id in several for keys in by_id.values())
+            + len(self.country_authorities)
+            + len(self.community_keys)
+        )
 
 
 def describe_skipped(skipped: Iterable[SkippedAnchor]) -> str:
     """One line an anchor, for ``doctor``."""
     return "\n".join(f"{anchor.file}: {anchor.name}: {anchor.why}" for anchor in skipped)
+
+
+__all__ = ["SkippedAnchor", "TrustStore", "describe_skipped"]

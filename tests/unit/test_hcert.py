@@ -138,7 +138,7 @@ def test_a_bad_anchor_is_skipped_and_reported_and_the_rest_stands(
     ]
     path.write_text(json.dumps(document))
     store = TrustStore.load(tmp_path)
-    assert [anchor.name for anchor in store.skipped] == ["certificate 0", "certificate 1", "certificate 2"]
+    assert [anchor.name for anchor in store.skipped] == ["certificates 0", "certificates 1", "certificates 2"]
     assert verify_health_code(text, store, NOW).state is CodeState.VALID
 
 
