@@ -48,6 +48,9 @@ MAX_RTC_AHEAD_US = 60 * 86_400 * 1_000_000
 FLOOR_SAVE_EVERY_US = 60 * 1_000_000
 """The floor's file is written at most this often: wear of the card against a minute's loss of floor."""
 
+MAX_FLOOR_US = 4_102_444_800_000_000
+"""2100-01-01: a floor beyond it is a damaged file, not a time that has passed."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -157,7 +160,8 @@ class Floor:
         self._saved_us = built_at_us
         if path is not None:
             try:
-                self._saved_us = max(built_at_us, int(path.read_text(encoding="ascii")[:32]))
+                kept_us = int(path.read_text(encoding="ascii")[:32])
+                self._saved_us = max(built_at_us, kept_us) if kept_us < MAX_FLOOR_US else built_at_us
             except (OSError, ValueError):
                 self._saved_us = built_at_us
         self.at_us = self._saved_us
