@@ -1,0 +1,331 @@
+"""The admin's pages: kiosks, sync log, passages, quarantine and forks, alerts, login.
+
+Rendered on the server; no script at all. Every route but the login declares a role; every form carries the
+session's token against forgery.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from sqlalchemy import Connection
+
+from sync.central import access, alerts, enrolment, lists
+from sync.central.access import Role, Visitor
+from sync.central.app import COOKIE, Central, NotAllowed, body_of, central_of, require
+from sync.errors import WireError
+
+router = APIRouter()
+MAX_FORM_BYTES = 16 * 1024
+MAX_FORM_FIELDS = 20
+TEXT_CHARS = 80
+
+Auditor = Annotated[Visitor, Depends(require(Role.AUDITOR))]
+Operator = Annotated[Visitor, Depends(require(Role.OPERATOR))]
+Admin = Annotated[Visitor, Depends(require(Role.ADMIN))]
+Before = Annotated[int | None, Query(ge=0, le=2**53)]
+Word = Annotated[str, Query(max_length=TEXT_CHARS)]
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).resolve().parent / "templates"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def local_time(at_us: int | None, zone: ZoneInfo) -> str:
+    """``2026-11-21 22:56:02`` in the site's zone, or a dash."""
+    if at_us is None:
+        return "–"
+    try:
+        moment = datetime.fromtimestamp(0, zone) + timedelta(microseconds=at_us)
+    except (OverflowError, ValueError):
+        return f"{at_us} µs"
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(span_us: int | None) -> str:
+    """``850 ms``, ``4.2 s``, ``12 min``, ``3.5 h``, ``2.1 d``, or a dash."""
+    if span_us is None:
+        return "–"
+    seconds = span_us / 1e6
+    for limit, unit, divisor in (
+        (1.0, "ms", 0.001),
+        (120.0, "s", 1.0),
+        (7200.0, "min", 60.0),
+        (172_800.0, "h", 3600.0),
+    ):
+        if abs(seconds) < limit:
+            value = seconds / divisor
+            return f"{value:.0f} {unit}" if unit in ("ms", "min") or value == int(value) else f"{value:.1f} {unit}"
+    return f"{seconds / 86_400:.1f} d"
+
+
+def size(count: int) -> str:
+    """``812 B``, ``4.1 kB``, ``1.2 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+_templates.filters["span"] = span
+_templates.filters["size"] = size
+
+
+def page(request: Request, name: str, visitor: Visitor | None, **values: Any) -> HTMLResponse:
+    """A rendered page; ``visitor`` decides what the menu and the forms offer."""
+    options = central_of(request).options
+    html = _templates.get_template(name).render(
+        site_name=options.site_name,
+        zone=str(options.zone),
+        visitor=visitor,
+        may_admin=visitor is not None and visitor.may(Role.ADMIN),
+        may_operate=visitor is not None and visitor.may(Role.OPERATOR),
+        here=request.url.path,
+        when=lambda at_us: local_time(at_us, options.zone),
+        **values,
+    )
+    return HTMLResponse(html)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, at most 16 kB and 20; raises WireError beyond."""
+    if request.headers.get("Content-Type", "").partition(";")[0] != "application/x-www-form-urlencoded":
+        raise WireError("form", status=415, expected="application/x-www-form-urlencoded")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise NotAllowed
+    body = await body_of(request, MAX_FORM_BYTES)
+    try:
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        raise WireError("form", expected=f"UTF-8 and at most {MAX_FORM_FIELDS} fields") from None
+
+
+async def checked_form(request: Request, visitor: Visitor) -> dict[str, str]:
+    """The fields of a form that this visitor's own page sent; raises NotAllowed for a forged one."""
+    fields = await form_of(request)
+    if not visitor.csrf or not hmac.compare_digest(fields.get("csrf", ""), visitor.csrf):
+        raise NotAllowed
+    return fields
+
+
+def _see(path: str) -> Response:
+    return RedirectResponse(path, 303)
+
+
+def _reading(request: Request, job: Callable[[Connection, int], Any]) -> Any:
+    central = central_of(request)
+    with central.store.reading() as connection:
+        return job(connection, central.now_us())
+
+
+async def _writing(central: Central, job: Callable[[Connection, int], Any]) -> Any:
+    return await central.commit(lambda connection: job(connection, central.now_us()))
+
+
+@router.get("/")
+def home() -> Response:
+    """The kiosks page is where everybody starts."""
+    return _see("/admin/kiosks")
+
+
+@router.get("/admin/login")
+def login_page(request: Request) -> Response:
+    """The login form."""
+    return page(request, "login.html", None, wrong=False)
+
+
+@router.post("/admin/login")
+async def log_in(request: Request) -> Response:
+    """Check name and passphrase; the wait after wrong ones grows."""
+    fields = await form_of(request)
+    central = central_of(request)
+    name, passphrase = fields.get("name", "")[:TEXT_CHARS], fields.get("passphrase", "")
+    token = await _writing(central, lambda connection, now_us: access.log_in(connection, now_us, name, passphrase))
+    if token is None:
+        answer = page(request, "login.html", None, wrong=True)
+        answer.status_code = 403
+        return answer
+    found = _see("/admin/kiosks")
+    found.set_cookie(
+        COOKIE, token, httponly=True, samesite="strict", secure=central.options.secure_cookies, max_age=12 * 3600
+    )
+    return found
+
+
+@router.post("/admin/logout")
+async def log_out(request: Request, visitor: Auditor) -> Response:
+    """End the session."""
+    await checked_form(request, visitor)
+    token = request.cookies.get(COOKIE, "")
+    await _writing(central_of(request), lambda connection, _now_us: access.log_out(connection, token))
+    found = _see("/admin/login")
+    found.delete_cookie(COOKIE)
+    return found
+
+
+@router.get("/admin/kiosks")
+def kiosks_page(request: Request, visitor: Auditor) -> Response:
+    """Every kiosk: seen when, how far, what is missing; approval and revocation for admins."""
+    statuses, open_alerts = _reading(
+        request,
+        lambda connection, now_us: (lists.kiosk_statuses(connection, now_us), lists.open_alerts(connection)),
+    )
+    return page(request, "kiosks.html", visitor, kiosks=statuses, alerts=open_alerts, code=None)
+
+
+@router.post("/admin/kiosks/code")
+async def make_code(request: Request, visitor: Admin) -> Response:
+    """A one-time enrolment code, shown once."""
+    fields = await checked_form(request, visitor)
+    kiosk_id = fields.get("kiosk_id", "").strip()
+    code = await _writing(
+        central_of(request),
+        lambda connection, now_us: enrolment.make_code(connection, now_us, kiosk_id, visitor.name),
+    )
+    statuses, open_alerts = _reading(
+        request,
+        lambda connection, now_us: (lists.kiosk_statuses(connection, now_us), lists.open_alerts(connection)),
+    )
+    return page(request, "kiosks.html", visitor, kiosks=statuses, alerts=open_alerts, code=(kiosk_id, code))
+
+
+@router.post("/admin/kiosks/decide")
+async def decide(request: Request, visitor: Admin) -> Response:
+    """Approve or revoke a kiosk's key by its fingerprint."""
+    fields = await checked_form(request, visitor)
+    state = {"approve": enrolment.APPROVED, "revoke": enrolment.REVOKED}.get(fields.get("do", ""))
+    if state is None:
+        raise WireError("form do", seen=fields.get("do", "")[:20], expected="approve or revoke")
+    await _writing(
+        central_of(request),
+        lambda connection, now_us: enrolment.decide(
+            connection,
+            now_us,
+            kiosk_id=fields.get("kiosk_id", ""),
+            fingerprint=fields.get("fingerprint", ""),
+            state=state,
+            by=visitor.name,
+        ),
+    )
+    return _see("/admin/kiosks")
+
+
+@router.get("/admin/sync-log")
+def sync_log_page(
+    request: Request, visitor: Auditor, kiosk: Word = "", result: Word = "", before: Before = None
+) -> Response:
+    """The sync log: every batch, and for each chain what is stored, missing, gone or set aside."""
+    rows, statuses, names = _reading(
+        request,
+        lambda connection, now_us: (
+            lists.sync_log(connection, kiosk_id=kiosk, result=result, before=before),
+            lists.kiosk_statuses(connection, now_us),
+            lists.distinct_kiosks(connection),
+        ),
+    )
+    shown = [status for status in statuses if kiosk in ("", status.kiosk_id)]
+    older = _older(rows, "batch_id", kiosk=kiosk, result=result)
+    return page(
+        request,
+        "sync_log.html",
+        visitor,
+        rows=rows,
+        kiosks=shown,
+        names=names,
+        wanted={"kiosk": kiosk, "result": result},
+        older=older,
+    )
+
+
+@router.get("/admin/passages")
+def passages_page(
+    request: Request,
+    visitor: Auditor,
+    *,
+    kiosk: Word = "",
+    lane: Word = "",
+    verdict: Word = "",
+    reason: Word = "",
+    category: Word = "",
+    day: Word = "",
+    before: Before = None,
+) -> Response:
+    """Passages with filters, 50 a page."""
+    from_us, to_us = _day_bounds(day, central_of(request).options.zone)
+    wanted = lists.PassageFilter(
+        kiosk_id=kiosk,
+        lane=lane,
+        verdict=verdict,
+        reason=reason,
+        category=category,
+        from_us=from_us,
+        to_us=to_us,
+        before=before,
+    )
+    rows, names = _reading(
+        request,
+        lambda connection, _now_us: (lists.find_passages(connection, wanted), lists.distinct_kiosks(connection)),
+    )
+    chosen = {"kiosk": kiosk, "lane": lane, "verdict": verdict, "reason": reason, "category": category, "day": day}
+    return page(
+        request,
+        "passages.html",
+        visitor,
+        rows=rows,
+        names=names,
+        wanted=chosen,
+        older=_older(rows, "receive_id", **chosen),
+    )
+
+
+@router.get("/admin/quarantine")
+def quarantine_page(request: Request, visitor: Auditor, before: Before = None) -> Response:
+    """Records that were set aside, and forks."""
+    rows, found_forks = _reading(
+        request, lambda connection, _now_us: (lists.quarantined(connection, before), lists.all_forks(connection))
+    )
+    return page(request, "quarantine.html", visitor, rows=rows, forks=found_forks, older=_older(rows, "quarantine_id"))
+
+
+@router.post("/admin/alerts/close")
+async def close_alert(request: Request, visitor: Operator) -> Response:
+    """Somebody dealt with an alert."""
+    fields = await checked_form(request, visitor)
+    number = fields.get("alert_id", "")
+    if not number.isascii() or not number.isdigit() or len(number) > 15:
+        raise WireError("form alert_id", seen=number[:20], expected="a number")
+    await _writing(
+        central_of(request),
+        lambda connection, now_us: alerts.close_alert(connection, now_us, int(number), visitor.name),
+    )
+    return _see("/admin/kiosks")
+
+
+def _older(rows: list[Any], key: str, **wanted: str) -> str:
+    """The query of the next older page, or "" on the last."""
+    if len(rows) < lists.PAGE_ROWS:
+        return ""
+    chosen = {name: value for name, value in wanted.items() if value}
+    return "?" + urlencode({**chosen, "before": getattr(rows[-1], key)})
+
+
+def _day_bounds(day: str, zone: ZoneInfo) -> tuple[int | None, int | None]:
+    """A local day ``YYYY-MM-DD`` as microseconds; anything else means any day."""
+    try:
+        start = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=zone)
+    except ValueError:
+        return None, None
+    return int(start.timestamp()) * 1_000_000, int((start + timedelta(days=1)).timestamp()) * 1_000_000

@@ -1,0 +1,41 @@
+"""Alerts: what a person at the central should look at. One open row for each code and kiosk, counted, not repeated."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, update
+
+from sync.central.store import Alert, table
+
+alerts = table(Alert)
+MAX_DETAIL_CHARS = 200
+
+
+def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str) -> None:
+    """Open an alert, or count one more for the one that is open already."""
+    counted = connection.execute(
+        update(alerts)
+        .where(alerts.c.code == code, alerts.c.kiosk_id == kiosk_id, alerts.c.closed_us.is_(None))
+        .values(times=alerts.c.times + 1, last_us=now_us, detail=detail[:MAX_DETAIL_CHARS])
+    )
+    if counted.rowcount == 0:
+        connection.execute(
+            insert(alerts).values(
+                at_us=now_us,
+                code=code,
+                kiosk_id=kiosk_id,
+                detail=detail[:MAX_DETAIL_CHARS],
+                times=1,
+                last_us=now_us,
+                closed_by="",
+            )
+        )
+
+
+def close_alert(connection: Connection, now_us: int, alert_id: int, name: str) -> bool:
+    """Somebody dealt with it; False when there is no such open alert."""
+    closed = connection.execute(
+        update(alerts)
+        .where(alerts.c.alert_id == alert_id, alerts.c.closed_us.is_(None))
+        .values(closed_us=now_us, closed_by=name)
+    )
+    return closed.rowcount > 0

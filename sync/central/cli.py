@@ -1,0 +1,283 @@
+"""``gatepost-central``: takes in what the kiosks send, shows it, gives it out."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from config.errors import ConfigError, GatepostError
+
+if TYPE_CHECKING:
+    from sync.central.access import Role
+    from sync.central.store import Store
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+Database = Annotated[str, typer.Option("--database", help="path of a SQLite file, or an SQLAlchemy URL")]
+By = Annotated[str, typer.Option("--by", help="who does this, for the audit log")]
+
+
+def _open(database: str) -> Store:
+    from sync.central.store import Store
+
+    return Store(database)
+
+
+def _now_us() -> int:
+    from sync.central.app import system_now_us
+
+    return system_now_us()
+
+
+def _read_secret(path: Path) -> str:
+    """The first line of a secret's file; ConfigError when others may read it."""
+    try:
+        mode = path.stat().st_mode & 0o777
+        secret = path.read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(f"passphrase file {path}", seen=str(error), expected="one line of text") from error
+    if mode & 0o077:
+        raise ConfigError(
+            f"passphrase file {path}",
+            seen=f"mode {mode:04o}",
+            expected="no permission bit for group or others",
+            hint=f"chmod 600 {path}",
+        )
+    return secret
+
+
+@app.command()
+def init(
+    database: Database,
+    admin_passphrase_file: Annotated[Path, typer.Option(help="first line: 15 characters or more; mode 0600")],
+    admin: Annotated[str, typer.Option(help="name of the first admin")] = "admin",
+) -> None:
+    """Make the database and its first admin. Repeating it gives that admin the passphrase in the file."""
+    set_user(database=database, name=admin, role="admin", passphrase_file=admin_passphrase_file)
+
+
+@app.command("user")
+def set_user(
+    database: Database,
+    name: Annotated[str, typer.Option(help="login name")],
+    role: Annotated[str, typer.Option(help="admin, operator or auditor")],
+    passphrase_file: Annotated[Path, typer.Option(help="first line: 15 characters or more; mode 0600")],
+) -> None:
+    """Make a user, or give one a new role and passphrase."""
+    from sync.central import access, enrolment
+
+    store, now_us = _open(database), _now_us()
+    with store.writing() as connection:
+        access.set_user(connection, now_us, name, _role(role), _read_secret(passphrase_file))
+        enrolment.note(connection, now_us, "cli", "user", f"{name} {role}")
+    typer.echo(f"user {name} ({role}) is set")
+
+
+@app.command()
+def token(
+    database: Database,
+    name: Annotated[str, typer.Option(help="what the program is called in the audit log")],
+    role: Annotated[str, typer.Option(help="admin, operator or auditor")] = "auditor",
+) -> None:
+    """A bearer token for a program that pulls exports; printed once, valid for a year."""
+    from sync.central import access, enrolment
+
+    store, now_us = _open(database), _now_us()
+    with store.writing() as connection:
+        made = access.make_token(connection, now_us, name, _role(role))
+        enrolment.note(connection, now_us, "cli", "token", f"{name} {role}")
+    typer.echo(made)
+
+
+def _role(role: str) -> Role:
+    from sync.central.access import Role
+
+    try:
+        return Role(role)
+    except ValueError:
+        raise ConfigError("role", seen=role, expected=", ".join(Role)) from None
+
+
+@app.command()
+def serve(
+    *,
+    database: Database,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8443,
+    tls_cert: Annotated[Path | None, typer.Option(help="certificate chain, PEM")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its key, PEM, mode 0600")] = None,
+    behind_proxy: Annotated[bool, typer.Option(help="a TLS proxy stands before this address")] = False,
+    site_name: Annotated[str, typer.Option(help="shown on every page")] = "Gatepost",
+    timezone: Annotated[str, typer.Option(help="of the times on pages")] = "UTC",
+) -> None:
+    """Serve kiosks, pages and exports. Plain HTTP is for loopback, or behind a TLS proxy that says so."""
+    import uvicorn
+
+    from sync.central.app import CentralOptions, create_app
+
+    if not (_is_loopback(host) or tls_cert or behind_proxy):
+        raise ConfigError(
+            "--host",
+            seen=host,
+            expected="loopback, or --tls-cert and --tls-key, or --behind-proxy",
+            hint="kiosks refuse plain HTTP that is not loopback",
+        )
+    if tls_key is not None and tls_key.stat().st_mode & 0o077:
+        raise ConfigError(f"TLS key {tls_key}", seen="readable by others", expected="mode 0600")
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError("--timezone", seen=timezone, expected="a name such as Asia/Shanghai") from None
+    store = _open(database)
+    options = CentralOptions(site_name=site_name, zone=zone, secure_cookies=tls_cert is not None or behind_proxy)
+    uvicorn.run(
+        create_app(store, options=options),
+        host=host,
+        port=port,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        log_level="info",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=1000,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@app.command("enrol-code")
+def enrol_code(
+    database: Database,
+    kiosk_id: Annotated[str, typer.Option("--kiosk-id", help="the kiosk's name")],
+    by: By = "cli",
+) -> None:
+    """Print a one-time enrolment code for a kiosk, valid for 15 minutes."""
+    from sync.central import enrolment
+
+    with _open(database).writing() as connection:
+        code = enrolment.make_code(connection, _now_us(), kiosk_id, by)
+    typer.echo(code)
+
+
+@app.command()
+def approve(
+    database: Database,
+    kiosk_id: Annotated[str, typer.Option("--kiosk-id")],
+    fingerprint: Annotated[str, typer.Option(help="as the kiosk shows it")],
+    by: By = "cli",
+) -> None:
+    """Admit a kiosk whose fingerprint was compared."""
+    _decide(database, kiosk_id, fingerprint, "approved", by)
+
+
+@app.command()
+def revoke(
+    database: Database,
+    kiosk_id: Annotated[str, typer.Option("--kiosk-id")],
+    fingerprint: Annotated[str, typer.Option(help="as the kiosks page shows it")],
+    by: By = "cli",
+) -> None:
+    """Refuse a kiosk from its next request on."""
+    _decide(database, kiosk_id, fingerprint, "revoked", by)
+
+
+def _decide(database: str, kiosk_id: str, fingerprint: str, state: str, by: str) -> None:
+    from sync.central import enrolment
+    from sync.errors import SyncError
+
+    with _open(database).writing() as connection:
+        done = enrolment.decide(connection, _now_us(), kiosk_id=kiosk_id, fingerprint=fingerprint, state=state, by=by)
+    if not done:
+        raise SyncError(
+            f"kiosk {kiosk_id}", seen="none with this fingerprint", expected=fingerprint, hint="gatepost-central kiosks"
+        )
+    typer.echo(f"{kiosk_id} is {state}")
+
+
+@app.command()
+def kiosks(database: Database) -> None:
+    """Every kiosk with its state, fingerprint and chains, as JSON."""
+    import json
+    from dataclasses import asdict
+
+    from sync.central import lists
+
+    with _open(database).reading() as connection:
+        found = lists.kiosk_statuses(connection, _now_us())
+    typer.echo(json.dumps([asdict(status) for status in found], indent=2, ensure_ascii=False))
+
+
+@app.command()
+def export(
+    database: Database,
+    format: Annotated[str, typer.Option(help="csv or ndjson")] = "csv",
+    cursor: Annotated[int, typer.Option(min=0, help="go on after this row")] = 0,
+    output: Annotated[Path | None, typer.Option(help="a file instead of standard output")] = None,
+) -> None:
+    """Write the passages out."""
+    from sync.central import exports
+
+    if format not in ("csv", "ndjson"):
+        raise ConfigError("--format", seen=format, expected="csv or ndjson")
+    found = exports.pages(_open(database), cursor, None)
+    body = exports.as_csv(found) if format == "csv" else exports.as_ndjson(found)
+    if output is None:
+        for part in body:
+            sys.stdout.buffer.write(part)
+        return
+    with output.open("wb") as file:
+        file.writelines(body)
+
+
+@app.command()
+def verify(database: Database) -> None:
+    """Walk every chain again; exit status 1 and the first wrong record of each chain when one does not hold."""
+    from sync.central.verify import verify_store
+
+    report = verify_store(_open(database))
+    for finding in report.findings:
+        typer.echo(f"BAD {finding.kiosk_id} {finding.stream} of {finding.incarnation} at {finding.seq}: {finding.what}")
+    typer.echo(
+        f"{report.chains} chains, {report.records} records, {report.heads_proved} signed heads,"
+        f" {report.gone} declared gone: {'every chain holds' if report.ok else 'NOT in order'}"
+    )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def restored(database: Database, by: By = "cli") -> None:
+    """Say that this database was restored from a backup: the kiosks send again what it lost."""
+    from sync.central import enrolment
+
+    store, now_us = _open(database), _now_us()
+    with store.writing() as connection:
+        epoch = store.raise_epoch(connection)
+        enrolment.note(connection, now_us, by, "restored", f"epoch {epoch}")
+    typer.echo(f"store epoch is now {epoch}")
+
+
+def main() -> None:
+    """Entry point: a GatepostError is a message and exit status 1, not a traceback."""
+    try:
+        app()
+    except GatepostError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

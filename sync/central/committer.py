@@ -1,0 +1,117 @@
+"""Group commit: whatever arrives while the disk is busy shares the next transaction.
+
+One thread writes. With one request a transaction the disk's flush is the limit; sharing it lets small batches of
+many kiosks through at the price of the flush they would have waited for anyway.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from sync.central.store import Store
+from sync.errors import LinkError
+
+MAX_GROUP = 64
+MAX_WAITING = 512
+
+Job = Callable[[Connection], Any]
+
+
+class Overloaded(Exception):
+    """More requests wait than the store can take soon."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    job: Job
+    future: Future[Any]
+
+
+class Committer:
+    """The one writer of a central process. ``submit`` may be called from any thread."""
+
+    def __init__(self, store: Store, *, max_group: int = MAX_GROUP, max_waiting: int = MAX_WAITING) -> None:
+        self._store = store
+        self._max_group = max_group
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+        self.groups = 0
+        self.jobs = 0
+
+    def submit(self, job: Job) -> Future[Any]:
+        """Run ``job`` inside a transaction; the future has its result once that transaction is durable.
+
+        A job that raises is undone alone (savepoint) and its error comes out of the future. Raises Overloaded
+        when too many wait already.
+        """
+        waiting = _Waiting(job, Future())
+        try:
+            self._queue.put_nowait(waiting)
+        except queue.Full:
+            raise Overloaded from None
+        return waiting.future
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        self._queue.put(None)
+        self._thread.join(timeout=30.0)
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._commit(group)
+            if last:
+                return
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        item = self._queue.get()
+        group: list[_Waiting] = []
+        while item is not None:
+            group.append(item)
+            if len(group) == self._max_group:
+                return group, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        self.groups += 1
+        self.jobs += len(group)
+        outcomes: list[tuple[_Waiting, Any, BaseException | None]] = []
+        try:
+            with self._store.writing() as connection:
+                for waiting in group:
+                    outcomes.append(_run_alone(connection, waiting))
+        except SQLAlchemyError as error:
+            # Nothing of the group is durable, so nobody may hear a result: each kiosk sends again.
+            failure = LinkError("central database", seen=str(error)[:200], expected="a commit")
+            for waiting in group:
+                waiting.future.set_exception(failure)
+            return
+        for waiting, result, raised in outcomes:
+            if raised is not None:
+                waiting.future.set_exception(raised)
+            else:
+                waiting.future.set_result(result)
+
+
+def _run_alone(connection: Connection, waiting: _Waiting) -> tuple[_Waiting, Any, BaseException | None]:
+    try:
+        with connection.begin_nested():
+            return waiting, waiting.job(connection), None
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the top of the writer's thread: one job's bug is that job's answer
+        return waiting, None, error

@@ -1,0 +1,537 @@
+"""Takes in batches and heartbeats: verify, compare with the ledger, store, and only then acknowledge.
+
+What can become of a batch whose signature holds:
+
+===========  =========================================================================================  ======
+stored       it continues the chain; every record is committed                                             200
+duplicate    every record is here already, byte for byte                                                   200
+partial      stored, but some records are outside the contract: set aside raw in quarantine, acknowledged  200
+gap          it begins beyond the next seq: nothing stored, ``resend_from`` says what is missing            409
+fork         it contradicts what is stored under the same identity: set aside whole, alert, never merged   409
+===========  =========================================================================================  ======
+
+Records that the kiosk itself says are gone (``gap_first``) are written into table ``gaps`` and the chain goes on
+behind them. Nothing is ever dropped without a row that says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from kiosk.records import ZERO_HASH, PayloadClass
+from sync import keys
+from sync.answer import Answer, Rejected, Result, StreamAck
+from sync.batch import BatchHeader, ParsedBatch, ParsedRecord, fast_canonical, head_statement, parse
+from sync.central.alerts import raise_alert
+from sync.central.passages import later_change, passage_row
+from sync.central.store import (
+    Batch,
+    Counter,
+    Fork,
+    Gap,
+    Kiosk,
+    Ledger,
+    Passage,
+    Quarantined,
+    Store,
+    StoredPayload,
+    StoredRecord,
+    table,
+)
+from sync.errors import WireError
+from sync.heartbeat import Heartbeat, Position
+
+kiosks, ledger, records = table(Kiosk), table(Ledger), table(StoredRecord)
+payloads, passages, batches = table(StoredPayload), table(Passage), table(Batch)
+quarantine, forks, gaps, counters = table(Quarantined), table(Fork), table(Gap), table(Counter)
+
+APPROVED = "approved"
+CLOCK_ALARM_US = 30_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedBody:
+    """A request as it came in: who says to have sent it, and the bytes with their signatures."""
+
+    kiosk_id: str
+    request: str
+    body: bytes
+    signature: bytes
+    encoding: str = ""
+    head_signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedBatch:
+    """A batch whose signatures, form and chain were found right."""
+
+    signed: SignedBody
+    parsed: ParsedBatch
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The line of the sync log that a change belongs to."""
+
+    batch_id: int
+    now_us: int
+
+
+@dataclass(slots=True)
+class _Chain:
+    """The ledger's row of one chain, as it stands inside the transaction."""
+
+    key: dict[str, str]
+    hi: int
+    head: bytes
+    known: bool
+
+
+class Ingest:
+    """The receiving side. ``check`` costs processor time and may run anywhere; the rest runs in a transaction."""
+
+    def __init__(
+        self, store: Store, *, now_us: Callable[[], int], offers: Callable[[Connection], dict[str, str]] | None = None
+    ) -> None:
+        self._store = store
+        self._now_us = now_us
+        self._offers = offers or (lambda _connection: {})
+
+    # -- before the transaction --------------------------------------------------------------------------------
+
+    def check_batch(self, signed: SignedBody) -> CheckedBatch:
+        """Verify signature, form and chain.
+
+        Raises WireError: 401 unknown kiosk or bad signature, 403 not approved or revoked, 400/413/415/422 form.
+        """
+        public_key = self._public_key(signed.kiosk_id)
+        _require_signature(public_key, keys.BATCH_CONTEXT, signed.body, signed.signature)
+        parsed = parse(signed.body, signed.encoding)
+        if parsed.header.kiosk_id != signed.kiosk_id:
+            raise WireError("batch header kiosk_id", status=422, seen=parsed.header.kiosk_id, expected=signed.kiosk_id)
+        _require_signature(public_key, keys.HEAD_CONTEXT, head_statement(parsed.header), signed.head_signature)
+        return CheckedBatch(signed=signed, parsed=parsed, fingerprint=keys.fingerprint(public_key))
+
+    def check_heartbeat(self, signed: SignedBody) -> Heartbeat:
+        """Verify signature and form; raises WireError as ``check_batch`` does."""
+        public_key = self._public_key(signed.kiosk_id)
+        _require_signature(public_key, keys.HEARTBEAT_CONTEXT, signed.body, signed.signature)
+        heartbeat = Heartbeat.parse(signed.body)
+        if heartbeat.kiosk_id != signed.kiosk_id:
+            raise WireError("heartbeat kiosk_id", status=422, seen=heartbeat.kiosk_id, expected=signed.kiosk_id)
+        return heartbeat
+
+    def _public_key(self, kiosk_id: str) -> bytes:
+        with self._store.reading() as connection:
+            return _admitted_key(connection, kiosk_id)
+
+    # -- batches, inside the transaction -----------------------------------------------------------------------
+
+    def store_batch(self, connection: Connection, batch: CheckedBatch) -> Answer:
+        """Put a checked batch into the store; its answer may be sent once the transaction is durable."""
+        header, now_us = batch.parsed.header, self._now_us()
+        _admitted_key(connection, header.kiosk_id)
+        chain = _chain(connection, header)
+        verdict, first_different = self._compare(connection, chain, header, batch.parsed.records)
+        fresh = [item for item in batch.parsed.records if item.seq > chain.hi] if verdict is None else []
+        rejected = [item for item in fresh if item.record is None]
+        if verdict is None:
+            verdict = Result.DUPLICATE if not fresh else Result.PARTIAL if rejected else Result.STORED
+        entry = _log_batch(connection, batch, verdict, now_us, fresh=len(fresh), rejected=len(rejected))
+        quarantined_to = 0
+        if verdict is Result.FORK:
+            quarantined_to = _set_aside_fork(connection, batch, entry, chain, first_different)
+        elif fresh:
+            _append(connection, header, entry, chain, fresh)
+        _note_kiosk(connection, header, now_us)
+        return Answer(
+            request=batch.signed.request,
+            store_epoch=self._store.epoch(connection),
+            server_us=now_us,
+            result=verdict,
+            acks=(
+                StreamAck(
+                    incarnation=header.incarnation,
+                    stream=header.stream,
+                    acked=chain.hi,
+                    head=chain.head,
+                    resend_from=chain.hi + 1 if verdict is Result.GAP else None,
+                    quarantined_to=quarantined_to,
+                ),
+            ),
+            rejected=tuple(Rejected(seq=item.seq, reason=item.refusal) for item in rejected),
+            offers=self._offers(connection),
+        )
+
+    def _compare(
+        self, connection: Connection, chain: _Chain, header: BatchHeader, items: Sequence[ParsedRecord]
+    ) -> tuple[Result | None, int]:
+        """GAP or FORK, or None when what is new may be appended; for a fork also the first seq that differs."""
+        if header.first > chain.hi + 1:
+            if _is_set_aside(connection, chain, header.first - 1, header.prev_head):
+                return Result.FORK, header.first
+            if header.gap_first is not None and header.gap_first <= chain.hi + 1:
+                return None, 0
+            return Result.GAP, 0
+        if header.first == chain.hi + 1:
+            return (None, 0) if header.prev_head == chain.head else (Result.FORK, header.first)
+        # The batch overlaps what is stored. A hash covers everything before it, so one comparison proves it all.
+        common = min(header.last, chain.hi)
+        ours = chain.head if common == chain.hi else _hash_at(connection, chain, common)
+        theirs = items[common - header.first].hash
+        if ours is None or theirs is None or ours == theirs:
+            return None, 0
+        for item in items[: common - header.first + 1]:
+            stored = _hash_at(connection, chain, item.seq)
+            if stored is not None and stored != item.hash:
+                return Result.FORK, item.seq
+        return Result.FORK, common
+
+    # -- heartbeats, inside the transaction --------------------------------------------------------------------
+
+    def note_heartbeat(self, connection: Connection, signed: SignedBody, heartbeat: Heartbeat) -> Answer:
+        """Note what the kiosk says of itself and tell it where each of its chains stands here."""
+        now_us = self._now_us()
+        _admitted_key(connection, heartbeat.kiosk_id)
+        self._note_kiosk_heartbeat(connection, heartbeat, now_us)
+        acks = [self._ack_position(connection, heartbeat, position, now_us) for position in heartbeat.positions]
+        epoch = self._store.epoch(connection)
+        if heartbeat.store_epoch == epoch and any(ack.resend_from is not None for ack in acks):
+            # The kiosk was told by this very epoch that we had more: this store is an older copy of itself.
+            epoch = self._store.raise_epoch(connection)
+            raise_alert(connection, now_us, "store_went_back", heartbeat.kiosk_id, f"store epoch is now {epoch}")
+        return Answer(
+            request=signed.request,
+            store_epoch=epoch,
+            server_us=now_us,
+            acks=tuple(acks),
+            offers=self._offers(connection),
+        )
+
+    def _ack_position(self, connection: Connection, heartbeat: Heartbeat, position: Position, now_us: int) -> StreamAck:
+        key = {
+            "kiosk_id": heartbeat.kiosk_id,
+            "incarnation": position.incarnation,
+            "stream": str(position.stream),
+        }
+        chain = _chain_of(connection, key)
+        if chain.known:
+            connection.execute(update(ledger).where(_is(ledger, chain)).values(claimed_last=position.last))
+        if position.last < chain.hi or (position.last == chain.hi and position.last_head != chain.head):
+            detail = f"{position.stream} at {position.last}, stored {chain.hi}"
+            raise_alert(connection, now_us, "kiosk_went_back", heartbeat.kiosk_id, detail)
+        quarantined_to = connection.execute(select(func.max(forks.c.quarantined_to)).where(_is(forks, chain))).scalar()
+        return StreamAck(
+            incarnation=position.incarnation,
+            stream=position.stream,
+            acked=chain.hi,
+            head=chain.head,
+            resend_from=chain.hi + 1 if position.acked > chain.hi else None,
+            quarantined_to=quarantined_to or 0,
+        )
+
+    def _note_kiosk_heartbeat(self, connection: Connection, heartbeat: Heartbeat, now_us: int) -> None:
+        row = connection.execute(
+            select(kiosks.c.heartbeat_boot_id, kiosks.c.heartbeat_mono_ns).where(
+                kiosks.c.kiosk_id == heartbeat.kiosk_id
+            )
+        ).one()
+        if row.heartbeat_boot_id == heartbeat.boot_id and heartbeat.mono_ns <= row.heartbeat_mono_ns:
+            return  # repeated by the network or by someone else: already known, and no sign of life
+        connection.execute(
+            update(kiosks)
+            .where(kiosks.c.kiosk_id == heartbeat.kiosk_id)
+            .values(
+                last_seen_us=now_us,
+                heartbeat_boot_id=heartbeat.boot_id,
+                heartbeat_mono_ns=heartbeat.mono_ns,
+                wall_us=heartbeat.wall_us,
+                clock_trust=heartbeat.clock_trust,
+                offset_us=heartbeat.offset_us,
+                offset_error_us=heartbeat.offset_error_us,
+                backlog=heartbeat.backlog,
+                oldest_us=heartbeat.oldest_us,
+                software=heartbeat.software,
+                held=json.dumps(heartbeat.held, sort_keys=True),
+                alarms=" ".join(heartbeat.alarms),
+            )
+        )
+        if heartbeat.offset_us is not None and abs(heartbeat.offset_us) > CLOCK_ALARM_US:
+            detail = f"{heartbeat.offset_us // 1_000_000} s"
+            raise_alert(connection, now_us, "clock_offset", heartbeat.kiosk_id, detail)
+        for code in heartbeat.alarms:
+            raise_alert(connection, now_us, f"kiosk_{code}"[:60], heartbeat.kiosk_id, "said by the kiosk")
+
+
+# -- the pieces ------------------------------------------------------------------------------------------------
+
+
+def _append(
+    connection: Connection, header: BatchHeader, entry: _Entry, chain: _Chain, fresh: Sequence[ParsedRecord]
+) -> None:
+    """Store what is new of a batch and move the ledger."""
+    if fresh[0].seq > chain.hi + 1:
+        _note_gap(connection, chain, fresh[0].seq - 1, entry)
+    sound = [item for item in fresh if item.record is not None]
+    if sound:
+        _insert_records(connection, sound, entry)
+    set_aside = [item for item in fresh if item.record is None]
+    if set_aside:
+        _quarantine(connection, chain.key, set_aside, "outside the contract", entry)
+        detail = f"{header.stream} {len(set_aside)}"
+        raise_alert(connection, entry.now_us, "records_rejected", header.kiosk_id, detail)
+    chain.hi, chain.head = header.last, header.last_head
+    values = {"hi": chain.hi, "head": chain.head, "last_us": entry.now_us}
+    if chain.known:
+        connection.execute(
+            update(ledger).where(_is(ledger, chain)).values(**values, records=ledger.c.records + len(sound))
+        )
+    else:
+        connection.execute(
+            insert(ledger).values(
+                **chain.key, **values, records=len(sound), first_us=entry.now_us, claimed_last=header.last, forks=0
+            )
+        )
+
+
+def _set_aside_fork(
+    connection: Connection, batch: CheckedBatch, entry: _Entry, chain: _Chain, first_different: int
+) -> int:
+    """Put what contradicts the stored chain into quarantine; returns how far the fork is set aside now."""
+    header = batch.parsed.header
+    different = [item for item in batch.parsed.records if item.seq >= first_different]
+    _quarantine(connection, chain.key, different, "fork", entry)
+    known = connection.execute(select(forks.c.fork_id).where(_is(forks, chain)).limit(1)).scalar()
+    if known is None:
+        connection.execute(
+            insert(forks).values(
+                **chain.key,
+                seq=first_different,
+                stored_hash=_hash_at(connection, chain, first_different) or chain.head,
+                seen_hash=different[0].hash or header.last_head,
+                quarantined_to=header.last,
+                first_seen_us=entry.now_us,
+                last_seen_us=entry.now_us,
+            )
+        )
+        connection.execute(update(ledger).where(_is(ledger, chain)).values(forks=ledger.c.forks + 1))
+    else:
+        connection.execute(
+            update(forks).where(forks.c.fork_id == known).values(quarantined_to=header.last, last_seen_us=entry.now_us)
+        )
+    detail = f"{header.stream} of {header.incarnation} at {first_different}"
+    raise_alert(connection, entry.now_us, "fork", header.kiosk_id, detail)
+    return header.last
+
+
+def _require_signature(public_key: bytes, context: bytes, message: bytes, signature: bytes) -> None:
+    if not keys.verify(public_key, context, message, signature):
+        raise WireError("signature", status=401, seen="not by this kiosk's key")
+
+
+def _admitted_key(connection: Connection, kiosk_id: str) -> bytes:
+    row = connection.execute(
+        select(kiosks.c.public_key, kiosks.c.state).where(kiosks.c.kiosk_id == kiosk_id)
+    ).one_or_none()
+    if row is None:
+        raise WireError(
+            "kiosk", status=401, seen=kiosk_id[:64], expected="an enrolled kiosk", hint="gatepost-sync enrol"
+        )
+    if row.state != APPROVED:
+        raise WireError("kiosk", status=403, seen=f"{kiosk_id[:64]} is {row.state}", expected=APPROVED)
+    return bytes(row.public_key)
+
+
+def _is(target: Any, chain: _Chain) -> Any:
+    return and_(*(target.c[name] == value for name, value in chain.key.items()))
+
+
+def _chain(connection: Connection, header: BatchHeader) -> _Chain:
+    return _chain_of(
+        connection,
+        {"kiosk_id": header.kiosk_id, "incarnation": header.incarnation, "stream": str(header.stream)},
+    )
+
+
+def _chain_of(connection: Connection, key: dict[str, str]) -> _Chain:
+    chain = _Chain(key, 0, ZERO_HASH, known=False)
+    row = connection.execute(
+        select(ledger.c.hi, ledger.c.head).where(_is(ledger, chain)).with_for_update()
+    ).one_or_none()
+    return _Chain(key, row.hi, bytes(row.head), known=True) if row is not None else chain
+
+
+def _hash_at(connection: Connection, chain: _Chain, seq: int) -> bytes | None:
+    """The stored link of one record, also of a record that was set aside as outside the contract."""
+    found = connection.execute(select(records.c.hash).where(_is(records, chain), records.c.seq == seq)).scalar()
+    if found is None:
+        found = connection.execute(
+            select(quarantine.c.digest).where(
+                _is(quarantine, chain), quarantine.c.seq == seq, quarantine.c.reason != "fork"
+            )
+        ).scalar()
+    return bytes(found) if found is not None else None
+
+
+def _is_set_aside(connection: Connection, chain: _Chain, seq: int, link: bytes) -> bool:
+    """Whether the record before this batch is one of a fork that is being set aside."""
+    return (
+        connection.execute(
+            select(quarantine.c.quarantine_id).where(
+                _is(quarantine, chain), quarantine.c.seq == seq, quarantine.c.digest == link
+            )
+        ).first()
+        is not None
+    )
+
+
+def _log_batch(
+    connection: Connection, batch: CheckedBatch, result: Result, now_us: int, *, fresh: int, rejected: int
+) -> _Entry:
+    header, parsed = batch.parsed.header, batch.parsed
+    oldest_us = next((item.record.at_us for item in parsed.records if item.record is not None), now_us)
+    statement = insert(batches).values(
+        kiosk_id=header.kiosk_id,
+        incarnation=header.incarnation,
+        stream=str(header.stream),
+        first_seq=header.first,
+        last_seq=header.last,
+        count=len(parsed.records),
+        stored=fresh - rejected,
+        duplicates=len(parsed.records) - fresh if result not in (Result.GAP, Result.FORK) else 0,
+        rejected=rejected,
+        compressed_bytes=parsed.compressed_bytes,
+        body_bytes=parsed.body_bytes,
+        received_us=now_us,
+        lag_us=max(0, now_us - oldest_us),
+        result=str(result),
+        detail="",
+        digest=parsed.digest,
+        signature=batch.signed.signature,
+        last_head=header.last_head,
+        head_signature=batch.signed.head_signature,
+        fingerprint=batch.fingerprint,
+    )
+    return _Entry(int(connection.execute(statement.returning(batches.c.batch_id)).scalar_one()), now_us)
+
+
+def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry: _Entry) -> None:
+    last_id = connection.execute(
+        update(counters)
+        .where(counters.c.name == "receive_id")
+        .values(value=counters.c.value + len(items))
+        .returning(counters.c.value)
+    ).scalar_one()
+    record_rows: list[dict[str, Any]] = []
+    payload_rows: list[dict[str, Any]] = []
+    passage_rows: list[dict[str, Any]] = []
+    changes: list[tuple[str, str, dict[str, str]]] = []
+    for receive_id, item in enumerate(items, start=last_id - len(items) + 1):
+        record = item.record
+        assert record is not None  # noqa: S101 - the caller sends sound records only
+        record_rows.append(
+            {
+                "receive_id": receive_id,
+                "kiosk_id": record.kiosk_id,
+                "incarnation": record.incarnation,
+                "stream": str(record.stream),
+                "seq": record.seq,
+                "kind": str(record.kind),
+                "at_us": record.at_us,
+                "clock_trust": record.clock_trust,
+                "boot_id": record.boot_id,
+                "mono_ns": record.mono_ns,
+                "lane": record.lane,
+                "ref": record.ref,
+                "payload_classes": " ".join(sorted(record.payloads)),
+                "hash": item.hash,
+                "batch_id": entry.batch_id,
+            }
+        )
+        for name, payload in record.payloads.items():
+            payload_rows.append(_payload_row(receive_id, name, payload.digest, payload.salt, payload.body))
+        row = passage_row(record)
+        if row is not None:
+            passage_rows.append({"receive_id": receive_id, "received_us": entry.now_us, **row})
+        change = later_change(record)
+        if change is not None and record.ref:
+            changes.append((record.kiosk_id, record.ref, change))
+    connection.execute(insert(records), record_rows)
+    if payload_rows:
+        connection.execute(insert(payloads), payload_rows)
+    if passage_rows:
+        connection.execute(insert(passages), passage_rows)
+    for kiosk_id, ref, values in changes:
+        connection.execute(
+            update(passages).where(passages.c.kiosk_id == kiosk_id, passages.c.ref == ref).values(**values)
+        )
+
+
+def _payload_row(
+    receive_id: int, name: PayloadClass, digest: bytes, salt: bytes | None, body: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "receive_id": receive_id,
+        "payload_class": str(name),
+        "digest": digest,
+        "salt": salt,
+        "body": None if body is None else fast_canonical(body).decode("utf-8"),
+    }
+
+
+def _quarantine(
+    connection: Connection,
+    key: dict[str, str],
+    items: Sequence[ParsedRecord],
+    reason: str,
+    entry: _Entry,
+) -> None:
+    rows = []
+    for item in items:
+        raw = fast_canonical(item.raw)
+        rows.append(
+            {
+                **key,
+                "seq": item.seq,
+                "digest": item.hash or hashlib.sha256(raw).digest(),
+                "reason": reason,
+                "detail": item.refusal,
+                "raw": raw.decode("utf-8"),
+                "batch_id": entry.batch_id,
+                "received_us": entry.now_us,
+            }
+        )
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(quarantine).on_conflict_do_nothing(), rows)
+
+
+def _note_gap(connection: Connection, chain: _Chain, last: int, entry: _Entry) -> None:
+    connection.execute(
+        insert(gaps).values(
+            **chain.key, first_seq=chain.hi + 1, last_seq=last, batch_id=entry.batch_id, declared_us=entry.now_us
+        )
+    )
+    detail = f"{chain.key['stream']} {chain.hi + 1} to {last}"
+    raise_alert(connection, entry.now_us, "records_gone", chain.key["kiosk_id"], detail)
+
+
+def _note_kiosk(connection: Connection, header: BatchHeader, now_us: int) -> None:
+    connection.execute(
+        update(kiosks)
+        .where(kiosks.c.kiosk_id == header.kiosk_id)
+        .values(
+            last_seen_us=now_us,
+            wall_us=header.wall_us,
+            clock_trust=header.clock_trust,
+            software=header.software,
+            held=json.dumps(header.held, sort_keys=True),
+        )
+    )

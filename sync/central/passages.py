@@ -1,0 +1,91 @@
+"""How a passage, as people look for it, is derived from its records. Pure.
+
+The kiosk writes a passage as one record of kind ``passage`` (payload ``facts``); what happens later to the same
+passage comes as further records with the same ``ref``: ``passed`` (beam or door contact) and ``override``. Nothing
+here trusts the kiosk's payload to be complete: what is missing or of another type becomes empty, never an error,
+because the record itself is stored whole either way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kiosk.reasons import Passed
+from kiosk.records import Kind, PayloadClass, Record
+
+MAX_TEXT_CHARS = 400
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else ""
+
+
+def _whole(facts: Mapping[str, Any], name: str) -> int | None:
+    value = facts.get(name)
+    return value if type(value) is int else None
+
+
+def _facts(record: Record) -> Mapping[str, Any]:
+    payload = record.payloads.get(PayloadClass.FACTS)
+    return payload.body if payload is not None and payload.body is not None else {}
+
+
+def _checks(facts: Mapping[str, Any]) -> dict[str, str]:
+    """``{"pass": "pass", "temperature": "waived"}`` of a list or an object of checks."""
+    checks = facts.get("checks")
+    if isinstance(checks, Mapping):
+        return {str(name)[:40]: _state(value) for name, value in checks.items()}
+    if isinstance(checks, list):
+        return {_text(check, "name")[:40]: _text(check, "state")[:40] for check in checks if isinstance(check, Mapping)}
+    return {}
+
+
+def _state(value: Any) -> str:
+    return _text(value, "state")[:40] if isinstance(value, Mapping) else str(value)[:40]
+
+
+def passage_row(record: Record) -> dict[str, Any] | None:
+    """The columns of table ``passages`` that the record gives, or None when it is no passage."""
+    if record.kind is not Kind.PASSAGE:
+        return None
+    facts = _facts(record)
+    listed = facts.get("reasons")
+    reasons = [reason[:60] for reason in listed if isinstance(reason, str)] if isinstance(listed, list) else []
+    admit = facts.get("admit")
+    return {
+        "kiosk_id": record.kiosk_id,
+        "incarnation": record.incarnation,
+        "seq": record.seq,
+        "ref": record.ref,
+        "at_us": record.at_us,
+        "clock_trust": record.clock_trust,
+        "lane": record.lane,
+        "direction": _text(facts, "direction"),
+        "admit": admit if isinstance(admit, bool) else None,
+        "reason": reasons[0] if reasons else "",
+        "reasons": " ".join(reasons)[:MAX_TEXT_CHARS],
+        "category": _text(facts, "category"),
+        "place": _text(facts, "place"),
+        "credential": _text(facts, "credential"),
+        "code_kind": _text(facts, "code_kind"),
+        "policy_version": _text(facts, "policy_version") or _text(facts, "policy"),
+        "checks": json.dumps(_checks(facts), ensure_ascii=False, sort_keys=True)[:MAX_TEXT_CHARS],
+        "credential_to_verdict_ms": _whole(facts, "credential_to_verdict_ms"),
+        "passed": str(Passed.UNKNOWN),
+        "overridden": "",
+    }
+
+
+def later_change(record: Record) -> dict[str, str] | None:
+    """The columns of a passage that a later record of the same ``ref`` changes, or None."""
+    facts = _facts(record)
+    if record.kind is Kind.PASSED:
+        passed = _text(facts, "passed")
+        return {"passed": passed if passed in set(Passed) else str(Passed.UNKNOWN)}
+    if record.kind is Kind.OVERRIDE:
+        admit = facts.get("admit")
+        return {"overridden": {True: "admit", False: "deny"}.get(admit, "yes") if isinstance(admit, bool) else "yes"}
+    return None

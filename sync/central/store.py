@@ -1,0 +1,424 @@
+"""The central's tables and its database: SQLite by default, any SQLAlchemy URL otherwise.
+
+The tables have a registry of their own, so that they never meet the kiosk's. Every count and every instant is a
+BigInteger: SQLModel's plain ``int`` is 32 bits on PostgreSQL. Instants are UTC in microseconds.
+
+``ledger`` is what deduplicates: for each chain (kiosk, incarnation, stream) the highest contiguous seq and its hash.
+``counters.receive_id`` numbers stored records in commit order (its row is locked by the storing transaction), so
+an export's cursor never jumps over a record that was committed later under a lower number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from sync.errors import SyncError
+
+SCHEMA_VERSION = 1
+
+
+class CentralTable(SQLModel, registry=registry()):
+    """Base of every table of the central."""
+
+
+def _big(*, key: bool = False, index: bool = False, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(BigInteger, primary_key=key, index=index, nullable=nullable, autoincrement=False))
+
+
+def _serial() -> Any:
+    # SQLite numbers rows by itself only where the key is an INTEGER.
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Field(default=None, sa_column=Column(kind, primary_key=True, autoincrement=True))
+
+
+class Meta(CentralTable, table=True):
+    """Facts of the store itself: ``schema_version``, ``store_epoch``, ``store_id``."""
+
+    __tablename__ = "meta"
+    name: str = Field(primary_key=True)
+    value: str
+
+
+class Counter(CentralTable, table=True):
+    """Numbers that are given out in commit order: ``receive_id``."""
+
+    __tablename__ = "counters"
+    name: str = Field(primary_key=True)
+    value: int = _big()
+
+
+class Kiosk(CentralTable, table=True):
+    """One kiosk: its key, whether it may send, and what it last said of itself."""
+
+    __tablename__ = "kiosks"
+    kiosk_id: str = Field(primary_key=True)
+    public_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    fingerprint: str
+    state: str
+    enrolled_us: int = _big()
+    decided_us: int | None = _big(nullable=True)
+    decided_by: str = ""
+    last_seen_us: int | None = _big(nullable=True)
+    heartbeat_boot_id: str = ""
+    heartbeat_mono_ns: int = _big()
+    wall_us: int | None = _big(nullable=True)
+    clock_trust: str = ""
+    offset_us: int | None = _big(nullable=True)
+    offset_error_us: int | None = _big(nullable=True)
+    backlog: int = _big()
+    oldest_us: int | None = _big(nullable=True)
+    software: str = ""
+    held: str = "{}"
+    alarms: str = ""
+
+
+class Ledger(CentralTable, table=True):
+    """One chain: the highest contiguous seq committed here, its hash, and how much came."""
+
+    __tablename__ = "ledger"
+    kiosk_id: str = Field(primary_key=True)
+    incarnation: str = Field(primary_key=True)
+    stream: str = Field(primary_key=True)
+    hi: int = _big()
+    head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    records: int = _big()
+    first_us: int = _big()
+    last_us: int = _big()
+    claimed_last: int = _big()
+    forks: int = _big()
+
+
+class StoredRecord(CentralTable, table=True):
+    """The header of one record, in columns; its payloads lie apart, each with its own retention."""
+
+    __tablename__ = "records"
+    __table_args__ = (
+        Index("records_identity", "kiosk_id", "incarnation", "stream", "seq", unique=True),
+        Index("records_ref", "ref"),
+    )
+    receive_id: int = _big(key=True)
+    kiosk_id: str
+    incarnation: str
+    stream: str
+    seq: int = _big()
+    kind: str
+    at_us: int = _big()
+    clock_trust: str
+    boot_id: str
+    mono_ns: int = _big()
+    lane: str
+    ref: str
+    payload_classes: str
+    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    batch_id: int = _big()
+
+
+class StoredPayload(CentralTable, table=True):
+    """One payload of a record; ``salt`` and ``body`` are null once it was erased, here or at the kiosk."""
+
+    __tablename__ = "payloads"
+    receive_id: int = _big(key=True)
+    payload_class: str = Field(primary_key=True)
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    salt: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    body: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+
+
+class Passage(CentralTable, table=True):
+    """A passage as people look for it, derived from its records; can be built anew from them at any time."""
+
+    __tablename__ = "passages"
+    __table_args__ = (Index("passages_at", "at_us"), Index("passages_ref", "kiosk_id", "ref"))
+    receive_id: int = _big(key=True)
+    kiosk_id: str
+    incarnation: str
+    seq: int = _big()
+    ref: str
+    at_us: int = _big()
+    clock_trust: str
+    lane: str
+    direction: str
+    admit: bool | None
+    reason: str
+    reasons: str
+    category: str
+    place: str
+    credential: str
+    code_kind: str
+    policy_version: str
+    checks: str
+    credential_to_verdict_ms: int | None = _big(nullable=True)
+    passed: str
+    overridden: str
+    received_us: int = _big()
+
+
+class Batch(CentralTable, table=True):
+    """The sync log: one row for every batch that was signed by its kiosk, whatever became of it."""
+
+    __tablename__ = "batches"
+    __table_args__ = (Index("batches_kiosk", "kiosk_id", "batch_id"),)
+    batch_id: int = _serial()
+    kiosk_id: str
+    incarnation: str
+    stream: str
+    first_seq: int = _big()
+    last_seq: int = _big()
+    count: int = _big()
+    stored: int = _big()
+    duplicates: int = _big()
+    rejected: int = _big()
+    compressed_bytes: int = _big()
+    body_bytes: int = _big()
+    received_us: int = _big()
+    lag_us: int = _big()
+    result: str = Field(index=True)
+    detail: str = ""
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    last_head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    head_signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    fingerprint: str
+
+
+class Quarantined(CentralTable, table=True):
+    """A record that was set aside: outside the contract, or of a forked chain. Raw, visible, never lost."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (Index("quarantine_identity", "kiosk_id", "incarnation", "stream", "seq", "digest", unique=True),)
+    quarantine_id: int = _serial()
+    kiosk_id: str
+    incarnation: str
+    stream: str
+    seq: int = _big()
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    reason: str
+    detail: str
+    raw: str = Field(sa_column=Column(Text, nullable=False))
+    batch_id: int = _big()
+    received_us: int = _big()
+
+
+class Fork(CentralTable, table=True):
+    """Two different records under one identity: a restored or cloned kiosk, or worse."""
+
+    __tablename__ = "forks"
+    fork_id: int = _serial()
+    kiosk_id: str
+    incarnation: str
+    stream: str
+    seq: int = _big()
+    stored_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    seen_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    quarantined_to: int = _big()
+    first_seen_us: int = _big()
+    last_seen_us: int = _big()
+
+
+class Gap(CentralTable, table=True):
+    """Records that the kiosk says exist no more; signed by it, since the batch header that says so is."""
+
+    __tablename__ = "gaps"
+    gap_id: int = _serial()
+    kiosk_id: str
+    incarnation: str
+    stream: str
+    first_seq: int = _big()
+    last_seq: int = _big()
+    batch_id: int = _big()
+    declared_us: int = _big()
+
+
+class Alert(CentralTable, table=True):
+    """Something that a person should look at."""
+
+    __tablename__ = "alerts"
+    alert_id: int = _serial()
+    at_us: int = _big(index=True)
+    code: str
+    kiosk_id: str
+    detail: str
+    times: int = _big()
+    last_us: int = _big()
+    closed_us: int | None = _big(nullable=True)
+    closed_by: str = ""
+
+
+class EnrolmentCode(CentralTable, table=True):
+    """A one-time code, kept as its SHA-256 only."""
+
+    __tablename__ = "enrolment_codes"
+    code_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    kiosk_id: str
+    created_by: str
+    expires_us: int = _big()
+    used_us: int | None = _big(nullable=True)
+
+
+class User(CentralTable, table=True):
+    """A person (or a program with a token) that may look at the central; ``secret`` is an argon2id hash."""
+
+    __tablename__ = "users"
+    name: str = Field(primary_key=True)
+    role: str
+    secret: str
+    created_us: int = _big()
+    failures: int = _big()
+    not_before_us: int = _big()
+
+
+class Session(CentralTable, table=True):
+    """A login; the cookie's SHA-256 only. ``kind`` is ``browser`` or ``token``."""
+
+    __tablename__ = "sessions"
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    kind: str
+    name: str
+    role: str
+    created_us: int = _big()
+    last_used_us: int = _big()
+    expires_us: int = _big()
+
+
+class Audit(CentralTable, table=True):
+    """Who did what at the central."""
+
+    __tablename__ = "audit"
+    audit_id: int = _serial()
+    at_us: int = _big(index=True)
+    name: str
+    action: str
+    detail: str
+
+
+def table(model: type[CentralTable]) -> Table:
+    """The SQLAlchemy table behind a model."""
+    result: Table = model.__table__  # type: ignore[attr-defined]
+    return result
+
+
+def database_url(database: str) -> str:
+    """An SQLAlchemy URL of a URL, or of the path of a SQLite file."""
+    return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
+
+
+class Store:
+    """The central's database. Thread-safe; several processes may open the same one.
+
+    Raises SyncError when it cannot be opened or its schema is of another version.
+    """
+
+    def __init__(self, database: str | Path) -> None:
+        self.url = database_url(str(database))
+        self.is_sqlite = self.url.startswith("sqlite")
+        if self.is_sqlite:
+            _make_private(Path(self.url.removeprefix("sqlite:///")))
+        self.engine: Engine = create_engine(
+            self.url, connect_args={"timeout": 30.0} if self.is_sqlite else {}, pool_pre_ping=not self.is_sqlite
+        )
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "begin", _begin_deferred)
+        try:
+            self._set_up()
+        except SQLAlchemyError as error:
+            raise SyncError(
+                f"central database {self.url}", seen=str(error)[:200], expected="a database that can be written"
+            ) from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads: one consistent state of everything."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes; committed durably when the block ends, rolled back when it raises.
+
+        On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so that reading and then writing inside it
+        cannot fail half-way with "database is locked".
+        """
+        with self.engine.connect().execution_options(gatepost_begin="IMMEDIATE") as connection, connection.begin():
+            yield connection
+
+    def epoch(self, connection: Connection) -> int:
+        """The store epoch, 1 or more; it rises whenever this store went back to an earlier state."""
+        return int(
+            connection.execute(select(table(Meta).c.value).where(table(Meta).c.name == "store_epoch")).scalar_one()
+        )
+
+    def raise_epoch(self, connection: Connection) -> int:
+        """Raise the store epoch by one and return it."""
+        epoch = self.epoch(connection) + 1
+        connection.execute(update(table(Meta)).where(table(Meta).c.name == "store_epoch").values(value=str(epoch)))
+        return epoch
+
+    def _set_up(self) -> None:
+        with self.writing() as connection:
+            CentralTable.metadata.create_all(connection)
+            meta = dict(connection.execute(select(table(Meta).c.name, table(Meta).c.value)).tuples().all())
+            if not meta:
+                connection.execute(
+                    insert(table(Meta)),
+                    [
+                        {"name": "schema_version", "value": str(SCHEMA_VERSION)},
+                        {"name": "store_epoch", "value": "1"},
+                        {"name": "store_id", "value": os.urandom(8).hex()},
+                    ],
+                )
+                connection.execute(insert(table(Counter)).values(name="receive_id", value=0))
+            elif int(meta["schema_version"]) != SCHEMA_VERSION:
+                raise SyncError(
+                    f"central database {self.url}",
+                    seen=f"schema version {meta['schema_version']}",
+                    expected=str(SCHEMA_VERSION),
+                    hint="use the gatepost-central that matches it",
+                )
+
+
+def _make_private(path: Path) -> None:
+    """A new SQLite file belongs to its owner alone; SQLite gives its -wal and -shm files the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling is switched off; BEGIN is said below, as SQLAlchemy's manual advises.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("gatepost_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,140 @@
+"""``gatepost-sync``: sends the journal to the central; enrols this kiosk; says how things stand."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import structlog
+import typer
+
+from config.errors import GatepostError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+log = structlog.get_logger("gatepost.sync")
+
+KioskId = Annotated[str, typer.Option("--kiosk-id", help="this kiosk's name at the central")]
+Key = Annotated[Path, typer.Option("--key", help="this kiosk's Ed25519 key (PKCS#8 PEM, mode 0600)")]
+Central = Annotated[str, typer.Option("--central", help="address of the central; https, or http on loopback")]
+CaFile = Annotated[Path | None, typer.Option("--ca-file", help="pin this authority instead of the system's")]
+State = Annotated[Path, typer.Option("--state", help="sync's own database, sync.db")]
+
+
+@app.command()
+def run(
+    *,
+    journal: Annotated[Path, typer.Option("--journal", help="the kiosk's journal (read only)")],
+    state: State,
+    central: Central,
+    key: Key,
+    kiosk_id: KioskId,
+    ca_file: CaFile = None,
+    encoding: Annotated[str, typer.Option(help="zstd or gzip")] = "zstd",
+    bulk_interval_s: Annotated[float, typer.Option(min=0.0, max=3600.0, help="mean wait of what is no alarm")] = 5.0,
+    heartbeat_interval_s: Annotated[float, typer.Option(min=0.5, max=3600.0, help="longest silence")] = 60.0,
+    poll_interval_s: Annotated[float, typer.Option(min=0.02, max=60.0, help="how often the journal is asked")] = 0.25,
+    retry_cap_s: Annotated[float, typer.Option(min=0.5, max=3600.0, help="longest wait after failures")] = 300.0,
+) -> None:
+    """Send until told to stop (SIGTERM, SIGINT)."""
+    from sync.agent import AgentOptions, run_agent
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    options = AgentOptions(
+        journal=journal,
+        state=state,
+        central_url=central,
+        key=key,
+        kiosk_id=kiosk_id,
+        ca_file=ca_file,
+        encoding=encoding,
+        bulk_interval_s=bulk_interval_s,
+        heartbeat_interval_s=heartbeat_interval_s,
+        poll_interval_s=poll_interval_s,
+        retry_cap_s=retry_cap_s,
+        software=software(),
+    )
+    counters = run_agent(options, stop)
+    log.info("sync stopped", batches=counters.batches, acknowledged=counters.records_acked)
+
+
+def software() -> str:
+    """``gatepost 0.1.0``, as told to the central."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"gatepost {version('gatepost')}"
+    except PackageNotFoundError:
+        return "gatepost"
+
+
+@app.command()
+def enrol(
+    *,
+    central: Central,
+    key: Key,
+    kiosk_id: KioskId,
+    code: Annotated[str, typer.Option("--code", help="the one-time code that the admin gave")],
+    ca_file: CaFile = None,
+) -> None:
+    """Make this kiosk's key if it has none, and ask the central to take it."""
+    from sync import keys
+    from sync.enrol import EnrolRequest, enrol_body
+    from sync.errors import SyncError
+    from sync.uplink import ENROL_PATH, Uplink
+
+    private_key = keys.load_private_key(key) if key.exists() else keys.generate_key(key)
+    request = EnrolRequest(kiosk_id=kiosk_id, code=code, public_key=keys.public_bytes(private_key))
+    body = enrol_body(request, keys.sign(private_key, keys.ENROL_CONTEXT, request.statement()))
+    with Uplink(central, ca_file=ca_file) as link:
+        reply = link.post(ENROL_PATH, body)
+    if reply.status != 202:
+        raise SyncError(
+            f"enrolment of {kiosk_id}",
+            seen=f"HTTP {reply.status} {reply.body[:200].decode('utf-8', 'replace')}",
+            expected="202",
+            hint="ask the admin for a new code",
+        )
+    typer.echo(f"kiosk        {kiosk_id}")
+    typer.echo(f"fingerprint  {keys.fingerprint(request.public_key)}")
+    typer.echo("The admin now compares this fingerprint with the central's and approves it.")
+
+
+@app.command()
+def status(state: State) -> None:
+    """What is acknowledged, and the last trouble, as JSON. Changes nothing."""
+    from sync.errors import SyncError
+
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(state))}?mode=ro", uri=True, timeout=2.0)) as db:
+            facts = dict(db.execute("SELECT name, value FROM facts"))
+            rows = db.execute(
+                "SELECT incarnation, stream, max(seq), at_us FROM acknowledged GROUP BY incarnation, stream"
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise SyncError(
+            f"sync state {state}", seen=str(error), expected="a file that gatepost-sync run wrote"
+        ) from error
+    acked = [{"incarnation": row[0], "stream": row[1], "acked": row[2], "at_us": row[3]} for row in rows]
+    typer.echo(json.dumps({"facts": facts, "acknowledged": acked}, indent=2, sort_keys=True))
+
+
+def main() -> None:
+    """Entry point: a GatepostError is a message and exit status 1, not a traceback."""
+    try:
+        app()
+    except GatepostError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
