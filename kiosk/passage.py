@@ -313,7 +313,10 @@ def _normal_only(found: Estimate | None) -> Estimate | None:
 
 
 def _passage_id(bench: _Bench) -> str:
-    return f"{bench.setup.lane}-{bench.now.boot_id.replace('-', '')[:8]}-{bench.ns // 1000:x}"
+    """Unique in this boot across restarts of the program: the monotonic microsecond, one later when it is taken."""
+    number = max(bench.ns // 1000, bench.state.last_id_us + 1)
+    bench.put(last_id_us=number)
+    return f"{bench.setup.lane}-{bench.now.boot_id.replace('-', '')[:8]}-{number:x}"
 
 
 def _verify(bench: _Bench, event: CardTap | QrText) -> None:
@@ -473,9 +476,9 @@ def _advance(bench: _Bench) -> None:
         bench.person(waiting_for=missing, measuring_since_ns=None, measure_by_ns=None)
         bench.put(phase=Phase.IDENTIFYING, hint=hint)
         return
-    if not missing and _temperature_missing(bench, person) and not _pass_fails(bench, person):
-        if _still_measuring(bench):
-            return
+    measurable = not missing and _temperature_missing(bench, person) and not _pass_fails(bench, person)
+    if measurable and _still_measuring(bench):
+        return
     _decide(bench)
 
 

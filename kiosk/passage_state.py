@@ -117,6 +117,7 @@ class LaneState:
     measured: tuple[Measured, ...] = ()
     opened: Opened | None = None
     served_presence: int = 0
+    last_id_us: int = 0
     door_expected_until_ns: int = 0
     emergency_since_us: int | None = None
     wake_at_ns: int | None = None

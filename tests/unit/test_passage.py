@@ -1,0 +1,751 @@
+"""One lane's state machine, told as situations at the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.policy import load_policy
+from drivers.devices import InputName
+from kiosk.board import (
+    Acknowledge,
+    Attest,
+    Emergency,
+    EnterTemperature,
+    Hint,
+    MeasureAgain,
+    Override,
+    Phase,
+)
+from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
+from kiosk.passage import TABLE, initial, step
+from kiosk.passage_diagram import diagram
+from kiosk.passage_events import (
+    Announce,
+    CloseReferral,
+    Commit,
+    CommitFailed,
+    Committed,
+    CredentialGone,
+    Event,
+    HoldOpen,
+    OpenReferral,
+    PassageClosed,
+    Pulse,
+    RaiseAlarm,
+    Reply,
+    TapTorn,
+    TimePassed,
+    VerifyCard,
+    VisitorRegistered,
+)
+from kiosk.passage_state import lane_view
+from kiosk.reasons import CheckState, Direction, NextStep, Passed, Reason
+from kiosk.records import Kind, PayloadClass, canonical
+from tests.conftest import ROOT
+from tests.lane import (
+    BORDERLINE_SKIN_C,
+    COURIER,
+    FEVER_SKIN_C,
+    NORMAL_SKIN_C,
+    RESIDENT,
+    Lane,
+)
+
+
+def reply(effects: list) -> object:
+    return next(effect.result for effect in effects if isinstance(effect, Reply))
+
+
+def test_a_resident_taps_and_goes_in() -> None:
+    """Face first, then the card: the verdict is there with the tap, and the gate pulses after the commit."""
+    lane = Lane()
+    lane.face(NORMAL_SKIN_C, 1.0)
+    effects = lane.tap("04a1")
+    kinds = [type(effect).__name__ for effect in effects]
+    assert kinds == ["VerifyCard", "Commit", "Pulse", "Announce"]
+    assert lane.verdict.admit
+    assert lane.verdict.reasons == (Reason.ALL_CHECKS_PASSED,)
+
+
+def test_card_before_face() -> None:
+    """Card first: the lane asks for a face, measures it, and decides within a second of the face."""
+    lane = Lane()
+    lane.tap("04a1")
+    assert lane.state.phase is Phase.MEASURING
+    assert lane.state.hint is Hint.LOOK_AT_SENSOR
+    lane.face(NORMAL_SKIN_C, 0.5)
+    assert lane.verdict.admit
+
+
+def test_nobody_before_the_sensor() -> None:
+    """A tap without a face is refused as not measured after the wait, under a policy that lets the guard measure."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04a1")
+    lane.wait(6.1)
+    assert lane.verdict.reasons[0] is Reason.TEMPERATURE_NOT_MEASURED
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.NO_READING
+    assert lane.verdict.next_step is NextStep.LOOK_AT_SENSOR
+
+
+def test_a_raised_temperature_opens_a_referral_and_nothing_else() -> None:
+    """A fever: DENY, see the guard, an open case, no pulse."""
+    lane = Lane()
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert lane.verdict.reasons[0] is Reason.TEMPERATURE_RAISED
+    assert lane.of(Pulse) == []
+    assert [case.reasons for case in lane.of(OpenReferral)] == [(Reason.TEMPERATURE_RAISED,)]
+    assert len(lane.drafts(Kind.REFERRAL)) == 1
+
+
+def test_readings_of_the_person_before_are_never_used() -> None:
+    """The feverish first person steps away; the healthy second one is judged by the own readings alone."""
+    lane = Lane()
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.nobody(0.3)
+    lane.face(NORMAL_SKIN_C, 0.2)
+    lane.tap("04a1")
+    assert lane.state.phase is Phase.MEASURING
+    lane.face(NORMAL_SKIN_C, 0.4)
+    assert lane.verdict.admit
+
+
+def test_a_presence_serves_one_person() -> None:
+    """A neighbour who taps while the admitted one still stands at the sensor is not admitted on their temperature."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04a1")
+    lane.face(NORMAL_SKIN_C, 0.5)
+    lane.tap("04a2")
+    lane.face(NORMAL_SKIN_C, 3.0)
+    assert lane.state.phase is Phase.MEASURING
+    lane.nobody(0.3)
+    lane.face(NORMAL_SKIN_C, 0.6)
+    assert lane.verdict.admit
+    assert lane.state.decided.person.card.subject == "0011223344556677"
+
+
+def test_walking_off_while_being_measured() -> None:
+    """A bound presence that ends before the window settled is not measured; a stranger's face does not replace it."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.2)
+    lane.tap("04a1")
+    lane.nobody(0.3)
+    assert lane.verdict.reasons[0] is Reason.TEMPERATURE_NOT_MEASURED
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.MOVING
+
+
+def test_pass_then_code() -> None:
+    """A courier in a community with a case: card, then code, then in."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    assert lane.state.hint is Hint.SHOW_CODE
+    lane.face(NORMAL_SKIN_C, 2.0)
+    lane.show("HC1:green")
+    assert lane.verdict.admit
+    assert lane.verdict.category == "courier"
+
+
+def test_code_then_pass() -> None:
+    """The same the other way round: the code waits for the card."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.show("HC1:green")
+    assert lane.state.hint is Hint.TAP_CARD
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04c0")
+    assert lane.verdict.admit
+
+
+def test_an_expired_code_is_refused_with_the_way_out() -> None:
+    """Everything else is right, the code has expired: refresh it."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    lane.show("HC1:expired")
+    assert lane.verdict.reasons == (Reason.CODE_EXPIRED,)
+    assert lane.verdict.next_step is NextStep.REFRESH_CODE
+
+
+def test_the_code_comes_after_the_refusal() -> None:
+    """Card, no code in time, refused; the code shown during the refusal completes it as a following passage."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04c0")
+    lane.face(NORMAL_SKIN_C, 20.2)
+    assert lane.verdict.reasons == (Reason.CODE_MISSING,)
+    first = lane.state.passage
+    lane.show("HC1:green")
+    lane.face(NORMAL_SKIN_C, 0.6)
+    assert lane.verdict.admit
+    assert lane.state.decided.person.follows == first
+
+
+def test_a_second_card_waits_for_the_next_person() -> None:
+    """The neighbour's card does not join my passage; it begins the next one when mine is done."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    lane.tap("04a2")
+    assert lane.state.hint is Hint.WAIT_FOR_YOUR_TURN
+    lane.show("HC1:green")
+    assert lane.state.decided.person.card == COURIER
+    lane.nobody(3.2)
+    assert lane.state.person.card.subject == "0011223344556677"
+
+
+def test_a_card_held_in_the_field_is_one_passage() -> None:
+    """The reader reports a held card five times a second: one verdict, one pulse."""
+    lane = Lane(policy=load_policy("building_door"))
+    for _ in range(100):
+        lane.wait(0.2)
+        lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 1
+    assert len(lane.drafts(Kind.PASSAGE)) == 1
+
+
+@given(gaps_s=st.lists(st.floats(min_value=0.05, max_value=0.95), min_size=1, max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_tapping_again_after_an_admission_is_one_event(gaps_s: list[float]) -> None:
+    """Whatever the rhythm of repeated taps within three seconds, one admission comes of it."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04a1")
+    for gap_s in gaps_s:
+        lane.wait(gap_s)
+        if lane.s < 3.0:
+            lane.tap("04a1")
+    assert len(lane.of(Announce)) == 1
+
+
+def test_the_same_card_later_is_a_new_passage() -> None:
+    """Somebody who goes in, and comes again after the hold, is a new passage."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04a1")
+    lane.wait(5.0)
+    lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 2
+
+
+def test_hints_are_no_verdicts() -> None:
+    """A torn tap, a phone's random number and two cards in one wallet change the hint and nothing else."""
+    lane = Lane()
+    lane.send(TapTorn(at_ns=lane.ns))
+    assert lane.state.hint is Hint.CARD_AGAIN
+    lane.tap("08112233", random_uid=True)
+    assert lane.state.hint is Hint.USE_REAL_CARD
+    lane.tap("04a1", cards_in_field=2)
+    assert lane.state.hint is Hint.ONE_CARD_ONLY
+    assert lane.effects == []
+    assert lane.state.phase is Phase.IDLE
+
+
+def test_a_refusal_gives_way_to_the_next_tap() -> None:
+    """A refusal is shown eight seconds, but the next person's tap need not wait for that."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04ff")
+    assert lane.verdict.reasons == (Reason.CARD_UNKNOWN,)
+    lane.wait(1.5)
+    lane.tap("04a1")
+    assert lane.verdict.admit
+
+
+def test_holds_last_as_long_as_the_policy_says() -> None:
+    """An admission is shown three seconds, a refusal eight."""
+    for uid, hold_s in (("04a1", 3.0), ("04ff", 8.0)):
+        lane = Lane(policy=load_policy("building_door"))
+        lane.tap(uid)
+        lane.wait(hold_s - 0.1)
+        assert lane.state.phase is Phase.DECIDED
+        lane.wait(0.2)
+        assert lane.state.phase is Phase.IDLE
+
+
+def test_nothing_is_shown_or_opened_before_the_commit() -> None:
+    """Between verdict and the journal's answer there is neither a verdict on the screen nor a pulse."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane._answer = lambda effect: [] if isinstance(effect, Commit) else Lane._answer(lane, effect)
+    effects = lane.tap("04a1")
+    assert [type(effect) for effect in effects] == [VerifyCard, Commit]
+    assert lane_view(lane.setup, lane.state).verdict is None
+    effects = lane.send(Committed(ref=lane.state.decided.ref, at_ns=lane.ns))
+    assert [type(effect) for effect in effects] == [Pulse, Announce]
+    assert lane.send(Committed(ref=lane.state.decided.ref, at_ns=lane.ns)) == []
+
+
+def test_a_resident_gets_home_under_a_failed_journal() -> None:
+    """residents_only: the resident is let in with an alarm, the courier is not."""
+    lane = Lane(policy=load_policy("building_door"), journal_ok=False)
+    lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 1
+    assert [alarm.code for alarm in lane.of(RaiseAlarm)] == ["journal_failed"]
+    lane = Lane(policy=load_policy("building_door"), journal_ok=False)
+    lane.tap("04c0")
+    assert lane.of(Pulse) == []
+    assert lane.verdict.reasons == (Reason.JOURNAL_FAILED,)
+
+
+def test_the_thermometer_is_unplugged_while_somebody_waits() -> None:
+    """A courier is not admitted without a temperature; a resident gets home with a waiver that names the fault."""
+    for uid, admitted in (("04c0", False), ("04a1", True)):
+        policy = load_policy("case")
+        lane = Lane(policy=policy)
+        lane.show("HC1:green")
+        lane.tap(uid)
+        lane.unplug("thermo")
+        assert lane.verdict.admit is admitted
+        check = lane.verdict.checks[1]
+        assert check.reason is Reason.THERMOMETER_FAULT
+        assert check.state is (CheckState.WAIVED if admitted else CheckState.UNKNOWN)
+
+
+def test_readings_return_after_replugging() -> None:
+    """Replugged, the sensor begins with a fresh window."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.unplug("thermo")
+    lane.wait(1.0)
+    lane.plug("thermo")
+    lane.tap("04a1")
+    lane.face(NORMAL_SKIN_C, 0.6)
+    assert lane.verdict.admit
+
+
+def test_no_reader_at_all_is_a_fault_of_the_lane() -> None:
+    """Card reader and camera gone: FAULT; one of them back: IDLE."""
+    lane = Lane()
+    lane.unplug("reader")
+    assert lane.state.phase is Phase.IDLE
+    lane.unplug("camera")
+    assert lane.state.phase is Phase.FAULT
+    lane.plug("camera")
+    assert lane.state.phase is Phase.IDLE
+    assert Lane(start_devices=False).state.phase is Phase.FAULT
+
+
+def test_the_guard_saw_a_green_code() -> None:
+    """No code in time; the guard attests one: a following passage admits, and the attestation is journaled."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    effects = lane.send(Attest(lane="in", guard="g1", code=AttestedCode.SEEN_GREEN))
+    assert reply(effects).done
+    assert lane.verdict.admit
+    assert len(lane.drafts(Kind.ATTESTATION)) == 1
+
+
+def test_no_phone_is_waived_in_the_guards_name() -> None:
+    """An elder without a phone: the guard's word waives the code, and the check says whose word."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    lane.send(Attest(lane="in", guard="g1", code=AttestedCode.NO_PHONE))
+    assert lane.verdict.admit
+    assert lane.verdict.checks[2].by == "no_phone:guard:g1"
+
+
+def test_attesting_nobody() -> None:
+    """With nobody in the lane the guard's word is not taken."""
+    lane = Lane()
+    assert reply(lane.send(Attest(lane="in", guard="g1", code=AttestedCode.SEEN_GREEN))).message == "nobody_here"
+
+
+def test_the_guard_lets_somebody_in_after_a_refusal() -> None:
+    """Override: a verdict in the guard's name, its own record, one pulse; a second one does nothing."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04ff")
+    refused = lane.state.passage
+    override = Override(lane="in", passage=refused, guard="g1", admit=True, reason="known_to_guard")
+    assert reply(lane.send(override)).done
+    assert lane.verdict.reasons == (Reason.GUARD_ADMITTED,)
+    assert all(check.by for check in lane.verdict.checks if check.state is CheckState.WAIVED)
+    assert len(lane.of(Pulse)) == 1
+    assert lane.drafts(Kind.OVERRIDE)[0].payloads[PayloadClass.FACTS]["guard"] == "g1"
+    again = replace(override, passage=lane.state.passage)
+    assert reply(lane.send(again)).message == "already_admitted"
+    assert len(lane.of(Pulse)) == 1
+
+
+def test_an_override_needs_a_reason_and_the_right_passage() -> None:
+    """Without a reason, or for a passage that is over, nothing opens."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04ff")
+    override = Override(lane="in", passage=lane.state.passage, guard="g1", admit=True, reason=" ")
+    assert reply(lane.send(override)).message == "reason_missing"
+    assert reply(lane.send(replace(override, passage="x", reason="r"))).message == "passage_over"
+    lane.wait(61)
+    assert reply(lane.send(replace(override, reason="r"))).message == "passage_over"
+    assert lane.of(Pulse) == []
+
+
+def test_an_override_is_not_open_before_it_is_written() -> None:
+    """The guard's admission pulses after its own commit like any other."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04ff")
+    lane._answer = lambda effect: []
+    lane.send(Override(lane="in", passage=lane.state.passage, guard="g1", admit=True, reason="r"))
+    assert lane.of(Pulse) == []
+
+
+def test_borderline_twice_leads_to_the_contact_thermometer() -> None:
+    """First borderline: wait and measure again; second: contact thermometer; its value decides."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(BORDERLINE_SKIN_C, 0.6)
+    lane.tap("04a1")
+    assert lane.verdict.next_step is NextStep.WAIT_AND_MEASURE_AGAIN
+    assert reply(lane.send(MeasureAgain(lane="in", guard="g1"))).done
+    assert lane.state.phase is Phase.MEASURING
+    lane.face(BORDERLINE_SKIN_C, 0.8)
+    assert lane.verdict.reasons == (Reason.TEMPERATURE_BORDERLINE,)
+    assert lane.verdict.next_step is NextStep.CONTACT_THERMOMETER
+    assert reply(lane.send(EnterTemperature(lane="in", guard="g1", object_centi_c=3670))).done
+    assert lane.verdict.admit
+    assert lane.state.decided.person.temperature.by_guard
+
+
+def test_measuring_again_uses_new_readings_only() -> None:
+    """The readings of the first shot do not count for the second."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    lane.send(MeasureAgain(lane="in", guard="g1"))
+    lane.face(NORMAL_SKIN_C, 0.3)
+    assert lane.state.phase is Phase.MEASURING
+    lane.face(NORMAL_SKIN_C, 0.5)
+    assert lane.verdict.admit
+
+
+def test_a_slip_of_the_keys_is_no_temperature() -> None:
+    """3.67 degC or 367 degC are refused."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04a1")
+    for centi_c in (367, 36700):
+        effects = lane.send(EnterTemperature(lane="in", guard="g1", object_centi_c=centi_c))
+        assert reply(effects).message == "temperature_out_of_range"
+    assert lane.state.phase is Phase.MEASURING
+
+
+def test_a_feverish_resident_does_not_spend_the_night_outside() -> None:
+    """Nobody decides for five minutes: an alarm, then the next tap opens, and the referral stays open."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert not lane.verdict.admit
+    lane.wait(200)
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert not lane.verdict.admit
+    assert len(lane.of(OpenReferral)) == 1
+    lane.wait(110)
+    assert [alarm.code for alarm in lane.of(RaiseAlarm)] == ["stranded"]
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert lane.verdict.admit
+    assert lane.verdict.checks[1].by == "home_after_waiting"
+    assert lane.verdict.checks[1].reason is Reason.TEMPERATURE_RAISED
+    assert lane.of(CloseReferral) == []
+
+
+def test_waiting_is_forgotten_after_half_an_hour() -> None:
+    """A refusal in the morning does not open the gate in the afternoon."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    lane.wait(1900)
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert not lane.verdict.admit
+
+
+def test_a_guards_measurement_closes_the_referral() -> None:
+    """The contact thermometer says normal: in, and the case is closed."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    lane.send(EnterTemperature(lane="in", guard="g1", object_centi_c=3660))
+    assert lane.verdict.admit
+    assert len(lane.of(CloseReferral)) == 1
+    lane.wait(400)
+    assert [alarm.code for alarm in lane.of(RaiseAlarm)] == []
+
+
+def test_acknowledging_a_refusal() -> None:
+    """A refusal stays unacknowledged on the console until the guard deals with it, beyond the screen's hold."""
+    lane = Lane()
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    passage = lane.state.passage
+    lane.nobody(9.0)
+    assert lane.state.phase is Phase.IDLE
+    assert lane_view(lane.setup, lane.state).acknowledged is False
+    assert reply(lane.send(Acknowledge(lane="in", passage=passage, guard="g1"))).done
+    assert lane_view(lane.setup, lane.state).acknowledged
+    assert lane.of(CloseReferral)[0].how == "guard:g1"
+
+
+def test_going_through_closes_the_passage() -> None:
+    """The beam says yes; without it the time says no; without contacts nothing is said."""
+    lane = Lane(policy=load_policy("building_door"), passage_contact=True)
+    lane.tap("04a1")
+    lane.wait(2.0)
+    lane.contact(InputName.PASSAGE_BEAM, True)
+    assert [closed.passed for closed in lane.of(PassageClosed)] == [Passed.YES]
+    lane.wait(5.0)
+    lane.tap("04a2")
+    lane.wait(11.0)
+    assert [closed.passed for closed in lane.of(PassageClosed)] == [Passed.YES, Passed.NO]
+    lane = Lane(policy=load_policy("building_door"))
+    lane.tap("04a1")
+    lane.wait(20.0)
+    assert lane.of(PassageClosed) == []
+
+
+def test_two_admissions_before_the_beam() -> None:
+    """If the next one is admitted before the beam told of the first, the first is unknown."""
+    lane = Lane(policy=load_policy("building_door"), passage_contact=True)
+    lane.tap("04a1")
+    lane.wait(1.0)
+    lane.tap("04a2")
+    lane.contact(InputName.PASSAGE_BEAM, True)
+    assert [closed.passed for closed in lane.of(PassageClosed)] == [Passed.UNKNOWN, Passed.YES]
+
+
+def test_a_forced_door_raises_an_alarm() -> None:
+    """The door opens with no admission and no exit button: alarm; after the button: none."""
+    lane = Lane(policy=load_policy("building_door"), passage_contact=True)
+    lane.contact(InputName.DOOR_CONTACT, True)
+    assert [alarm.code for alarm in lane.of(RaiseAlarm)] == ["door_forced"]
+    lane.contact(InputName.EXIT_BUTTON, True)
+    lane.wait(2.0)
+    lane.contact(InputName.DOOR_CONTACT, True)
+    assert len(lane.of(RaiseAlarm)) == 1
+
+
+def test_emergency_opens_in_every_phase_and_without_a_guard() -> None:
+    """Open first, write afterwards; close again; also when nothing works."""
+    for lane in (Lane(), Lane(start_devices=False), Lane(journal_ok=False)):
+        effects = lane.send(Emergency(lane="in", open=True, why="smoke"))
+        assert effects[0] == HoldOpen(on=True)
+        assert lane.state.emergency_since_us is not None
+        effects = lane.send(Emergency(lane="in", open=False))
+        assert effects[0] == HoldOpen(on=False)
+        assert lane.state.emergency_since_us is None
+        assert len(lane.drafts(Kind.EMERGENCY)) == 2
+
+
+def test_leaving_is_never_held() -> None:
+    """OUT: unknown, revoked and feverish people go out; what failed is noted as waived."""
+    for uid in ("04ff", "04ee", "04a1"):
+        lane = Lane(policy=load_policy("spread"), direction=Direction.OUT)
+        lane.tap(uid)
+        assert lane.verdict.admit
+        assert lane.verdict.next_step is NextStep.GO_OUT
+        refuse = Override(lane="in", passage=lane.state.passage, guard="g1", admit=False, reason="r")
+        assert reply(lane.send(refuse)).message == "out_never_holds"
+
+
+def test_leaving_under_observation_is_reported_at_once() -> None:
+    """A resident under observation goes out unhindered, and an alarm record tells of it."""
+    lane = Lane(policy=load_policy("case"), direction=Direction.OUT)
+    observed = replace(RESIDENT, category="resident_under_observation")
+    lane._answer = lambda effect: (
+        Lane._answer(lane, effect)
+        if not isinstance(effect, VerifyCard)
+        else [replace(Lane._answer(lane, effect)[0], finding=observed)]
+    )
+    lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 1
+    assert [alarm.code for alarm in lane.of(RaiseAlarm)] == ["left_under_observation"]
+
+
+def test_a_visitor_is_registered_and_goes_in() -> None:
+    """The guard registers the visitor standing at the gate: that is their pass."""
+    lane = Lane(policy=load_policy("building_door"))
+    visitor = replace(RESIDENT, subject="f" * 16, category="visitor")
+    effects = lane.send(VisitorRegistered(finding=visitor, guard="g1", at_ns=lane.ns))
+    assert reply(effects).done
+    assert lane.verdict.admit
+    assert lane.verdict.category == "visitor"
+
+
+def test_a_measurement_serves_for_its_time() -> None:
+    """valid_for_min: the second passage within the time needs no face; after it, it does."""
+    policy = load_policy("case")
+    policy = policy.model_copy(update={"temperature": policy.temperature.model_copy(update={"valid_for_min": 10})})
+    lane = Lane(policy=policy)
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04a1")
+    lane.wait(120)
+    lane.tap("04a1")
+    assert lane.verdict.admit
+    assert len(lane.of(Pulse)) == 2
+    lane.wait(600)
+    lane.tap("04a1")
+    assert lane.state.phase is Phase.MEASURING
+
+
+def test_presence_contact_instead_of_the_sensors_eye() -> None:
+    """With a presence contact a warm wall is nobody, and leaving the mat ends the window."""
+    lane = Lane(policy=load_policy("case"), presence_contact=True)
+    lane.face(NORMAL_SKIN_C, 1.0)
+    assert not lane.state.watch.present
+    lane.contact(InputName.PRESENCE, True)
+    lane.tap("04a1")
+    lane.face(NORMAL_SKIN_C, 0.6)
+    assert lane.verdict.admit
+
+
+def test_pictures_in_a_folder_are_each_decided() -> None:
+    """code_check: picture after picture, each a passage at once, no hold to wait for."""
+    lane = Lane(policy=load_policy("code_check"), devices={"camera": "camera"}, sensor=None)
+    for text, admitted in (("HC1:green", True), ("HC1:expired", False), ("HC1:green", True)):
+        lane.show(text)
+        assert lane.verdict.admit is admitted
+        lane.send(CredentialGone(at_ns=lane.ns))
+        lane.wait(3.1)
+    assert len(lane.drafts(Kind.PASSAGE)) == 3
+
+
+def test_a_revoked_card_is_decided_at_once_and_privately() -> None:
+    """No measuring, no code: the pass settles it, and the subject is on record."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04ee")
+    assert lane.verdict.reasons[0] is Reason.CARD_REVOKED
+    assert lane.verdict.next_step is NextStep.SEE_GUARD
+    lane.wait(400)
+    lane.tap("04ee")
+    assert not lane.verdict.admit
+
+
+def test_the_record_of_a_normal_passage_holds_a_band_only() -> None:
+    """No temperature value, no reading, no text; the person stands in a payload of its own."""
+    lane = Lane()
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04a1")
+    payloads = lane.drafts(Kind.PASSAGE)[0].payloads
+    assert payloads[PayloadClass.HEALTH]["temperature"] == {
+        "outcome": "normal", "why_not": "", "rule": "test-1/uncalibrated", "by_guard": False,
+    }  # fmt: skip
+    assert payloads[PayloadClass.PERSON] == {"subject": RESIDENT.subject}
+    assert RESIDENT.subject not in str(payloads[PayloadClass.FACTS])
+
+
+def test_the_record_of_a_raised_one_can_be_computed_again() -> None:
+    """Readings, coefficients and limits are all there, as integers."""
+    lane = Lane()
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    for draft in lane.drafts(Kind.PASSAGE):
+        for body in draft.payloads.values():
+            canonical(body)
+    health = lane.drafts(Kind.PASSAGE)[0].payloads[PayloadClass.HEALTH]["temperature"]
+    assert health["outcome"] == str(TemperatureOutcome.RAISED)
+    assert len(health["window"]) == 10
+    assert health["sensor"]["a_micro_c"] == 5_640_000
+
+
+EVENTS = st.sampled_from(
+    ["tap 04a1", "tap 04a2", "tap 04c0", "tap 04ff", "tap 04ee", "show HC1:green", "show HC1:expired", "face 34.2",
+     "face 35.1", "face 36.0", "nobody", "wait", "long", "unplug thermo", "plug thermo", "unplug reader",
+     "plug reader", "unplug camera", "plug camera", "attest", "override", "again", "enter", "emergency", "beam",
+     "journal", "torn"]
+)  # fmt: skip
+
+
+def act(lane: Lane, what: str) -> None:
+    word, _, rest = what.partition(" ")
+    match word:
+        case "tap":
+            lane.tap(rest)
+        case "show":
+            lane.show(rest)
+        case "face":
+            lane.face(float(rest), 0.7)
+        case "nobody":
+            lane.nobody(0.3)
+        case "wait":
+            lane.wait(1.3)
+        case "long":
+            lane.wait(31.0)
+        case "unplug":
+            lane.unplug(rest)
+        case "plug":
+            lane.plug(rest)
+        case "attest":
+            lane.send(Attest(lane="in", guard="g", code=AttestedCode.SEEN_GREEN, trip_clear=True))
+        case "override":
+            lane.send(Override(lane="in", passage=lane.state.passage, guard="g", admit=True, reason="r"))
+        case "again":
+            lane.send(MeasureAgain(lane="in", guard="g"))
+        case "enter":
+            lane.send(EnterTemperature(lane="in", guard="g", object_centi_c=3660))
+        case "emergency":
+            lane.send(Emergency(lane="in", open=True))
+        case "beam":
+            lane.contact(InputName.PASSAGE_BEAM, True)
+        case "journal":
+            lane.journal_ok = not lane.journal_ok
+        case "torn":
+            lane.send(TapTorn(at_ns=lane.ns))
+
+
+@given(day=st.lists(EVENTS, max_size=25), name=st.sampled_from(["building_door", "clear", "case", "spread"]))
+@settings(max_examples=150, deadline=None)
+def test_any_day_keeps_the_rules(day: list[str], name: str) -> None:
+    """In any order of events: only table transitions, a pulse only after an admitting verdict was answered."""
+    lane = Lane(policy=load_policy(name), passage_contact=True)
+    for what in day:
+        act(lane, what)
+    waiting, opened = {}, []
+    for effect in lane.effects:
+        if isinstance(effect, Commit):
+            waiting[effect.draft.ref] = effect.draft.payloads[PayloadClass.FACTS]["admit"]
+        if isinstance(effect, Pulse):
+            assert waiting.get(effect.passage) is True
+            opened.append(effect.passage)
+    assert len(opened) == len(set(opened))
+    refs = [draft.ref for draft in lane.drafts(Kind.PASSAGE)]
+    assert len(refs) == len(set(refs))
+    assert {announced.passage for announced in lane.of(Announce) if announced.verdict.admit} == set(opened)
+
+
+def test_every_event_has_a_rule_in_every_phase() -> None:
+    """The table is complete: no event in any phase is a programming error."""
+    events = Event.__args__
+    assert {(phase, event) for phase in Phase for event in events} == set(TABLE)
+
+
+def test_a_wrong_ref_is_not_an_answer() -> None:
+    """An answer to another commit opens nothing."""
+    lane = Lane(policy=load_policy("building_door"))
+    lane._answer = lambda effect: [] if isinstance(effect, Commit) else Lane._answer(lane, effect)
+    lane.tap("04a1")
+    assert lane.send(Committed(ref="other", at_ns=lane.ns)) == []
+    assert lane.send(CommitFailed(ref="other", at_ns=lane.ns)) == []
+
+
+def test_the_diagram_is_current() -> None:
+    """docs/passage-states.md is drawn from the table of today."""
+    page = (ROOT / "docs" / "passage-states.md").read_text(encoding="utf-8")
+    assert page == diagram(), "run: python -m kiosk.passage_diagram docs/passage-states.md"
+
+
+def test_step_is_pure() -> None:
+    """The same state, event and time give the same transition, and the old state is untouched."""
+    lane = Lane()
+    before = initial(lane.setup)
+    first = step(lane.setup, before, TimePassed(at_ns=lane.ns), lane.now)
+    assert first == step(lane.setup, before, TimePassed(at_ns=lane.ns), lane.now)
+    assert before == initial(lane.setup)
+
+
+@pytest.mark.parametrize("path", [ROOT / "kiosk" / "passage.py", ROOT / "kiosk" / "screening.py"])
+def test_the_cores_ask_no_clock(path: Path) -> None:
+    """Time is an argument: the pure cores import neither time nor datetime."""
+    source = path.read_text(encoding="utf-8")
+    assert "import time" not in source
+    assert "datetime" not in source
