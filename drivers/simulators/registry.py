@@ -88,12 +88,19 @@ class Kind:
         return make(spec)
 
 
+_SCENE = frozenset({"room_c", "board_c", "noise_c", "bias_c", "auto_send"})
+"""What every thermometer's plan may set; see ``drivers/simulators/scene.py``."""
+
 KINDS: dict[str, Kind] = {
-    "gy_mcu90615": Kind(
-        "drivers.simulators.gy_mcu90615",
+    "gy_mcu90615": Kind("drivers.simulators.gy_mcu90615", 115200, options=_SCENE),
+    "gy_614v3": Kind("drivers.simulators.gy_614v3", 9600, options=_SCENE),
+    "gy_mcu90640": Kind(
+        "drivers.simulators.gy_mcu90640",
         115200,
-        options=frozenset({"room_c", "board_c", "noise_c", "bias_c", "auto_send"}),
+        options=_SCENE | {"pixel_noise_c", "dead_pixels", "black_body_c"},
     ),
+    "aa55_kiosk": Kind("drivers.simulators.aa55_kiosk", 115200, options=_SCENE | {"encoding"}),
+    "dyp_distance": Kind("drivers.simulators.dyp_distance", 9600, options=_SCENE),
     "contacts": Kind("drivers.simulators.contacts", 9600, options=frozenset({"contacts"})),
     "relay": Kind("drivers.simulators.relay", 9600, options=frozenset({"channels"})),
     "pn532": Kind("drivers.simulators.pn532", 115200, checksum_index=-2),

@@ -80,13 +80,27 @@ class Scene:
             return 0.0
         return min(here, 1.0 - gone)
 
+    @property
+    def room_c(self) -> float:
+        """The background's temperature."""
+        return self._room_c
+
+    @property
+    def bias_c(self) -> float:
+        """The sensor's constant error."""
+        return self._bias_c
+
+    @property
+    def skin_c(self) -> float:
+        """The person's skin, or the background where nobody is."""
+        return self._person.skin_c if self._person is not None else self._room_c
+
     def object_c(self, at_ns: int) -> float:
         """One sample of the object temperature. Coming and leaving, the spot sees part face, part background."""
         near = self.nearness(at_ns)
-        skin_c = self._person.skin_c if self._person is not None else self._room_c
         # Hair, glasses and a turned head read low, never high: a standing person's samples lean downwards.
         aim_c = abs(self._random.gauss(0.0, self._noise_c)) / 2 if near >= 1.0 else 0.0
-        true_c = self._room_c + (skin_c - self._room_c) * near
+        true_c = self._room_c + (self.skin_c - self._room_c) * near
         return true_c - aim_c + self._random.gauss(0.0, self._noise_c) + self._bias_c
 
     def ambient_c(self) -> float:

@@ -45,6 +45,8 @@ _TICK_S = 0.002
 _IDLE_S = 0.02
 """How often to look whether somebody opened the port (the kernel does not tell)."""
 _SLOW_NS = 400_000_000
+_WAITING_MAX = 64
+"""Messages that may wait for the line; a device that talks faster than its line loses the rest."""
 _BITS_A_BYTE = 10
 _READ_BYTES = 4096
 
@@ -260,7 +262,7 @@ class Wire:
 
     def _say(self, messages: list[bytes], now: int) -> None:
         """Put messages on the line, through the fault that is on."""
-        for whole in messages:
+        for whole in messages[: max(0, _WAITING_MAX - len(self._outgoing))]:
             not_before, pieces = now, [whole]
             if self._fault is not None and self._random.random() < self._share:
                 not_before, pieces = self._spoiled(whole, now)
