@@ -1,0 +1,544 @@
+"""The kiosk's web application: resident screens, the guard's console, events down, commands up.
+
+Pages are drawn on the server from the newest view, so a page load shows the present without any event; the events
+carry the same fragments. Every form works as a plain POST; the script only makes it quicker. Roles are declared
+at each route and enforced by :class:`~kiosk.screens.security.Gatekeeper`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import segno
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
+from kiosk.screens import forms
+from kiosk.screens.console import console
+from kiosk.screens.events import STALE_AFTER_S, stream
+from kiosk.screens.faces import resident_screen
+from kiosk.screens.guards import MAX_SECRET, GuardBook
+from kiosk.screens.hub import Hub, HubFullError
+from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
+from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
+from kiosk.screens.texts import Language, Texts, texts
+from kiosk.screens.watch import BrowserWatch
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+LANGUAGE_COOKIE = "gatepost_language"
+THEME_COOKIE = "gatepost_theme"
+SHEETS = ("override", "deny", "temperature", "visitor")
+
+Commands = Callable[[GuardCommand], CommandResult]
+
+
+def create_app(
+    hub: Hub,
+    commands: Commands,
+    *,
+    guards: GuardBook,
+    site_code_text: str = "",
+    zone: tzinfo = UTC,
+    allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
+    now_ns: Callable[[], int] = time.monotonic_ns,
+    texts_of: Callable[[Language], Texts] = texts,
+) -> FastAPI:
+    """The application.
+
+    ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
+    and may block. ``site_code_text`` is the place code's text ("" for none), ``zone`` the time zone in which times
+    are shown, ``now_ns`` the monotonic clock of sessions and login delays. ``app.state.watch`` knows how long ago a
+    browser painted.
+    """
+    app = FastAPI(title="Gatepost", docs_url=None, redoc_url=None, openapi_url=None)
+    sessions = Sessions()
+    screens = Screens(
+        hub,
+        commands,
+        guards=guards,
+        sessions=sessions,
+        site_code_text=site_code_text,
+        zone=zone,
+        now_ns=now_ns,
+        texts_of=texts_of,
+    )
+    app.state.watch = screens.watch
+    app.state.hub = hub
+    app.router.dependencies.append(Depends(Gatekeeper(sessions, now_ns)))
+    for path, method, endpoint in screens.routes():
+        app.add_api_route(path, endpoint, methods=[method], response_model=None)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_middleware(Wall, allowed_hosts=tuple(allowed_hosts))
+    app.add_exception_handler(LoginNeededError, screens.login_needed)
+    app.add_exception_handler(HTTPException, screens.refused)
+    app.add_exception_handler(HubFullError, screens.hub_full)
+    app.add_exception_handler(Exception, screens.broken)
+    return app
+
+
+class Screens:
+    """The endpoints, around what they share."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        commands: Commands,
+        *,
+        guards: GuardBook,
+        sessions: Sessions,
+        site_code_text: str,
+        zone: tzinfo,
+        now_ns: Callable[[], int],
+        texts_of: Callable[[Language], Texts],
+    ) -> None:
+        self.watch = BrowserWatch(now_ns)
+        self._hub = hub
+        self._commands = commands
+        self._guards = guards
+        self._sessions = sessions
+        self._site_code_text = site_code_text
+        self._zone = zone
+        self._now_ns = now_ns
+        self._texts_of = texts_of
+        self._emergency_threads: anyio.CapacityLimiter | None = None
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
+        """Path, method and endpoint of every route; roles stand at the endpoints."""
+        lane = "/guard/lane/{lane}"
+        return [
+            ("/", "GET", self.index),
+            ("/lane/{lane}", "GET", self.lane_page),
+            ("/events/lane/{lane}", "GET", self.lane_events),
+            ("/place-code", "GET", self.place_code),
+            ("/place-code.svg", "GET", self.place_code_svg),
+            ("/alive", "POST", self.alive),
+            ("/painted", "POST", self.painted),
+            ("/emergency", "GET", self.emergency_page),
+            ("/emergency", "POST", self.emergency),
+            ("/guard/login", "GET", self.login_page),
+            ("/guard/login", "POST", self.log_in),
+            ("/guard/logout", "POST", self.log_out),
+            ("/guard", "GET", self.console_page),
+            ("/events/guard", "GET", self.guard_events),
+            (f"{lane}/sheet/{{sheet}}", "GET", self.sheet_page),
+            (f"{lane}/attest", "POST", self.attest),
+            (f"{lane}/override", "POST", self.override),
+            (f"{lane}/acknowledge", "POST", self.acknowledge),
+            (f"{lane}/measure-again", "POST", self.measure_again),
+            (f"{lane}/temperature", "POST", self.temperature),
+            (f"{lane}/visitor", "POST", self.visitor),
+            (f"{lane}/emergency-close", "POST", self.emergency_close),
+        ]
+
+    # --- what everybody may see ---------------------------------------------------------------------------------
+
+    @role(Role.OPEN)
+    async def index(self, request: Request) -> Response:
+        """The list of screens."""
+        return self._page(request, "index.html", view=self._hub.current())
+
+    @role(Role.OPEN)
+    async def lane_page(self, request: Request, lane: str) -> Response:
+        """The resident's screen of one lane."""
+        view = self._hub.current()
+        if view is None:
+            return self._starting(request)
+        return self._page(request, "resident.html", **self._lane_values(view, _lane(view, lane)))
+
+    @role(Role.OPEN)
+    async def lane_events(self, request: Request, lane: str) -> Response:
+        """The events of a resident's screen."""
+        view = self._hub.current()
+        if view is not None:
+            _lane(view, lane)
+        return self._events(request, lambda newest: self._draw_lane(newest, lane))
+
+    @role(Role.OPEN)
+    async def place_code(self, request: Request) -> Response:
+        """The site's own place code, for phones that scan the gate."""
+        return self._page(request, "place_code.html", present=bool(self._site_code_text), view=self._hub.current())
+
+    @role(Role.OPEN)
+    async def place_code_svg(self) -> Response:
+        """The place code as a picture (ISO/IEC 18004, error correction M, quiet zone of four modules)."""
+        if not self._site_code_text:
+            raise HTTPException(404, "no place code")
+        picture = io.BytesIO()
+        segno.make(self._site_code_text, error="m", micro=False).save(
+            picture, kind="svg", border=4, scale=8, light="#fff"
+        )
+        return Response(picture.getvalue(), media_type="image/svg+xml")
+
+    @role(Role.OPEN)
+    async def alive(self, request: Request) -> Response:
+        """A page's heartbeat: its name, its frame counter, and whether its guard touched it meanwhile."""
+        form = request.state.form
+        frames = form.get("frames", "")
+        if not frames.isascii() or not frames.isdigit() or len(frames) > 12:
+            raise HTTPException(400, "form")
+        self.watch.alive(form.get("screen", "")[:64], int(frames))
+        if request.state.session and form.get("active") == "yes":
+            self._touch(request)
+        return Response(status_code=204)
+
+    @role(Role.OPEN)
+    async def painted(self, request: Request) -> Response:
+        """A resident's screen has painted the verdict of a passage."""
+        form, view = request.state.form, self._hub.current()
+        if view is None:
+            raise HTTPException(503, "starting")
+        lane = _lane(view, form.get("lane", ""))
+        if form.get("passage", "") == lane.passage:
+            self.watch.painted(lane.lane, lane.passage)
+        return Response(status_code=204)
+
+    # --- emergency: no login ------------------------------------------------------------------------------------
+
+    @role(Role.OPEN)
+    async def emergency_page(self, request: Request, lane: str = "") -> Response:
+        """The second step of the emergency button where there is no script to hold it for 2 s."""
+        return self._page(request, "emergency.html", lane=lane[:64])
+
+    @role(Role.OPEN)
+    async def emergency(self, request: Request) -> Response:
+        """Open a lane (or all: "") and keep it open. Works locked, and beside anything that hangs."""
+        form = request.state.form
+        lane = form.get("lane", "")[:64]
+        if form.get("confirm") != "yes":
+            return self._page(request, "emergency.html", lane=lane)
+        if self._emergency_threads is None:
+            # Threads of its own: commands that wait for something dead must not stand in its way.
+            self._emergency_threads = anyio.CapacityLimiter(4)
+        command = Emergency(lane=lane, open=True, guard=request.state.guard)
+        result = await anyio.to_thread.run_sync(self._commands, command, limiter=self._emergency_threads)
+        return self._answer(request, result, "emergency_open")
+
+    # --- login --------------------------------------------------------------------------------------------------
+
+    @role(Role.OPEN)
+    async def login_page(self, request: Request) -> Response:
+        """The locked console: login, and the emergency button."""
+        return self._login(request)
+
+    @role(Role.OPEN)
+    async def log_in(self, request: Request) -> Response:
+        """Name and secret."""
+        form, words = request.state.form, self._words(request)
+        if not len(self._guards):
+            return self._login(request, error=words.get("login_error", "nobody"), status=403)
+        login, secret = form.get("login", "")[:64], form.get("secret", "")[: MAX_SECRET + 1]
+        result = await anyio.to_thread.run_sync(lambda: self._guards.log_in(login, secret, now_ns=self._now_ns()))
+        if result.guard is None:
+            key = "wait" if result.wait_s else "wrong"
+            error = words.get("login_error", key, seconds=result.wait_s)
+            return self._login(request, error=error, status=429 if result.wait_s else 403)
+        session = self._sessions.open(result.guard.login, now_ns=self._now_ns())
+        response = RedirectResponse("/guard", 303)
+        response.set_cookie(
+            COOKIE, session, max_age=SHIFT_S, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+        )
+        return response
+
+    @role(Role.GUARD)
+    async def log_out(self, request: Request) -> Response:
+        """Lock the console."""
+        self._sessions.close(request.state.session)
+        response = RedirectResponse("/guard/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    # --- the console --------------------------------------------------------------------------------------------
+
+    @role(Role.GUARD)
+    async def console_page(self, request: Request, lang: str = "", theme: str = "", note: str = "") -> Response:
+        """The console; ``lang`` and ``theme`` are remembered in a cookie each."""
+        if lang or theme:
+            response: Response = RedirectResponse("/guard", 303)
+            if lang in list(Language):
+                response.set_cookie(LANGUAGE_COOKIE, lang, max_age=365 * 86400, httponly=True, samesite="strict")
+            if theme in ("normal", "contrast"):
+                response.set_cookie(THEME_COOKIE, theme, max_age=365 * 86400, httponly=True, samesite="strict")
+            return response
+        view = self._hub.current()
+        if view is None:
+            return self._starting(request)
+        self._touch(request)
+        words = self._words(request)
+        return self._page(
+            request,
+            "console.html",
+            view=view,
+            board=console(view, words, self._zone),
+            guard_name=self._guards.name_of(request.state.guard),
+            note=words.find("done", note, default=""),
+        )
+
+    @role(Role.GUARD)
+    async def guard_events(self, request: Request) -> Response:
+        """The events of the console."""
+        session, words, form_values = request.state.session, self._words(request), self._form_values(request)
+
+        def draw(view: KioskView) -> dict[str, Any]:
+            return self._draw_console(view, words, form_values)
+
+        return self._events(
+            request, draw, allowed=lambda: self._sessions.guard_of(session, now_ns=self._now_ns()) is not None
+        )
+
+    @role(Role.GUARD)
+    async def sheet_page(self, request: Request, lane: str, sheet: str, passage: str = "") -> Response:
+        """A form of its own page; the script shows it above the console."""
+        self._touch(request)
+        found = self._lane_now(lane)
+        if sheet not in SHEETS:
+            raise HTTPException(404, "no such page")
+        return self._sheet(request, sheet, found, {"passage": passage[:64] or found.passage}, {})
+
+    @role(Role.GUARD)
+    async def attest(self, request: Request, lane: str) -> Response:
+        """What the guard saw on the phone."""
+        found = self._lane_now(lane)
+        if self._other_person(request, found):
+            return self._answer(request, CommandResult(done=False, message="passage_gone"), "attest")
+        return await self._carry_out(
+            request, forms.read_attest(request.state.form, lane=lane, guard=request.state.guard), "attest", found
+        )
+
+    @role(Role.GUARD)
+    async def override(self, request: Request, lane: str) -> Response:
+        """Admit or deny by the guard's word: reason first, then a confirmation."""
+        found, form = self._lane_now(lane), request.state.form
+        sheet = "override" if form.get("admit") == "yes" else "deny"
+        command = forms.read_override(form, lane=lane, guard=request.state.guard)
+        if not isinstance(command, dict) and form.get("confirm") != "yes":
+            return self._sheet(request, "confirm", found, {**form, "sheet": sheet}, {})
+        return await self._carry_out(request, command, "override", found, sheet=sheet)
+
+    @role(Role.GUARD)
+    async def acknowledge(self, request: Request, lane: str) -> Response:
+        """A denial dealt with."""
+        found = self._lane_now(lane)
+        command = forms.read_acknowledge(request.state.form, lane=lane, guard=request.state.guard)
+        return await self._carry_out(request, command, "acknowledge", found)
+
+    @role(Role.GUARD)
+    async def measure_again(self, request: Request, lane: str) -> Response:
+        """A fresh measuring window."""
+        found = self._lane_now(lane)
+        return await self._carry_out(
+            request, forms.read_measure_again(lane=lane, guard=request.state.guard), "measure_again", found
+        )
+
+    @role(Role.GUARD)
+    async def temperature(self, request: Request, lane: str) -> Response:
+        """A contact thermometer's value."""
+        found = self._lane_now(lane)
+        if self._other_person(request, found):
+            return self._answer(request, CommandResult(done=False, message="passage_gone"), "temperature")
+        command = forms.read_temperature(request.state.form, lane=lane, guard=request.state.guard)
+        return await self._carry_out(request, command, "temperature", found, sheet="temperature")
+
+    @role(Role.GUARD)
+    async def visitor(self, request: Request, lane: str) -> Response:
+        """The register."""
+        found = self._lane_now(lane)
+        command = forms.read_visitor(request.state.form, lane=lane, guard=request.state.guard)
+        return await self._carry_out(request, command, "register", found, sheet="visitor")
+
+    @role(Role.GUARD)
+    async def emergency_close(self, request: Request, lane: str) -> Response:
+        """End an emergency: explicit, and by somebody who is known."""
+        found = self._lane_now(lane)
+        command = Emergency(lane=found.lane, open=False, guard=request.state.guard)
+        return await self._carry_out(request, command, "emergency_close", found)
+
+    # --- refusals -----------------------------------------------------------------------------------------------
+
+    async def login_needed(self, request: Request, error: Exception) -> Response:
+        """No session: pages lead to the login, everything else is told so."""
+        if request.method == "GET" and not request.url.path.startswith("/events/"):
+            return RedirectResponse("/guard/login", 303)
+        return self._refusal(request, 401, "not_allowed")
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """A refusal with a sentence instead of a stack trace."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        key = {404: "no_such_page", 403: "expired_page"}.get(status, "error")
+        return self._refusal(request, status, key)
+
+    async def hub_full(self, request: Request, error: Exception) -> Response:
+        """Too many pages listen."""
+        return self._refusal(request, 503, "error")
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """Our own fault: logged by the server, told without detail."""
+        return self._refusal(request, 500, "error")
+
+    # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _words(self, request: Request) -> Texts:
+        wanted = request.cookies.get(LANGUAGE_COOKIE, "")
+        return self._texts_of(Language(wanted) if wanted in list(Language) else Language.ZH)
+
+    def _touch(self, request: Request) -> None:
+        self._sessions.touch(request.state.session, now_ns=self._now_ns())
+
+    def _lane_now(self, lane: str) -> LaneView:
+        view = self._hub.current()
+        if view is None:
+            raise HTTPException(503, "starting")
+        return _lane(view, lane)
+
+    def _other_person(self, request: Request, lane: LaneView) -> bool:
+        # The page showed another passage when the guard pressed: the click was meant for somebody else.
+        passage = request.state.form.get("passage", "")
+        return bool(passage) and passage != lane.passage
+
+    async def _carry_out(
+        self, request: Request, command: GuardCommand | forms.Errors, done: str, lane: LaneView, *, sheet: str = ""
+    ) -> Response:
+        self._touch(request)
+        if isinstance(command, dict):
+            if not sheet:
+                raise HTTPException(400, "form")
+            return self._sheet(request, sheet, lane, request.state.form, command, status=422)
+        result = await anyio.to_thread.run_sync(self._commands, command)
+        return self._answer(request, result, done)
+
+    def _answer(self, request: Request, result: CommandResult, done: str) -> Response:
+        words = self._words(request)
+        if result.done:
+            text = words.get("done", done)
+        else:
+            text = words.find("refused", result.message, default=words.get("refused", "unknown"))
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"done": result.done, "text": text}, 200 if result.done else 409)
+        if result.done:
+            return RedirectResponse(f"/guard?note={done}", 303)
+        return self._page(request, "message.html", status=409, text=text)
+
+    def _refusal(self, request: Request, status: int, key: str) -> Response:
+        words = self._words(request)
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"done": False, "text": words.get("ui", key)}, status)
+        return self._page(request, "message.html", status=status, text=words.get("ui", key))
+
+    def _starting(self, request: Request) -> Response:
+        response = self._page(request, "starting.html", status=503)
+        response.headers["refresh"] = "1"
+        return response
+
+    def _login(self, request: Request, *, error: str = "", status: int = 200) -> Response:
+        view = self._hub.current()
+        return self._page(request, "login.html", status=status, error=error, view=view)
+
+    def _sheet(
+        self,
+        request: Request,
+        sheet: str,
+        lane: LaneView,
+        values: Mapping[str, str],
+        errors: Mapping[str, str],
+        *,
+        status: int = 200,
+    ) -> Response:
+        return self._page(
+            request,
+            f"sheet_{sheet}.html",
+            status=status,
+            lane=lane,
+            values=values,
+            errors=errors,
+            override_reasons=forms.OVERRIDE_REASONS,
+            deny_reasons=forms.DENY_REASONS,
+            purposes=forms.PURPOSES,
+            categories=forms.VISITOR_CATEGORIES,
+        )
+
+    def _form_values(self, request: Request) -> dict[str, Any]:
+        session = getattr(request.state, "session", "")
+        return {"token": self._sessions.token(session), "open_token": self._sessions.token()}
+
+    def _page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        theme = request.query_params.get("theme", request.cookies.get(THEME_COOKIE, "normal"))
+        html = self._templates.get_template(template).render(
+            w=self._words(request),
+            zh=self._texts_of(Language.ZH),
+            en=self._texts_of(Language.EN),
+            boot=self._hub.boot,
+            theme="contrast" if theme == "contrast" else "normal",
+            logged_in=bool(getattr(request.state, "guard", "")),
+            live=(self._hub.age_s() or 0) <= STALE_AFTER_S,
+            **self._form_values(request),
+            **values,
+        )
+        return HTMLResponse(html, status)
+
+    def _lane_values(self, view: KioskView, lane: LaneView) -> dict[str, Any]:
+        return {"view": view, "lane": lane, "screen": resident_screen(lane)}
+
+    def _draw_lane(self, view: KioskView, name: str) -> dict[str, Any]:
+        lane = _lane(view, name)
+        values = self._lane_values(view, lane)
+        html = self._templates.get_template("_face.html").render(
+            zh=self._texts_of(Language.ZH), en=self._texts_of(Language.EN), **values
+        )
+        screen = values["screen"]
+        return {"regions": {"face": html}, "lanes": [_heard(lane.lane, lane.passage, screen.face)]}
+
+    def _draw_console(self, view: KioskView, words: Texts, form_values: Mapping[str, Any]) -> dict[str, Any]:
+        board = console(view, words, self._zone)
+        panel, strip = self._templates.get_template("_panel.html"), self._templates.get_template("_strip.html")
+        regions = {f"panel-{p.lane}": panel.render(w=words, panel=p, **form_values) for p in board.lanes}
+        regions["strip"] = strip.render(w=words, strip=board.strip)
+        regions["recent"] = self._templates.get_template("_recent.html").render(w=words, rows=board.recent)
+        return {"regions": regions, "lanes": [_heard(p.lane, p.passage, p.face) for p in board.lanes]}
+
+    def _events(
+        self,
+        request: Request,
+        draw: Callable[[KioskView], dict[str, Any]],
+        *,
+        allowed: Callable[[], bool] = lambda: True,
+    ) -> Response:
+        subscription = self._hub.subscribe()
+        events = stream(
+            self._hub,
+            subscription,
+            draw,
+            last_event_id=request.headers.get("last-event-id", "")[:64],
+            allowed=allowed,
+        )
+        return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def _heard(lane: str, passage: str, face: str) -> dict[str, str]:
+    return {"lane": lane, "passage": passage, "face": str(face)}
+
+
+def _lane(view: KioskView, name: str) -> LaneView:
+    for lane in view.lanes:
+        if lane.lane == name:
+            return lane
+    raise HTTPException(404, "no such lane")

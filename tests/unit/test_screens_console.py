@@ -1,0 +1,131 @@
+"""What the console says: reasons, waivers, the one next action, and how old the world is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from kiosk.board import KioskView, LaneView
+from kiosk.reasons import ClockTrust, NextStep
+from kiosk.screens.console import Console, LanePanel, Level, console, next_action
+from kiosk.screens.preview import busy_view, kiosk_view, scenes
+from kiosk.screens.texts import Language, texts
+
+ZH = texts(Language.ZH)
+EN = texts(Language.EN)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def drawn(view: KioskView) -> Console:
+    return console(view, EN, SHANGHAI)
+
+
+def panel(lane: LaneView) -> LanePanel:
+    return drawn(kiosk_view(lane)).lanes[0]
+
+
+def test_a_waiver_is_named() -> None:
+    """The guard sees by what a check was waived."""
+    chips = {chip.name: chip for chip in panel(scenes()["admit_waived"]).checks}
+    assert chips["Temperature"].state == "waived"
+    assert "clear" in chips["Temperature"].why
+    assert chips["Pass"].why == ""
+
+
+def test_every_true_reason_is_shown_the_first_largest() -> None:
+    """One reason leads, the others follow."""
+    shown = panel(scenes()["unknown_card"])
+    assert shown.reason == "Card is not on the roster"
+    assert shown.more_reasons == ("No health code shown yet",)
+
+
+def test_a_denial_stays_until_it_is_acknowledged() -> None:
+    """The lane may be idle again; the guard still has something to do."""
+    denied = replace(scenes()["fever"], phase=scenes()["idle"].phase)
+    assert panel(denied).to_do
+    assert panel(denied).headline == "DENY"
+    assert panel(replace(denied, acknowledged=True)).headline == "Idle"
+
+
+@pytest.mark.parametrize(
+    ("step", "leads_to"),
+    [
+        (NextStep.CONTACT_THERMOMETER, "temperature"),
+        (NextStep.REGISTER_WITH_GUARD, "visitor"),
+        (NextStep.LOOK_AT_SENSOR, "measure-again"),
+        (NextStep.WAIT_AND_MEASURE_AGAIN, "measure-again"),
+        (NextStep.SHOW_CODE_TO_GUARD, "attest"),
+        (NextStep.SEE_GUARD, "acknowledge"),
+        (NextStep.COME_BACK_IN_HOURS, "acknowledge"),
+    ],
+)
+def test_the_big_button_is_the_next_step(step: NextStep, leads_to: str) -> None:
+    """One press leads to what the verdict asks for."""
+    action = next_action(step, to_do=True, words=EN)
+    assert action is not None
+    assert leads_to in (action.post, action.sheet)
+
+
+def test_a_central_that_is_away_is_told_with_its_backlog() -> None:
+    """Offline is a fact with a number, and the gate works on."""
+    view = kiosk_view(scenes()["idle"])
+    assert view.last_ack_us is not None
+    away = drawn(replace(view, at_us=view.last_ack_us + 720 * 10**6, backlog=318)).strip
+    assert away.banner == "Offline 12 min, the gate works on / 318 records to send"
+    assert away.lights[0].level is Level.BAD
+    assert drawn(view).strip.banner == ""
+
+
+def test_a_clock_that_ran_backwards_does_not_show_negative_ages() -> None:
+    """An acknowledgement from the future counts as fresh."""
+    view = kiosk_view(scenes()["emergency"])
+    shown = drawn(replace(view, at_us=0, last_ack_us=10**15))
+    assert shown.strip.banner == ""
+    assert shown.lanes[0].emergency == "Emergency open 0 min"
+
+
+@pytest.mark.parametrize(
+    ("trust", "level"),
+    [
+        (ClockTrust.SYNCED, Level.OK),
+        (ClockTrust.HOLDOVER, Level.WARN),
+        (ClockTrust.ASSERTED, Level.WARN),
+        (ClockTrust.NONE, Level.BAD),
+    ],
+)
+def test_clock_trust_has_its_light(trust: ClockTrust, level: Level) -> None:
+    """Every degree of trust is seen."""
+    assert drawn(replace(kiosk_view(scenes()["idle"]), clock_trust=trust)).strip.lights[1].level is level
+
+
+def test_a_broken_device_says_how_long() -> None:
+    """The thermometer's light turns, with its fault and the age of its last good reading."""
+    light = panel(scenes()["fault"]).lights[2]
+    assert (light.level, light.word, light.detail) == (Level.BAD, "Thermometer", "USB · 1 min ago")
+
+
+def test_times_are_the_site_s() -> None:
+    """UTC in the record, the community's clock on the screen."""
+    assert panel(scenes()["admit"]).at == "08:30:00"
+
+
+def test_a_site_s_own_category_and_device_are_shown_as_they_are() -> None:
+    """Codes that this package does not own do not break a page."""
+    view = kiosk_view(scenes()["idle"])
+    row = replace(view.recent[0], category="night_shift", reason="somebody's new reason")
+    assert drawn(replace(view, recent=(row,))).recent[0].category == "night_shift"
+
+
+def test_at_most_twenty_passages_are_listed() -> None:
+    """The list has a fixed size, whatever is published."""
+    view = kiosk_view(scenes()["idle"])
+    assert len(drawn(replace(view, recent=view.recent * 3)).recent) == 20
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("shift", range(13))
+def test_every_scene_can_be_drawn(language: Language, shift: int) -> None:
+    """No state of a lane is without words in either language."""
+    assert all(p.headline for p in console(busy_view(4, shift), texts(language), SHANGHAI).lanes)
