@@ -1,8 +1,324 @@
-"""The card half of the vector runner: each file's cases against the shipped decoders and cryptography."""
+"""The card half of the vector runner: each file's cases against the shipped decoders and cryptography.
+
+Streams are fed as written, byte by byte, and at cuts drawn by seed; the result must be the same each time. The
+contract of the files is in ``tests/vectors/cards/README.md``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-RUNNERS: dict[str, Callable[[dict[str, Any]], Iterable[tuple[str, str | None]]]] = {}
+from drivers.cards import ntag424, ntag424_ev2, pn532
+from drivers.cards import ntag424_sdm as sdm
+from drivers.cards.key_diversification import aes_cmac, diversify
+from drivers.cards.ntag424 import CardKeys
+from drivers.devices import CardTap, ProofOutcome, Send
+from drivers.errors import DriverError
+
+Case = dict[str, Any]
+Outcome = tuple[str, str | None]
+
+CUTS = 24
+GAP_MS = 100
+
+
+def compared(seen: Any, wanted: Any, what: str = "") -> str | None:
+    """None when equal, else what differs."""
+    return None if seen == wanted else f"{what + ': ' if what else ''}got {seen!r}, expected {wanted!r}"
+
+
+def first(*failures: str | None) -> str | None:
+    """The first of several comparisons that failed."""
+    return next((failure for failure in failures if failure), None)
+
+
+def cuts_of(case: Case) -> Iterator[list[tuple[bytes, int]]]:
+    """The case's bytes as (chunk, gap before it in ms): as written, byte by byte, and cut at random."""
+    chunks = [bytes.fromhex(chunk) for chunk in case["chunks"]]
+    gaps = case.get("gap_before_ms", [0] * len(chunks))
+    yield list(zip(chunks, gaps, strict=True))
+    rng = random.Random(case["id"])
+    for attempt in range(CUTS):
+        share = 1.0 if attempt == 0 else rng.random() ** 2
+        pieces: list[tuple[bytes, int]] = []
+        for chunk, gap in zip(chunks, gaps, strict=True):
+            points = [0, *(at for at in range(1, len(chunk)) if rng.random() < share), len(chunk)]
+            for index, (begin, end) in enumerate(itertools.pairwise(points)):
+                pieces.append((chunk[begin:end], 0 if index else gap))
+        yield pieces
+
+
+def under_any_cut(case: Case, run: Callable[[list[tuple[bytes, int]]], str | None]) -> Outcome:
+    """The first failure over all cuts."""
+    for number, pieces in enumerate(cuts_of(case)):
+        failure = run(pieces)
+        if failure:
+            return case["id"], f"cut {number}: {failure}"
+    return case["id"], None
+
+
+def fed(decoder: Any, pieces: list[tuple[bytes, int]]) -> list[Any]:
+    """All events of a decoder, silences included, with times that follow the gaps."""
+    events: list[Any] = []
+    at_ns = 0
+    for chunk, gap_ms in pieces:
+        if gap_ms >= GAP_MS:
+            events += decoder.silence(at_ns)
+        at_ns += gap_ms * 1_000_000
+        events += decoder.feed(chunk, at_ns)
+    return events + decoder.silence(at_ns + GAP_MS * 1_000_000)
+
+
+# --- PN532 ----------------------------------------------------------------------------------------------------
+
+
+def _frame_words(event: pn532.Frame) -> dict[str, str]:
+    match event:
+        case pn532.Ack():
+            return {"type": "ack"}
+        case pn532.Nack():
+            return {"type": "nack"}
+        case pn532.ErrorFrame():
+            return {"type": "error_frame"}
+        case pn532.Message(code=code, data=data):
+            return {"type": "response", "code": f"{code:02X}", "data": data.hex().upper()}
+        case pn532.BadFrame(defect=defect):
+            return {"bad": defect.value}
+
+
+def _target_words(data: bytes) -> dict[str, Any]:
+    targets = pn532.parse_targets(data)
+    words: dict[str, Any] = {"targets": len(targets)}
+    for target in targets:
+        words |= {"tg": target.tg, "atqa": f"{target.atqa:04X}", "sak": f"{target.sak:02X}"}
+        words |= {"uid": target.uid.hex().upper(), "ats": target.ats.hex().upper()}
+        words |= {"uid_kind": "random"} if target.random_uid else {}
+    return words
+
+
+def _pn532_stream(case: Case) -> Outcome:
+    expect = case["expect"]
+
+    def run(pieces: list[tuple[bytes, int]]) -> str | None:
+        events = fed(pn532.Decoder(), pieces)
+        words = [_frame_words(event) for event in events]
+        missing = set(expect["errors_at_least"]) - {word["bad"] for word in words if "bad" in word}
+        lists = [event.data for event in events if isinstance(event, pn532.Message) and event.code == 0x4B]
+        return first(
+            compared([word for word in words if "type" in word], expect["events"]),
+            compared(missing, set(), "defects not named"),
+            compared(_target_words(lists[-1]), expect["target"]) if "target" in expect else None,
+        )
+
+    return under_any_cut(case, run)
+
+
+class RecordedReader:
+    """Plays a recorded session to a conversation: each command must be the recorded one, byte for byte.
+
+    What the recording leaves open is answered as the chip does: the firmware version, the limit of tries, the field;
+    polls may ask for two targets.
+    """
+
+    def __init__(self, exchanges: list[Case]) -> None:
+        self._exchanges = exchanges[1:]
+        self._wake = bytes.fromhex(exchanges[0]["host_sends"])
+        self._wake_answers = exchanges[0]["reader_answers"]
+        self.failure: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return not self._exchanges
+
+    def answers(self, data: bytes) -> list[bytes]:
+        """What the reader says to one write of the host."""
+        usual = {
+            pn532.get_firmware_version(): (0x03, b"\x32\x01\x06\x07"),
+            pn532.field_off(): (0x33, b""),
+            pn532.limit_activation_tries(pn532.ACTIVATION_TRIES): (0x33, b""),
+        }
+        if data == self._wake:
+            return [bytes.fromhex(answer) for answer in self._wake_answers]
+        if data in usual:
+            code, answer = usual[data]
+            return [pn532.ACK, pn532.frame(bytes((pn532.CHIP_TFI, code)) + answer)]
+        if self.finished:
+            return []
+        wanted = bytes.fromhex(self._exchanges[0]["host_sends"])
+        alone = pn532.in_list_passive_target(1) if data == pn532.in_list_passive_target(2) else data
+        if alone != wanted:
+            self.failure = f"sent {data.hex()}, the session has {wanted.hex()}"
+            return []
+        return [bytes.fromhex(answer) for answer in self._exchanges.pop(0)["reader_answers"]]
+
+
+def _play(session: Case, dialogue: Callable[[CardTap], pn532.Dialogue | None]) -> tuple[CardTap | None, str | None]:
+    """The tap that comes of a recorded session, or why none does."""
+    reader = RecordedReader(list(session["exchanges"]))
+    conversation = pn532.Pn532Conversation(dialogue)
+    steps = conversation.begin(0)
+    tap: CardTap | None = None
+    for at_ns in range(1, 1000):
+        writes = [step.data for step in steps if isinstance(step, Send)]
+        tap = next((step for step in steps if isinstance(step, CardTap)), tap)
+        if tap or reader.failure:
+            break
+        steps = []
+        for data in writes:
+            for answer in reader.answers(data):
+                steps += conversation.receive(answer, at_ns)
+    unused = None if reader.finished else "the session was not played to its end"
+    return tap, reader.failure or unused or (None if tap else "no tap")
+
+
+def _pn532_session(session: Case) -> Outcome:
+    expect = session["expect"]
+    uid = bytes.fromhex(expect["uid"])
+    if session["kind"] == "ev2_auth":
+        key = bytes.fromhex(session["card_key"])
+        site = bytes.fromhex(expect["uid"]) + b"AUSITE01"
+        rnd_a = bytes.fromhex(session["rnd_a_forced"])
+        keys = CardKeys(gate_key=key, file_key=bytes(16))
+        tap, failure = _play(session, ntag424.ev2_dialogue(lambda each: keys if each == uid else None, lambda _: rnd_a))
+        derived = diversify(bytes.fromhex(session["card_master"]), site)
+        return session["id"], failure or first(
+            compared(derived, key, "card key"),
+            compared(tap and tap.proof and tap.proof.outcome, ProofOutcome.GENUINE),
+            compared(tap and tap.uid, uid),
+        )
+    keys = CardKeys(gate_key=bytes(16), file_key=bytes.fromhex(session["k_sdm_file_read"]))
+    meta = bytes.fromhex(session["k_sdm_meta_read"])
+    first_bytes = 0 if "one_read" in session["kind"] else 2
+    tap, failure = _play(
+        session,
+        lambda tap: ntag424.prove_sun(
+            tap.uid, meta, lambda each: keys if each == uid else None, first_bytes=first_bytes
+        ),
+    )
+    proof = tap.proof if tap and tap.proof else None
+    return session["id"], failure or first(
+        compared(proof and proof.outcome, ProofOutcome.GENUINE),
+        compared(proof and proof.read_ctr, expect["read_ctr"], "counter"),
+        compared(tap and tap.uid, uid),
+    )
+
+
+def pn532_hsu(contents: Case) -> Iterator[Outcome]:
+    """Commands, streams, sessions."""
+    for case in contents.get("commands", []):
+        built = pn532.command(int(case["command"], 16), bytes.fromhex(case["params"]))
+        yield case["id"], compared(built.hex().upper(), case["frame"])
+    for case in contents.get("streams", []):
+        yield _pn532_stream(case)
+    for case in contents.get("sessions", []):
+        yield _pn532_session(case)
+
+
+# --- NTAG 424 DNA ---------------------------------------------------------------------------------------------
+
+
+def _sdm_case(case: Case) -> str | None:
+    file_key = bytes.fromhex(case["k_sdm_file_read"])
+    picc = sdm.PiccData(bytes.fromhex(case["uid"]), case["read_ctr"])
+    failures: list[str | None] = []
+
+    def check(name: str, seen: bytes) -> None:
+        if name in case:
+            failures.append(compared(seen.hex().upper(), case[name], name))
+
+    check("k_ses_enc", sdm.session_enc_key(file_key, picc))
+    check("k_ses_mac", sdm.session_mac_key(file_key, picc))
+    if "mac_input_ascii" in case:
+        mac_input = case["mac_input_ascii"].encode("ascii")
+        check("cmac_full", aes_cmac(sdm.session_mac_key(file_key, picc), mac_input))
+        right = sdm.mac_is_right(file_key, picc, bytes.fromhex(case["sdmmac"]), mac_input)
+        verdict = "ok" if right else "bad_mac"
+        if case.get("k_sdm_meta_read"):
+            found = sdm.decrypt_picc_data(bytes.fromhex(case["k_sdm_meta_read"]), bytes.fromhex(case["picc_data_enc"]))
+            verdict = "bad_picc_data" if found is None else verdict
+            failures.append(compared(found, picc, "PICCData") if found is not None else None)
+        failures.append(compared(verdict, case["expect"]))
+    if "enc_file_data" in case:
+        check("file_data_plain", sdm.decrypt_file_data(file_key, picc, bytes.fromhex(case["enc_file_data"])))
+    return first(*failures)
+
+
+def ntag424_sdm(contents: Case) -> Iterator[Outcome]:
+    """Session keys, PICCData, MAC and file data of the rolling code."""
+    for case in contents.get("cases", []):
+        yield case["id"], _sdm_case(case)
+
+
+def key_diversification(contents: Case) -> Iterator[Outcome]:
+    """AES-CMAC and AN10922."""
+    for case in contents.get("aes_cmac", []):
+        cmac = aes_cmac(bytes.fromhex(case["key"]), bytes.fromhex(case["message"]))
+        yield case["id"], compared(cmac.hex().upper(), case["cmac"])
+    for case in contents.get("an10922", []):
+        key = diversify(bytes.fromhex(case["master_key"]), bytes.fromhex(case["div_input"]))
+        yield case["id"], compared(key.hex().upper(), case["diversified_key"])
+
+
+def _ev2_case(case: Case) -> str | None:
+    exchange = ntag424_ev2.authenticate_ev2_first(
+        bytes.fromhex(case["key"]), case["key_no"], lambda _: bytes.fromhex(case["rnd_a"])
+    )
+    try:
+        sent = [next(exchange), exchange.send(bytes.fromhex(case["r_apdu_1"]))]
+    except (DriverError, StopIteration) as error:
+        return f"ended early: {error!r}"
+    failure = compared([apdu.hex().upper() for apdu in sent], [case["c_apdu_1"], case["c_apdu_2"]])
+    try:
+        exchange.send(bytes.fromhex(case["r_apdu_2"]))
+    except ntag424_ev2.WrongKeyError:
+        return failure or compared("fail", case["expect"])
+    except StopIteration as end:
+        session = end.value
+        return failure or first(
+            compared("ok", case["expect"]),
+            compared(session.ti.hex().upper(), case["ti"]),
+            compared(session.k_enc.hex().upper(), case["k_ses_auth_enc"]),
+            compared(session.k_mac.hex().upper(), case["k_ses_auth_mac"]),
+        )
+    return "the exchange goes on after its last answer"
+
+
+def _message_case(case: Case, *, full: bool) -> str | None:
+    session = ntag424_ev2.Ev2Session(
+        bytes.fromhex(case["ti"]),
+        bytes.fromhex(case.get("k_ses_auth_enc", "00" * 16)),
+        bytes.fromhex(case["k_ses_auth_mac"]),
+        case["cmd_ctr"],
+    )
+    plain = bytes.fromhex(case["plain_apdu"])
+    data = plain[5 : 5 + plain[4]]
+    apdu = session.command(plain[1], data if not full else b"", data if full else b"", full=full)
+    failure = compared(apdu.hex().upper(), case["full_apdu" if full else "mac_apdu"])
+    if failure or "response" not in case:
+        return failure
+    answer = session.answer(bytes.fromhex(case["response"]), full=full)
+    return compared(answer.hex().upper(), case["plain_response"])
+
+
+def ntag424_ev2_auth(contents: Case) -> Iterator[Outcome]:
+    """Authentication, secure messaging, originality signature."""
+    for case in contents.get("cases", []):
+        yield case["id"], _ev2_case(case)
+    for case in contents.get("comm_mac", []):
+        yield case["id"], _message_case(case, full=False)
+    for case in contents.get("comm_full", []):
+        yield case["id"], _message_case(case, full=True)
+    for case in contents.get("originality_signature", []):
+        genuine = ntag424.is_genuine_nxp(*(bytes.fromhex(case[name]) for name in ("uid", "signature_rs", "public_key")))
+        yield case["id"], compared("genuine" if genuine else "not_genuine", case["expect"])
+
+
+RUNNERS: dict[str, Callable[[Case], Iterable[Outcome]]] = {
+    "key_diversification": key_diversification,
+    "ntag424_ev2_auth": ntag424_ev2_auth,
+    "ntag424_sdm": ntag424_sdm,
+    "pn532_hsu": pn532_hsu,
+}
