@@ -34,6 +34,7 @@ from typing import Protocol
 
 from config import policy as rules
 from config.policy import Category, JournalFailure, Policy, Unavailable
+from kiosk.credentials.pass_binding import pass_hash
 from kiosk.evidence import (
     AttestedCode,
     CardStrength,
@@ -285,6 +286,10 @@ def _health_code(case: _Case) -> Check:
         return _unknown(name, Reason.CLOCK_UNTRUSTED)
     card = evidence.card
     if card is not None and card.code_match and finding.subject_match and card.code_match != finding.subject_match:
+        return _fail(name, Reason.CODE_OTHER_PERSON)
+    if finding.bound_pass and card is None:
+        return _unknown(name, Reason.PASS_MISSING)  # a friend's phone would do as well without the pass it goes with
+    if card is not None and card.refusal is None and finding.bound_pass not in ("", pass_hash(card.subject).hex()):
         return _fail(name, Reason.CODE_OTHER_PERSON)
     return _passed(name)
 

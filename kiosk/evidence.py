@@ -53,8 +53,9 @@ class CodeFinding:
     """What the health code presented turned out to be: ``refusal`` is None when it is valid.
 
     ``kind`` names the format (``hcert``, ``shc``, ``gc1``, …). ``subject_match`` is the keyed hash of name and
-    birth date. ``trip_clear`` is None when the code says nothing of travel. ``evidence_hash`` is the SHA-256 of
-    the text, kept for refused codes only.
+    birth date. ``bound_pass`` is the hash of the one pass that a community code goes with (16 hex digits,
+    ``kiosk/credentials/pass_binding.py``), "" for codes bound to no pass. ``trip_clear`` is None
+    when the code says nothing of travel. ``evidence_hash`` is the SHA-256 of the text, kept for refused codes only.
     """
 
     refusal: Reason | None
@@ -63,6 +64,7 @@ class CodeFinding:
     issuer: str = ""
     expires_at_us: int | None = None
     subject_match: str = ""
+    bound_pass: str = ""
     trip_clear: bool | None = None
     detail: str = ""
     evidence_hash: str = ""

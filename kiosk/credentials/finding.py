@@ -8,11 +8,13 @@ from kiosk.evidence import CodeFinding
 from kiosk.reasons import Reason
 
 
-def code_finding(verdict: CodeVerdict, text: str) -> CodeFinding:
+def code_finding(verdict: CodeVerdict, text: str, *, risk_regions: frozenset[str] | None = None) -> CodeFinding:
     """The finding for ``text`` judged as ``verdict``.
 
     A refused code leaves its SHA-256 (of the text as UTF-8), its key id and its short reason as evidence; a valid
-    one leaves no trace of its text. ``detail`` is ``reason`` or ``reason key-id``.
+    one leaves no trace of its text. ``detail`` is ``reason`` or ``reason key-id``. ``risk_regions`` are the regions
+    that the order names: a code that states travel is clear of the trip when it touches none of them; with None,
+    or a code that says nothing of travel, the trip stays unknown.
     """
     if verdict.state is CodeState.VALID and verdict.claims is not None:
         claims = verdict.claims
@@ -23,7 +25,10 @@ def code_finding(verdict: CodeVerdict, text: str) -> CodeFinding:
             issuer=claims.issuer,
             expires_at_us=None if claims.expires_at is None else round(claims.expires_at.timestamp() * 1_000_000),
             subject_match=claims.subject_match,
-            trip_clear=None,
+            bound_pass=claims.pass_hash,
+            trip_clear=None
+            if claims.regions is None or risk_regions is None
+            else risk_regions.isdisjoint(claims.regions),
             detail=claims.content,
         )
     if verdict.state is CodeState.NEED_ONLINE:

@@ -53,6 +53,7 @@ from kiosk.credentials.community import (
     some_texts,
     trusted_key,
 )
+from kiosk.credentials.pass_binding import PASS_HASH_BYTES
 from kiosk.credentials.signing_key import Algorithm, SigningKey
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeStatus
@@ -61,8 +62,6 @@ KIND = "gc1"
 PREFIX = "GC1:"
 PURPOSE = b"gatepost GC1 1\x00"
 SHOWING_PURPOSE = b"gatepost GC1 showing 1\x00"
-PASS_PURPOSE = b"gatepost pass 1\x00"
-PASS_HASH_BYTES = 8
 HOLDER_KEY_BYTES = 33
 MAX_LIFETIME = timedelta(hours=24)
 SHOWING_S = 30
@@ -91,8 +90,8 @@ class StatusOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommunityCode:
-    """What a ``GC1:`` code says. ``pass_hash`` comes from :func:`pass_hash`; ``holder_key`` is a compressed P-256
-    point of 33 bytes, None for print; ``regions`` are those travelled to, None when nothing is said of travel."""
+    """What a ``GC1:`` code says. ``pass_hash`` comes from ``pass_binding``; ``holder_key`` is a compressed P-256 point
+    of 33 bytes, None for print; ``regions`` are those travelled to, None when nothing is said of travel."""
 
     pass_hash: bytes
     status: CodeStatus
@@ -101,11 +100,6 @@ class CommunityCode:
     holder_key: bytes | None = None
     order: StatusOrder | None = None
     regions: tuple[str, ...] | None = None
-
-
-def pass_hash(subject: str) -> bytes:
-    """What binds a code to a pass: 8 bytes of SHA-256 of the holder's pseudonym (``PassFinding.subject``)."""
-    return hashlib.sha256(PASS_PURPOSE + subject.encode("utf-8")).digest()[:PASS_HASH_BYTES]
 
 
 def issue(code: CommunityCode, private_key: Ed25519PrivateKey) -> str:
