@@ -1,0 +1,262 @@
+"""Screening: presence, window, estimate and outcome; what cannot be measured says why."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.errors import ConfigError
+from config.sensor_model import load_sensor_model
+from drivers.devices import TemperatureReading
+from kiosk.evidence import Estimate, NotMeasured, TemperatureOutcome
+from kiosk.screening import (
+    NS,
+    Sensor,
+    Settled,
+    Watch,
+    WindowRule,
+    begin_presence,
+    by_contact_thermometer,
+    end_presence,
+    measure,
+    observe,
+    robust_window,
+    silence,
+    uncertainty_c,
+)
+from tests.conftest import VECTORS
+from tests.lane import BORDERLINE_SKIN_C, FEVER_SKIN_C, MODEL, NORMAL_SKIN_C
+
+SENSOR = Sensor(model=MODEL, air_c=24.0)
+
+
+def at(seconds: float) -> int:
+    return 1_000 * NS + round(seconds * NS)
+
+
+def watched(
+    values: list[float], *, sensor: Sensor = SENSOR, every_s: float = 0.1, ambient_c: float | None = 25.0
+) -> tuple[Watch, int]:
+    """The watch after these object temperatures in a row, and the time of the last."""
+    watch, now = Watch(), 0
+    for index, object_c in enumerate(values):
+        now = at(index * every_s)
+        reading = TemperatureReading(object_c=object_c, ambient_c=ambient_c, at_ns=now)
+        watch = observe(watch, reading, now, sensor, contact=False)
+    return watch, now
+
+
+def result(values: list[float], *, sensor: Sensor = SENSOR, waited_s: float = 5.0, **more: object) -> Estimate | None:
+    """What the window says ``waited_s`` after the credential bound to a presence that began then."""
+    watch, now = watched(values, sensor=sensor, **more)
+    began = now - round(waited_s * NS)
+    return measure(replace(watch, since_ns=began), sensor, now, began)
+
+
+def noisy(skin_c: float, count: int = 10) -> list[float]:
+    return [skin_c + (0.02, -0.02, 0.0, 0.04, -0.04)[index % 5] for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("skin_c", "outcome"),
+    [
+        (NORMAL_SKIN_C, TemperatureOutcome.NORMAL),
+        (BORDERLINE_SKIN_C, TemperatureOutcome.BORDERLINE),
+        (FEVER_SKIN_C, TemperatureOutcome.RAISED),
+    ],
+)
+def test_three_people(skin_c: float, outcome: TemperatureOutcome) -> None:
+    """Normal, borderline and raised skin, settled within a second."""
+    found = result(noisy(skin_c))
+    assert found is not None
+    assert found.outcome is outcome
+    assert found.count == 10
+    assert found.rule == "test-1/uncalibrated"
+
+
+def test_37_3_on_raw_skin_is_no_magic_number() -> None:
+    """Skin of 36.0 degC is a fever of 38.6, and skin of 34.2 is a healthy 36.8: the raw value is not compared."""
+    found = result(noisy(FEVER_SKIN_C))
+    assert found is not None
+    assert found.object_c < 37.3 < found.estimate_c
+
+
+def test_five_frames_are_needed() -> None:
+    """Four may still become five; when the time is up they are too few."""
+    assert result(noisy(NORMAL_SKIN_C, 4), waited_s=0.4) is None
+    found = result(noisy(NORMAL_SKIN_C, 4), waited_s=2.0)
+    assert found is not None
+    assert found.why_not is NotMeasured.TOO_FEW
+
+
+def test_somebody_moving_gets_two_seconds() -> None:
+    """A window that ranges over more than 0.3 degC is unsettled, once given time, then not measured."""
+    values = [NORMAL_SKIN_C + (0.2 if index % 2 else -0.2) for index in range(30)]
+    assert result(values, waited_s=1.9) is None
+    found = result(values, waited_s=2.0)
+    assert found is not None
+    assert found.why_not is NotMeasured.MOVING
+
+
+def test_coming_closer_is_a_slope() -> None:
+    """0.25 degC a second within the allowed range is still moving."""
+    found = result([34.0 + 0.025 * index for index in range(10)])
+    assert found is not None
+    assert found.why_not is NotMeasured.MOVING
+
+
+def test_hair_and_aim_read_low_so_the_upper_half_counts() -> None:
+    """The mean of the upper half, after dropping what is more than 0.5 degC from the median."""
+    values = [(at(i * 0.1), c) for i, c in enumerate([34.2, 34.0, 34.25, 30.0, 39.0, 34.1, 34.2])]
+    found = robust_window(values, WindowRule())
+    assert isinstance(found, Settled)
+    assert found.count == 5
+    assert found.object_c == pytest.approx((34.2 + 34.2 + 34.25) / 3)
+
+
+def test_readings_before_presence_and_stale_ones_do_not_count() -> None:
+    """The wall, a reading that took 400 ms to arrive, and one out of order leave no trace in the window."""
+    watch, now = watched([24.5] * 5 + noisy(NORMAL_SKIN_C, 5))
+    assert len(watch.warm) == 5
+    late = TemperatureReading(object_c=39.0, ambient_c=25.0, at_ns=now + 1)
+    assert observe(watch, late, now + 400_000_000, SENSOR, contact=False) == watch
+    earlier = replace(late, at_ns=now - 1)
+    assert observe(watch, earlier, now, SENSOR, contact=False) == watch
+
+
+def test_an_old_window_is_not_served() -> None:
+    """Settled, but the newest reading is 400 ms old: no result from it."""
+    watch, now = watched(noisy(NORMAL_SKIN_C))
+    assert measure(watch, SENSOR, now, now) is not None
+    assert measure(watch, SENSOR, now + 400_000_000, now) is None
+
+
+def test_presence_ends_with_cold_readings_or_silence() -> None:
+    """Two readings of the wall, or 600 ms without any, end it; one does not."""
+    values = noisy(NORMAL_SKIN_C)
+    assert watched([*values, 24.5])[0].present
+    assert not watched([*values, 24.5, 24.5])[0].present
+    watch, now = watched(values)
+    assert silence(watch, now + 599_000_000, contact=False).present
+    assert not silence(watch, now + 600_000_000, contact=False).present
+    assert silence(watch, now + 900_000_000, contact=True).present
+
+
+def test_each_presence_has_a_number_and_a_fresh_window() -> None:
+    """The window of the next person begins empty."""
+    watch, now = watched(noisy(FEVER_SKIN_C))
+    again = begin_presence(end_presence(watch), now)
+    assert (again.number, again.warm) == (watch.number + 1, ())
+
+
+def test_a_gap_in_the_stream_ends_the_presence() -> None:
+    """Readings stop for 0.7 s and come back warm: that may be somebody else."""
+    watch, now = watched(noisy(FEVER_SKIN_C))
+    reading = TemperatureReading(object_c=NORMAL_SKIN_C, ambient_c=25.0, at_ns=now + 700_000_000)
+    watch = observe(watch, reading, now + 700_000_000, SENSOR, contact=False)
+    assert (watch.number, len(watch.warm)) == (2, 1)
+
+
+def test_cold_skin_is_not_a_low_temperature() -> None:
+    """Just in from the cold: skin of 31 degC is not measured rather than normal."""
+    found = result(noisy(31.0))
+    assert found is not None
+    assert found.why_not is NotMeasured.COLD_SKIN
+
+
+def test_what_the_sensor_itself_says_against_measuring() -> None:
+    """Air out of range, chip far from the air, drift: no automatic outcome, and each says why."""
+    for sensor, why in (
+        (replace(SENSOR, air_c=10.0), NotMeasured.SURROUNDINGS),
+        (replace(SENSOR, air_c=36.0), NotMeasured.SURROUNDINGS),
+        (replace(SENSOR, air_c=16.5), NotMeasured.FAULT),
+        (replace(SENSOR, drifted=True), NotMeasured.DRIFT),
+    ):
+        found = result(noisy(NORMAL_SKIN_C), sensor=sensor)
+        assert found is not None
+        assert found.why_not is why
+
+
+def test_a_warming_sensor() -> None:
+    """The chip warms by 0.5 degC in a minute: warming up; steady for a minute: in service again."""
+    watch, ambient_c = Watch(), 25.0
+    states = []
+    for second in range(200):
+        ambient_c += 0.5 / 60 if second < 100 else 0.0
+        reading = TemperatureReading(object_c=24.0 + second % 3, ambient_c=ambient_c, at_ns=at(second))
+        watch = observe(watch, reading, at(second), SENSOR, contact=False)
+        states.append(watch.warming_up)
+    assert states[70]
+    assert not states[199]
+
+
+def test_a_module_without_an_air_sensor_is_less_certain() -> None:
+    """Without air the nominal one is taken and the uncertainty grows; a calibrated unit's shrinks."""
+    assert uncertainty_c(replace(SENSOR, air_c=None)) > uncertainty_c(SENSOR)
+    assert uncertainty_c(replace(SENSOR, unit_error_c=0.1)) < uncertainty_c(SENSOR)
+
+
+def test_the_offset_of_a_calibration_moves_the_estimate() -> None:
+    """A unit that reads 0.8 low and knows it finds the fever."""
+    low = noisy(FEVER_SKIN_C - 0.8)
+    assert result(low).outcome is not TemperatureOutcome.RAISED
+    assert result(low, sensor=replace(SENSOR, offset_c=0.8)).outcome is TemperatureOutcome.RAISED
+
+
+def test_a_contact_thermometer_decides() -> None:
+    """37.2 under the arm is normal, 37.3 is raised."""
+    assert by_contact_thermometer(37.2).outcome is TemperatureOutcome.NORMAL
+    assert by_contact_thermometer(37.3).outcome is TemperatureOutcome.RAISED
+
+
+def _tagged(tag: str) -> list[tuple[str, dict]]:
+    found = []
+    for path in sorted((VECTORS / "thermometers").glob("*.json")):
+        for case in json.loads(path.read_text())["cases"]:
+            readings = [event for event in case.get("expected", []) if isinstance(event, dict)]
+            if tag in case.get("tags", []) and readings and "object_c" in readings[0]:
+                found.append((case["id"], case))
+    return found
+
+
+@pytest.mark.parametrize(("name", "case"), _tagged("window"))
+def test_accidental_frames_do_not_move_the_window(name: str, case: dict) -> None:
+    """Errors that cancel in the checksum come through as readings; the robust window stays within 0.10 degC."""
+    values = [(at(i * 0.1), event["object_c"]) for i, event in enumerate(case["expected"])]
+    found = robust_window(values, WindowRule())
+    assert isinstance(found, Settled), name
+    assert abs(found.object_c - case["true_object_median_c"]) <= 0.10
+
+
+@pytest.mark.parametrize(("name", "case"), _tagged("stuck"))
+def test_a_stuck_sensor_is_flagged(name: str, case: dict) -> None:
+    """Twenty equal readings in a row are a broken sensor, however plausible."""
+    watch = Watch()
+    for index, event in enumerate(case["expected"]):
+        reading = TemperatureReading(object_c=event["object_c"], ambient_c=event.get("ambient_c"), at_ns=at(index / 10))
+        watch = observe(watch, reading, at(index / 10), SENSOR, contact=False)
+    assert watch.stuck, name
+    found = measure(watch, SENSOR, at(2.4), at(0))
+    assert found is not None
+    assert found.why_not is NotMeasured.STUCK
+
+
+@given(values=st.lists(st.floats(min_value=20, max_value=45), min_size=0, max_size=30))
+def test_the_window_never_leaves_its_readings(values: list[float]) -> None:
+    """Whatever arrives, a settled value lies between the lowest and the highest reading kept, and is finite."""
+    found = robust_window([(at(i * 0.1), c) for i, c in enumerate(values)], WindowRule())
+    if isinstance(found, Settled):
+        assert min(values) - 1e-9 <= found.object_c <= max(values) + 1e-9
+        assert math.isfinite(found.object_c)
+
+
+def test_the_shipped_model_and_its_errors() -> None:
+    """single_spot is there; a site that is not known names the nearest."""
+    assert load_sensor_model("single_spot").site == "single_spot"
+    with pytest.raises(ConfigError, match="single_spot"):
+        load_sensor_model("single_spt")
