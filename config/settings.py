@@ -195,6 +195,7 @@ class Retention(Section):
 
     acknowledged_days: int = Field(default=7, ge=1, le=30, description="days a passage is kept after its ack")
     health_days: int = Field(default=3, ge=1, le=14, description="days a measured value or code detail is kept")
+    visit_days: int = Field(default=7, ge=1, le=30, description="days a visitor's name stands in the register")
 
 
 class Simulation(Section):

@@ -6,18 +6,21 @@ To add a device: write its protocol file, then add its name to the table here an
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from config.settings import CameraSource, Contact, Lane, Reader, Settings, Thermometer
 from drivers.camera import FolderSource, FrameSource, V4l2Source, VideoSource
 from drivers.cards.pn532 import Pn532Conversation
-from drivers.devices import Conversation, Device, DeviceEvent, InputName, Observed
+from drivers.devices import Conversation, Device, DeviceEvent, DeviceReady, InputName, Observed
 from drivers.inputs import ContactBoard
 from drivers.outputs import RelayBoard
 from drivers.qr_stream import QrCamera
 from drivers.serial_port import SerialDevice
 from drivers.thermometers.gy_mcu90615 import GyMcu90615Conversation
+
+MAX_PULSE_S = 10.0
 
 READERS: dict[str, Callable[[Reader], Conversation]] = {
     "pn532": lambda _: Pn532Conversation(),
@@ -35,6 +38,11 @@ class LaneDevices:
     by_role: dict[str, Device] = field(default_factory=dict)
     camera: QrCamera | None = None
     relay: RelayBoard | None = None
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether a folder of pictures stands in for the camera: each is a presentation of its own."""
+        return self.lane.camera is not None and self.lane.camera.source is CameraSource.FOLDER
 
     def open_pulse(self) -> bool:
         """Pulse the lane's opening once; False where no relay is wired."""
@@ -80,6 +88,24 @@ class Rack:
             device.stop()
 
 
+def drive_relays_off(settings: Settings, *, timeout_s: float = 3.0) -> list[str]:
+    """Drive every relay of the settings off, once; the ports of the boards that could not be reached.
+
+    A relay supervisor does it by merely starting; this waits until each has said that its board is ready.
+    """
+    missed: list[str] = []
+    for lane in settings.lane:
+        if lane.relay is None or str(lane.relay.port) in missed:
+            continue
+        ready = threading.Event()
+        board = RelayBoard("off", str(lane.relay.port), channels=lane.relay.channels, max_pulse_s=MAX_PULSE_S)
+        board.start(lambda event, ready=ready: ready.set() if isinstance(event, DeviceReady) else None)  # type: ignore[misc]
+        if not ready.wait(timeout_s):
+            missed.append(str(lane.relay.port))
+        board.stop()
+    return missed
+
+
 def _tagged(emit: Callable[[Observed], None], lane: str, role: str) -> Callable[[DeviceEvent], None]:
     return lambda event: emit(Observed(lane=lane, device=role, event=event))
 
@@ -108,7 +134,7 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard]) -> LaneDevices:
     if lane.relay:
         port = str(lane.relay.port)
         if port not in boards:
-            boards[port] = RelayBoard(f"{lane.name}/relay", port, channels=lane.relay.channels, max_pulse_s=10.0)
+            boards[port] = RelayBoard(f"{lane.name}/relay", port, channels=lane.relay.channels, max_pulse_s=MAX_PULSE_S)
         devices.relay = boards[port]
         devices.by_role["relay"] = boards[port]
     return devices

@@ -16,14 +16,23 @@ from typing import Protocol
 import structlog
 
 from config.errors import GatepostError
-from drivers.devices import CardTap, DeviceFault, DeviceReady, Observed, QrText
+from drivers.devices import (
+    CardHint,
+    CardTap,
+    DeviceFault,
+    DeviceReady,
+    InputChange,
+    Observed,
+    QrText,
+    TemperatureReading,
+)
 from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.clock import Clock, Instant
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
 from kiosk.notify import Notifier
-from kiosk.passage import LaneState, initial, step
+from kiosk.passage import initial, step
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
@@ -31,6 +40,7 @@ from kiosk.passage_events import (
     Commit,
     CommitFailed,
     Committed,
+    CredentialGone,
     DeviceDown,
     DeviceUp,
     Draft,
@@ -45,12 +55,15 @@ from kiosk.passage_events import (
     RaiseAlarm,
     Remember,
     Reply,
+    TapTorn,
     TimePassed,
     VerifyCard,
     VerifyCode,
     VisitorRegistered,
 )
+from kiosk.passage_state import LaneState
 from kiosk.unwritten import Unwritten, Writer
+from kiosk.upkeep import Upkeep
 
 log = structlog.get_logger("gatepost.capture")
 
@@ -64,8 +77,8 @@ COMMAND_TIMEOUT_S = 5.0
 class Verifier(Protocol):
     """What cards and codes turn out to be (``kiosk/verifier.py``)."""
 
-    def card(self, tap: CardTap, at: Instant) -> PassFinding:
-        """The finding for one tap."""
+    def card(self, tap: CardTap, lane: str, at: Instant) -> PassFinding:
+        """The finding for one tap in a lane."""
         ...
 
     def code(self, code: QrText, at: Instant) -> PassFinding | CodeFinding:
@@ -105,7 +118,9 @@ class Gate:
         verifier: Verifier,
         clock: Clock,
         watcher: Watcher,
+        upkeep: Upkeep,
         notifier: Notifier,
+        until_idle_s: float | None = None,
     ) -> None:
         self._setups = setups
         self._rack = rack
@@ -113,7 +128,10 @@ class Gate:
         self._verifier = verifier
         self._clock = clock
         self._watcher = watcher
+        self._upkeep = upkeep
         self._notifier = notifier
+        self._until_idle_s = until_idle_s
+        self._last_news_ns = clock.now().mono_ns
         self._inbox: queue.SimpleQueue[Observed | tuple[GuardCommand, Future[CommandResult]] | None] = (
             queue.SimpleQueue()
         )
@@ -157,6 +175,8 @@ class Gate:
             item = None
         now = self._clock.now()
         if isinstance(item, Observed):
+            if not isinstance(item.event, TemperatureReading):
+                self._last_news_ns = now.mono_ns
             self._observed(item, now)
         elif item is not None:
             self._commanded(*item)
@@ -164,8 +184,11 @@ class Gate:
             if state.wake_at_ns is not None and now.mono_ns >= state.wake_at_ns:
                 self._step(lane, TimePassed(at_ns=now.mono_ns))
         self._unwritten.retry(now)
+        self._upkeep.tick(now)
         self._watcher.show(self._states, now, journal_ok=self._unwritten.journal_ok, unwritten=self._unwritten.count)
         self._notifier.progress(now.mono_ns)
+        if self._until_idle_s is not None and now.mono_ns - self._last_news_ns > self._until_idle_s * 1e9:
+            self._stopping.set()
 
     def _wait_s(self, now: Instant) -> float:
         wakes = [state.wake_at_ns for state in self._states.values() if state.wake_at_ns is not None]
@@ -186,8 +209,12 @@ class Gate:
             case DeviceReady() as ready:
                 log.info("device_ready", lane=seen.lane, device=seen.device, detail=ready.detail)
                 self._step(seen.lane, DeviceUp(name=seen.device, at_ns=now.mono_ns))
-            case event:
+            case CardHint():
+                self._step(seen.lane, TapTorn(at_ns=now.mono_ns))
+            case CardTap() | QrText() | TemperatureReading() | InputChange() as event:
                 self._step(seen.lane, event)
+            case _:
+                pass  # hints of modules and raw frames decide nothing by themselves
 
     def _commanded(self, command: GuardCommand, answer: Future[CommandResult]) -> None:
         lanes = [command.lane]
@@ -235,7 +262,7 @@ class Gate:
         match effect:
             case VerifyCard():
                 now = self._clock.now()
-                finding = self._verifier.card(effect.tap, now)
+                finding = self._verifier.card(effect.tap, lane, now)
                 return PassVerified(finding=finding, credential=effect.credential, at_ns=now.mono_ns)
             case VerifyCode():
                 now = self._clock.now()
@@ -254,6 +281,9 @@ class Gate:
             case Announce():
                 if devices.camera is not None:
                     devices.camera.decided()
+                    if devices.shows_pictures:
+                        # The next picture is another presentation, even of the same code.
+                        return CredentialGone(at_ns=self._clock.now().mono_ns)
             case OpenReferral() | CloseReferral() | RaiseAlarm() | PassageClosed() | Reply():
                 pass  # shown by the watcher, journaled by the machine's own drafts
         return None

@@ -13,6 +13,7 @@ from kiosk.journal import Journal
 from kiosk.journal_types import JournalError
 from kiosk.reasons import ClockTrust
 from kiosk.records import PayloadClass, Stream
+from kiosk.register import Register, RegisterError
 
 log = structlog.get_logger("gatepost.upkeep")
 
@@ -32,11 +33,22 @@ class SyncState:
 class Upkeep:
     """Reads acknowledgements every two seconds; purges and erases once an hour, when the clock can be believed."""
 
-    def __init__(self, journal: Journal, sync_state: Path, *, acknowledged_days: int, health_days: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sync_state: Path,
+        *,
+        register: Register,
+        acknowledged_days: int,
+        health_days: int,
+        visit_days: int,
+    ) -> None:
         self._journal = journal
         self._sync_state = sync_state
         self._acknowledged_us = acknowledged_days * DAY_US
         self._health_us = health_days * DAY_US
+        self._register = register
+        self._visit_us = visit_days * DAY_US
         self._next_acks_ns = 0
         self._next_retention_ns = 0
         self.sync = SyncState()
@@ -63,10 +75,11 @@ class Upkeep:
     def _retain(self, at: Instant) -> None:
         try:
             erased = self._journal.erase(PayloadClass.HEALTH, at.at_us - self._health_us)
+            erased += self._register.erase(at.at_us - self._visit_us)
             report = self._journal.purge(
                 read_acknowledged(self._sync_state), now=at, retention_us=self._acknowledged_us
             )
-        except JournalError as error:
+        except (JournalError, RegisterError) as error:
             self.retention_failed = True
             log.error("retention_failed", error=str(error))
             return

@@ -1,0 +1,74 @@
+"""``gatepost``: the gate's own command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import GatepostError
+from kiosk import code_cli, config_cli, roster_cli
+from kiosk.config_cli import DEFAULT_FILE, ConfigOption
+
+app = typer.Typer(
+    help="Gatepost: a community gate that reads cards and health codes, measures, decides, and writes it down.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(config_cli.app, name="config")
+app.add_typer(roster_cli.app, name="roster")
+app.add_typer(code_cli.app, name="code")
+
+
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT_FILE,
+    until_idle_s: Annotated[
+        float | None, typer.Option(help="end after so many seconds without an event; for folders of pictures")
+    ] = None,
+) -> None:
+    """Run the gate: devices, decision, journal, screens. Ends on SIGTERM or Ctrl-C."""
+    from kiosk.run import run_gate
+
+    run_gate(config, until_idle_s=until_idle_s)
+
+
+@app.command("outputs-off")
+def outputs_off(config: ConfigOption = DEFAULT_FILE) -> None:
+    """Drive every relay of the settings off, once; for the service manager when the gate was killed."""
+    from config.settings import load_settings
+    from drivers.rack import drive_relays_off
+
+    for port in drive_relays_off(load_settings(config).settings):
+        typer.echo(f"{port}: could not be driven off", err=True)
+
+
+@app.command()
+def demo(
+    passages: Annotated[
+        int | None, typer.Option(min=1, help="play so many passages without a screen, print a summary, end")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="a shipped scenario, or the path of one")] = "day",
+    seed: Annotated[int | None, typer.Option(help="another seed than the scenario's")] = None,
+    folder: Annotated[Path | None, typer.Option(help="keep everything the run makes in this folder")] = None,
+    port: Annotated[int, typer.Option(help="port of the gate's screens; 0 takes a free one")] = 0,
+) -> None:
+    """Play a scripted day on simulated hardware, with sync and central as the separate programs they are."""
+    from kiosk.demo import run_demo
+
+    raise typer.Exit(run_demo(scenario, passages=passages, seed=seed, folder=folder, port=port))
+
+
+def main() -> None:
+    """The entry point: an error of our own becomes its sentence and exit code 2, never a stack trace."""
+    try:
+        app()
+    except GatepostError as error:
+        print(f"gatepost: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

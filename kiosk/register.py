@@ -1,0 +1,197 @@
+"""The gate's register of visitors: who came to whom, written once by the guard in half a minute.
+
+Names stand here in sealed columns, in a file of their own, apart from the passages; a passage carries only the
+visitor's pseudonym. A visit's pass is good for the person now in the lane, and its row is erased after its retention.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import BigInteger
+from sqlmodel import Field
+
+from config.errors import GatepostError
+from kiosk.board import RegisterVisitor
+from kiosk.clock import Instant
+from kiosk.database import (
+    Database,
+    DatabaseError,
+    KioskTable,
+    OpenDatabase,
+    SqliteDatabase,
+    create_statements,
+    insert_statement,
+    transaction,
+)
+from kiosk.evidence import CardStrength, PassFinding
+
+APPLICATION_ID = 0x47505631
+"""``GPV1`` in the file's header: this is a register of visitors."""
+
+SCHEMA_VERSION = 1
+
+
+class RegisterError(GatepostError):
+    """The register cannot be opened, read or written."""
+
+
+class RegisterVisit(KioskTable, table=True):
+    """One visit. The sealed columns are AES-256-GCM, each bound to its column and visit."""
+
+    __tablename__ = "register_visit"
+
+    subject: str = Field(primary_key=True)
+    at_us: int = Field(sa_type=BigInteger, index=True)
+    lane: str
+    guard: str
+    category: str
+    purpose: str
+    name_sealed: bytes
+    phone_sealed: bytes
+    host_sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit, opened for a guard or an export that is allowed to see it."""
+
+    subject: str
+    at_us: int
+    lane: str
+    guard: str
+    category: str
+    purpose: str
+    name: str
+    phone_last4: str
+    host: str
+
+
+class Register:
+    """The register's file. Thread-safe. Make one with :meth:`open`."""
+
+    def __init__(self, path: Path, key: bytes, database: Database) -> None:
+        self._path = path
+        self._seal = AESGCM(key)
+        self._database = database
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, key: bytes, *, open_database: OpenDatabase = SqliteDatabase) -> Register:
+        """Open the register at ``path``, making it (mode 0600) when there is none; ``key`` is 32 bytes of its own.
+
+        Raises RegisterError when the file is something else or cannot be opened.
+        """
+        try:
+            database = open_database(path)
+            try:
+                _settle(path, database)
+            except BaseException:
+                database.close()
+                raise
+        except DatabaseError as error:
+            raise _register_error(error) from error
+        return cls(path, key, database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enter(self, visitor: RegisterVisitor, at: Instant) -> PassFinding:
+        """Write a visit durably; the finding is the pass for the person now in the lane. Raises RegisterError."""
+        subject = secrets.token_hex(8)
+        row = (
+            subject,
+            at.at_us,
+            visitor.lane,
+            visitor.guard,
+            visitor.category,
+            visitor.purpose,
+            self._sealed(visitor.name, "name", subject),
+            self._sealed(visitor.phone_last4, "phone", subject),
+            self._sealed(visitor.host, "host", subject),
+        )
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    self._database.run(insert_statement(RegisterVisit), row)
+            except DatabaseError as error:
+                raise _register_error(error) from error
+        return PassFinding(
+            refusal=None, subject=subject, category=visitor.category, strength=CardStrength.PASS_CODE, registered=True
+        )
+
+    def visits(self, since_us: int) -> list[Visit]:
+        """The visits from ``since_us`` on, oldest first. Raises RegisterError."""
+        with self._lock:
+            try:
+                rows = self._database.rows(
+                    "SELECT subject, at_us, lane, guard, category, purpose, name_sealed, phone_sealed, host_sealed "
+                    "FROM register_visit WHERE at_us >= ? ORDER BY at_us",
+                    (since_us,),
+                )
+            except DatabaseError as error:
+                raise _register_error(error) from error
+        return [
+            Visit(
+                *row[:6],
+                self._opened(row[6], "name", row[0]),
+                self._opened(row[7], "phone", row[0]),
+                self._opened(row[8], "host", row[0]),
+            )
+            for row in rows
+        ]
+
+    def erase(self, before_us: int) -> int:
+        """Delete the visits before ``before_us``; how many. Raises RegisterError."""
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    count = self._database.run("DELETE FROM register_visit WHERE at_us < ?", (before_us,))
+                self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            except DatabaseError as error:
+                raise _register_error(error) from error
+        return count
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._database.close()
+
+    def _sealed(self, text: str, column: str, subject: str) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._seal.encrypt(nonce, text.encode("utf-8"), f"{column}\0{subject}".encode())
+
+    def _opened(self, sealed: bytes, column: str, subject: str) -> str:
+        try:
+            return self._seal.decrypt(sealed[:12], sealed[12:], f"{column}\0{subject}".encode()).decode("utf-8")
+        except (InvalidTag, ValueError) as error:
+            raise RegisterError(
+                f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="give back its key"
+            ) from error
+
+
+def _settle(path: Path, database: Database) -> None:
+    ((application,),) = database.rows("PRAGMA application_id")
+    ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
+    if not tables:
+        with transaction(database):
+            for statement in create_statements([RegisterVisit]):
+                database.run(statement)
+            database.run(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif application != APPLICATION_ID:
+        raise RegisterError(str(path), seen=f"application id {application}", expected="a register of visitors")
+
+
+def _register_error(error: DatabaseError) -> RegisterError:
+    return RegisterError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)

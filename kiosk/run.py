@@ -1,0 +1,228 @@
+"""Puts the gate together from its settings and runs it: the only place that builds everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from config.errors import ConfigError
+from config.policy import Policy, load_policy
+from config.sensor_model import load_sensor_model
+from config.settings import Lane, LaneDirection, Settings, load_settings, secret_file
+from drivers.rack import Rack
+from kiosk.acks import read_acknowledged
+from kiosk.board import KioskView
+from kiosk.capture import Gate
+from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
+from kiosk.credentials.trust import TrustStore, describe_skipped
+from kiosk.journal import Journal
+from kiosk.lights import Lights
+from kiosk.notify import Notifier
+from kiosk.passage_events import LaneSetup, LocalTime
+from kiosk.reasons import Direction
+from kiosk.register import Register
+from kiosk.roster import Roster
+from kiosk.screening import Sensor
+from kiosk.screens.app import create_app
+from kiosk.screens.guards import GuardBook
+from kiosk.screens.hub import Hub
+from kiosk.screens.server import ScreensServer
+from kiosk.upkeep import Upkeep
+from kiosk.verifier import GateVerifier
+from kiosk.views import Views
+
+log = structlog.get_logger("gatepost")
+
+COMMUNITY_KEY_BYTES = 32
+#: What each thermometer looks at: the measuring site whose fitted model applies.
+SENSOR_SITES = {"gy_mcu90615": "single_spot"}
+#: How a lane's roles are called by the state machine.
+MACHINE_ROLES = {
+    "reader": "card",
+    "camera": "camera",
+    "thermometer": "thermometer",
+    "relay": "relay",
+    "contacts": "inputs",
+}
+
+
+def set_up_logging() -> None:
+    """JSON lines on standard output, for the system's log; never a personal datum (a test looks for them)."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+def community_key(path: Path) -> bytes:
+    """The 32 bytes of the community's key; ConfigError when they are not."""
+    key = secret_file(path).read_bytes()
+    if len(key) != COMMUNITY_KEY_BYTES:
+        raise ConfigError(f"secret {path}", seen=f"{len(key)} bytes", expected=f"{COMMUNITY_KEY_BYTES}")
+    return key
+
+
+def derived_key(key: bytes, purpose: str) -> bytes:
+    """A key of its own for one purpose, from the community's key: HKDF-SHA-256 (RFC 5869), 32 bytes."""
+    return HKDF(hashes.SHA256(), 32, salt=None, info=f"gatepost {purpose} 1".encode()).derive(key)
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The machine's judged clock, or the simulated day's."""
+    if settings.start_at is not None:
+        return ShiftedClock(int(settings.start_at.timestamp() * 1_000_000))
+    return SystemClock(settings.state.folder / "clock.floor")
+
+
+def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
+    """What the lane's state machine is told of its lane."""
+    zone = settings.site.zone
+
+    def local_time(at_us: int) -> LocalTime:
+        local: datetime = utc_of(at_us).astimezone(zone)
+        return LocalTime(minute=local.hour * 60 + local.minute, weekday=local.weekday())
+
+    wired = {str(contact) for contact in lane.contacts.inputs.values()} if lane.contacts else set()
+    roles = ("reader", "camera", "thermometer", "relay", "contacts")
+    return LaneSetup(
+        lane=lane.name,
+        direction=Direction.OUT if lane.direction is LaneDirection.OUT else Direction.IN,
+        place=settings.site.place,
+        policy=policy,
+        devices={role: MACHINE_ROLES[role] for role in roles if getattr(lane, role) is not None},
+        local_time=local_time,
+        sensor=sensor_of(lane),
+        presence_contact="presence" in wired,
+        passage_contact=bool({"passage_beam", "door_contact"} & wired),
+    )
+
+
+def sensor_of(lane: Lane) -> Sensor | None:
+    """The lane's thermometer as the screening sees it; None where the lane has none."""
+    if lane.thermometer is None:
+        return None
+    return Sensor(model=load_sensor_model(SENSOR_SITES[lane.thermometer.driver]), air_c=lane.thermometer.air_c)
+
+
+def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
+    """Run until SIGTERM, Ctrl-C, or ``until_idle_s`` seconds without an event.
+
+    Raises ConfigError for settings that cannot be used and JournalError when no journal can be opened; a device
+    that is missing is no error but a light on the console.
+    """
+    set_up_logging()
+    settings = load_settings(config).settings
+    with ExitStack() as stack:
+        gate = build(settings, stack, until_idle_s=until_idle_s)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: gate.stop())
+        gate.run()
+    log.info("stopped")
+
+
+def build(settings: Settings, stack: ExitStack, *, until_idle_s: float | None = None) -> Gate:
+    """The whole gate, with everything that must be closed registered on ``stack``."""
+    folder = settings.state.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = community_key(settings.keys.community)
+    policy = load_policy(settings.policy.file)
+    clock = clock_of(settings)
+    journal = Journal.open(
+        folder / "journal.db",
+        kiosk_id=settings.site.kiosk_id,
+        clock=clock,
+        known=read_acknowledged(folder / "sync.db"),
+    )
+    stack.callback(journal.close)
+    roster = stack.enter_context(open_roster(settings))
+    register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
+    verifier = GateVerifier(
+        roster=roster,
+        register_book=register,
+        store=_trust_store(settings, key),
+        place=settings.site.place,
+        zone=settings.site.zone,
+    )
+    setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
+    rack = Rack(settings)
+    upkeep = Upkeep(
+        journal,
+        folder / "sync.db",
+        acknowledged_days=settings.retention.acknowledged_days,
+        health_days=settings.retention.health_days,
+        visit_days=settings.retention.visit_days,
+        register=register,
+    )
+    hub = Hub()
+    views = Views(
+        _template(settings, policy, clock),
+        setups=setups,
+        lights=Lights([(lane, role) for lane, role, _ in rack.devices()]),
+        publish=hub.publish,
+        sync=lambda: upkeep.sync,
+        standing_alarms=lambda: ("retention_failed",) if upkeep.retention_failed else (),
+    )
+    gate = Gate(
+        setups=setups,
+        rack=rack,
+        journal=journal,
+        verifier=verifier,
+        clock=clock,
+        watcher=views,
+        upkeep=upkeep,
+        notifier=Notifier(os.environ),
+        until_idle_s=until_idle_s,
+    )
+    guards = GuardBook()
+    if settings.keys.guards is not None:
+        guards = GuardBook.load(secret_file(settings.keys.guards), tries_file=folder / "guard-tries.json")
+    app = create_app(hub, gate.command, guards=guards, site_code_text=settings.site.place_code, zone=settings.site.zone)
+    server = ScreensServer(app, host=settings.web.host, port=settings.web.port)
+    server.start()
+    stack.callback(server.stop)
+    log.info("screens", address=server.address, lanes=list(setups))
+    return gate
+
+
+def open_roster(settings: Settings) -> Roster:
+    """The kiosk's roster, under the community's key."""
+    key = community_key(settings.keys.community)
+    return Roster.open(settings.state.folder / "roster.db", key, match_key=derived_key(key, "person match"))
+
+
+def _trust_store(settings: Settings, key: bytes) -> TrustStore:
+    match_key = derived_key(key, "person match")
+    if settings.trust.folder is None:
+        return TrustStore(match_key=match_key)
+    store = TrustStore.load(settings.trust.folder, match_key=match_key)
+    if store.skipped:
+        log.warning("trust_anchors_skipped", detail=describe_skipped(store.skipped))
+    return store
+
+
+def _template(settings: Settings, policy: Policy, clock: Clock) -> KioskView:
+    return KioskView(
+        kiosk_id=settings.site.kiosk_id,
+        site_name=settings.site.name,
+        at_us=clock.now().at_us,
+        clock_trust=clock.now().clock_trust,
+        lanes=(),
+        simulated=settings.simulation.devices,
+        duty_number=settings.site.duty_number,
+        policy=policy.version,
+    )

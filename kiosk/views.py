@@ -1,0 +1,118 @@
+"""What the screens are shown: the loop's states, effects and device events become one :class:`KioskView`.
+
+A view is published when something changed, and every second all the same, so that a page can tell a quiet gate from
+a dead one. Ages are rounded to seconds, or every reading would be news.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from drivers.devices import Observed
+from kiosk.board import DeviceLight, KioskView, RecentPassage
+from kiosk.clock import Instant
+from kiosk.lights import Lights
+from kiosk.passage_events import Announce, Effect, LaneSetup, RaiseAlarm
+from kiosk.passage_state import LaneState, lane_view
+from kiosk.upkeep import SyncState
+
+RECENT = 50
+ALARM_SHOWN_NS = 600_000_000_000
+MAX_ALARMS = 8
+PUBLISH_EVERY_NS = 1_000_000_000
+
+
+class Views:
+    """Collects and publishes. ``template`` holds what never changes (names, policy, duty number)."""
+
+    def __init__(
+        self,
+        template: KioskView,
+        *,
+        setups: dict[str, LaneSetup],
+        lights: Lights,
+        publish: Callable[[KioskView], None],
+        sync: Callable[[], SyncState],
+        standing_alarms: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._template = template
+        self._setups = setups
+        self._lights = lights
+        self._publish = publish
+        self._sync = sync
+        self._standing_alarms = standing_alarms
+        self._recent: deque[RecentPassage] = deque(maxlen=RECENT)
+        self._alarms: deque[tuple[int, str]] = deque(maxlen=MAX_ALARMS)
+        self._shown: KioskView | None = None
+        self._shown_ns = 0
+        self._last_states: dict[str, LaneState] = {}
+        self._news = True
+
+    def observed(self, seen: Observed) -> None:
+        """A device said something."""
+        self._lights.observe(seen)
+
+    def effect(self, lane: str, effect: Effect, at: Instant) -> None:
+        """An effect was carried out: verdicts go to the list, alarms to the strip."""
+        match effect:
+            case Announce():
+                verdict = effect.verdict
+                self._recent.appendleft(
+                    RecentPassage(
+                        passage=effect.passage,
+                        lane=lane,
+                        at_us=at.at_us,
+                        admit=verdict.admit,
+                        reason=str(verdict.reasons[0]),
+                        category=verdict.category,
+                        by_guard=effect.by_guard,
+                    )
+                )
+                self._news = True
+            case RaiseAlarm():
+                self._alarms.append((at.mono_ns, effect.code))
+                self._news = True
+            case _:
+                pass
+
+    def show(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> None:
+        """The loop came round: publish when a lane's state changed, or a second after the last time."""
+        changed = any(self._last_states.get(lane) is not state for lane, state in states.items())
+        if not (changed or self._news) and at.mono_ns - self._shown_ns < PUBLISH_EVERY_NS:
+            return
+        self._last_states = dict(states)
+        self._news = False
+        view = self._view(states, at, journal_ok=journal_ok, unwritten=unwritten)
+        overdue = at.mono_ns - self._shown_ns >= PUBLISH_EVERY_NS
+        if overdue or self._shown is None or replace(view, at_us=self._shown.at_us) != self._shown:
+            self._shown, self._shown_ns = view, at.mono_ns
+            self._publish(view)
+
+    def _view(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> KioskView:
+        sync = self._sync()
+        while self._alarms and at.mono_ns - self._alarms[0][0] > ALARM_SHOWN_NS:
+            self._alarms.popleft()
+        lanes = tuple(
+            lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns))
+            for lane, state in states.items()
+        )
+        return replace(
+            self._template,
+            at_us=at.at_us,
+            clock_trust=at.clock_trust,
+            lanes=lanes,
+            recent=tuple(self._recent),
+            backlog=sync.backlog + unwritten,
+            last_ack_us=sync.last_ack_us,
+            journal_ok=journal_ok,
+            alarms=tuple(dict.fromkeys([*self._standing_alarms(), *(code for _, code in self._alarms)])),
+        )
+
+
+def _rounded(lights: Lights, lane: str, now_ns: int) -> tuple[DeviceLight, ...]:
+    return tuple(
+        replace(light, age_ms=None if light.age_ms is None else light.age_ms // 1000 * 1000)
+        for light in lights.of_lane(lane, now_ns)
+    )
