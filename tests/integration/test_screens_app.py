@@ -1,0 +1,486 @@
+"""The screens' application over HTTP: roles, tokens, headers, bounds, and what reaches the gate."""
+
+from __future__ import annotations
+
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+from fastapi.routing import APIRoute
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from config.errors import ConfigError
+from kiosk.board import (
+    Acknowledge,
+    Attest,
+    CommandResult,
+    Emergency,
+    EnterTemperature,
+    GuardCommand,
+    MeasureAgain,
+    Override,
+    RegisterVisitor,
+)
+from kiosk.evidence import AttestedCode
+from kiosk.screens.app import create_app
+from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret
+from kiosk.screens.hub import Hub
+from kiosk.screens.preview import busy_view
+from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
+from kiosk.screens.server import ScreensServer
+from kiosk.screens.sessions import IDLE_S
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+SECRET = "correct horse"
+S = 10**9
+LANE = "/guard/lane/east-in"
+
+
+@dataclass
+class Gate:
+    """The application with a recording gate behind it and a clock that stands still."""
+
+    now_ns: int = 0
+    result: CommandResult = field(default_factory=lambda: CommandResult(done=True))
+    commands: list[GuardCommand] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(clock_ns=lambda: self.now_ns)
+        self.hub.publish(busy_view(2))
+        guards = GuardBook({"wang": Guard("wang", "王师傅", hash_secret(SECRET, CHEAP))}, hasher=CHEAP)
+        self.app = create_app(
+            self.hub,
+            self.carry_out,
+            guards=guards,
+            site_code_text="https://example.org/place/1",
+            allowed_hosts=("testserver",),
+            now_ns=lambda: self.now_ns,
+        )
+        self.client = TestClient(self.app, follow_redirects=False)
+
+    def carry_out(self, command: GuardCommand) -> CommandResult:
+        self.commands.append(command)
+        return self.result
+
+    def token(self, path: str = "/guard") -> str:
+        found = re.search(r'name="token" value="([0-9a-f]{64})"', self.client.get(path).text)
+        assert found
+        return found[1]
+
+    def open_token(self) -> str:
+        found = re.search(r'name="gatepost-token" content="([0-9a-f]{64})"', self.client.get("/").text)
+        assert found
+        return found[1]
+
+    def log_in(self, secret: str = SECRET) -> int:
+        form = {"token": self.open_token(), "login": "wang", "secret": secret}
+        return self.client.post("/guard/login", data=form).status_code
+
+    def post(self, path: str, **form: str) -> tuple[int, str]:
+        answer = self.client.post(path, data={"token": self.token(), **form})
+        return answer.status_code, answer.text
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def guarded(gate: Gate) -> Gate:
+    assert gate.log_in() == 303
+    return gate
+
+
+def routes(gate: Gate) -> Iterator[tuple[str, str, Role | None]]:
+    for route in gate.app.routes:
+        if isinstance(route, Mount):
+            assert route.path == "/static"
+            continue
+        assert isinstance(route, APIRoute), route
+        for method in route.methods:
+            path = route.path.replace("{lane}", "east-in").replace("{sheet}", "visitor")
+            yield method, path, declared_role(route.endpoint)
+
+
+def test_every_route_declares_its_role(gate: Gate) -> None:
+    """No route exists without a role; emergency and what residents see are the only open ones."""
+    roles = {f"{method} {path}": role for method, path, role in routes(gate)}
+    assert None not in roles.values()
+    assert {name for name, role in roles.items() if role is Role.OPEN} == {
+        "GET /",
+        "GET /lane/east-in",
+        "GET /events/lane/east-in",
+        "GET /place-code",
+        "GET /place-code.svg",
+        "POST /alive",
+        "POST /painted",
+        "GET /emergency",
+        "POST /emergency",
+        "GET /guard/login",
+        "POST /guard/login",
+    }
+
+
+def test_guards_routes_are_closed_to_everybody_else(gate: Gate) -> None:
+    """Without a session every guard's page leads to the login and every command is refused."""
+    token = gate.open_token()
+    for method, path, role in routes(gate):
+        if role is not Role.GUARD:
+            continue
+        answer = gate.client.request(method, path, **({"data": {"token": token}} if method == "POST" else {}))
+        if method == "GET" and not path.startswith("/events/"):
+            assert (answer.status_code, answer.headers["location"]) == (303, "/guard/login"), path
+        else:
+            assert answer.status_code == 401, path
+    assert gate.commands == []
+
+
+def test_every_post_needs_its_token(guarded: Gate) -> None:
+    """No token, a wrong one, or the one of pages that need no login: nothing is commanded."""
+    open_token = guarded.open_token()
+    for method, path, role in routes(guarded):
+        if method != "POST":
+            continue
+        for token in ("", "0" * 64, *([open_token] if role is Role.GUARD else [])):
+            assert guarded.client.post(path, data={"token": token, "confirm": "yes"}).status_code == 403, path
+    assert guarded.commands == []
+
+
+def test_a_post_from_another_site_is_refused(guarded: Gate) -> None:
+    """Even with a right token, another origin commands nothing."""
+    form = {"token": guarded.open_token(), "confirm": "yes"}
+    for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        assert guarded.client.post("/emergency", data=form, headers=headers).status_code == 403
+    same = {"origin": "http://testserver", "sec-fetch-site": "same-origin", "accept": "application/json"}
+    assert guarded.client.post("/emergency", data=form, headers=same).status_code == 200
+    assert len(guarded.commands) == 1
+
+
+def test_every_answer_has_the_strict_headers(gate: Gate) -> None:
+    """CSP without inline script, no framing, nothing kept: on pages, errors, refusals and static files."""
+    for path in ("/", "/lane/east-in", "/guard/login", "/nowhere", "/lane/nowhere", "/static/screens.js"):
+        headers = gate.client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self'; "), path
+        assert "unsafe" not in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    assert gate.client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_templates_hold_no_inline_script_or_style(guarded: Gate) -> None:
+    """What the policy would block is not there in the first place."""
+    for path in ("/", "/lane/east-in", "/guard", "/guard/login", "/place-code", f"{LANE}/sheet/visitor"):
+        page = guarded.client.get(path).text
+        assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=|javascript:", page), path
+        assert not re.search(r"(?:src|href|action)=\"(?!/)", page), path
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(guarded: Gate) -> None:
+    """Bodies, fields, addresses and other content types are bounded."""
+    client, token = guarded.client, guarded.token()
+    path = f"{LANE}/visitor"
+    assert client.post(path, data={"token": token, "name": "x" * MAX_BODY_BYTES}).status_code == 413
+    assert client.post(path, data={"token": token, "name": "x" * 1001}).status_code == 400
+    assert client.post(path, data={"token": token, **{f"f{n}": "" for n in range(40)}}).status_code == 400
+    assert client.post(path, content="token=1&token=2", headers=FORM).status_code == 400
+    assert client.post(path, content=b"name=%ff%fe", headers=FORM).status_code == 400
+    assert client.post(path, json={"token": token}).status_code == 415
+    assert client.post(path, data={"token": token}, files={"f": b"x"}).status_code == 415
+    assert client.get("/?" + "x" * 3000).status_code == 414
+    chunks = (b"name=" + b"x" * 8000 for _ in range(4))
+    assert client.post(path, content=chunks, headers=FORM).status_code == 413
+    assert guarded.commands == []
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def test_emergency_opens_locked_and_closes_only_by_a_guard(gate: Gate) -> None:
+    """No login to open, after one confirmation; ending it needs somebody who is known."""
+    token = gate.open_token()
+    assert "confirm" in gate.client.post("/emergency", data={"token": token, "lane": "east-in"}).text
+    assert gate.commands == []
+    assert gate.client.post("/emergency", data={"token": token, "lane": "east-in", "confirm": "yes"}).is_redirect
+    assert gate.commands == [Emergency(lane="east-in", open=True)]
+    assert gate.client.post(f"{LANE}/emergency-close", data={"token": token}).status_code == 401
+    gate.log_in()
+    assert gate.post(f"{LANE}/emergency-close")[0] == 303
+    assert gate.commands[-1] == Emergency(lane="east-in", open=False, guard="wang")
+
+
+def test_emergency_is_not_held_up_by_commands_that_hang() -> None:
+    """Forty workers waiting for something dead leave the emergency its own."""
+    gate, release, waiting = Gate(), threading.Event(), threading.Semaphore(0)
+
+    def carry_out(command: GuardCommand) -> CommandResult:
+        if not isinstance(command, Emergency):
+            waiting.release()
+            release.wait(60)
+        return CommandResult(done=True)
+
+    app = create_app(gate.hub, carry_out, guards=GuardBook(hasher=CHEAP), allowed_hosts=("testserver",))
+    sessions_open = next(d.dependency for d in app.router.dependencies)._sessions
+    session = sessions_open.open("wang", now_ns=10**30)
+    with TestClient(app, cookies={"gatepost_guard": session}) as client:
+        token = sessions_open.token(session)
+        threads = [
+            threading.Thread(target=client.post, args=(f"{LANE}/measure-again",), kwargs={"data": {"token": token}})
+            for _ in range(45)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(40):
+            assert waiting.acquire(timeout=30)
+        form = {"token": sessions_open.token(), "confirm": "yes"}
+        answer = client.post("/emergency", data=form, headers={"accept": "application/json"})
+        assert answer.json()["done"]
+        release.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_the_guards_buttons_become_commands(guarded: Gate) -> None:
+    """Each form reaches the gate as the one command it means, with the guard's name."""
+    who = {"lane": "east-in", "guard": "wang"}
+    visitor = {"name": "李明", "phone_last4": "0042", "host": "3-501", "purpose": "visit", "category": "visitor"}
+    override = {"admit": "yes", "reason": "urgent_need", "passage": "p5", "note": "救护车"}
+    for path, form, command in [
+        ("attest", {"code": "seen_green", "passage": "p5"}, Attest(**who, code=AttestedCode.SEEN_GREEN)),
+        ("attest", {"trip": "clear"}, Attest(**who, trip_clear=True)),
+        ("acknowledge", {"passage": "p5"}, Acknowledge(**who, passage="p5")),
+        ("measure-again", {}, MeasureAgain(**who)),
+        ("temperature", {"object_c": "36.6", "passage": "p5"}, EnterTemperature(**who, object_centi_c=3660)),
+        ("visitor", visitor, RegisterVisitor(**who, **visitor)),
+        (
+            "override",
+            {**override, "confirm": "yes"},
+            Override(**who, passage="p5", admit=True, reason="urgent_need", note="救护车"),
+        ),
+    ]:
+        status, text = guarded.post(f"{LANE}/{path}", **form)
+        assert status == 303, text
+        assert guarded.commands[-1] == command
+
+
+def test_an_override_asks_twice(guarded: Gate) -> None:
+    """The reason first, then a confirmation: one press alone opens nothing."""
+    status, text = guarded.post(f"{LANE}/override", admit="yes", reason="urgent_need", passage="p5")
+    assert status == 200
+    assert 'name="confirm" value="yes"' in text
+    status, _ = guarded.post(f"{LANE}/override", admit="yes", reason="", confirm="yes", passage="p5")
+    assert status == 422
+    assert guarded.commands == []
+
+
+def test_a_click_meant_for_somebody_else_does_nothing(guarded: Gate) -> None:
+    """When the person changed between look and press, the attestation is refused."""
+    for path, form in (("attest", {"code": "seen_green"}), ("temperature", {"object_c": "36.6"})):
+        status, text = guarded.post(f"{LANE}/{path}", passage="gone", **form)
+        assert status == 409
+        assert "已离开" in text
+    assert guarded.commands == []
+
+
+def test_a_refused_command_says_why(guarded: Gate) -> None:
+    """The gate's message key becomes a sentence; an unknown key still says that nothing was done."""
+    for key, sentence in (("nobody_there", "通道里现在没有人"), ("something_new", "没有执行")):
+        guarded.result = CommandResult(done=False, message=key)
+        status, text = guarded.post(f"{LANE}/measure-again")
+        assert status == 409
+        assert sentence in text
+
+
+def test_wrong_fields_come_back_with_what_was_typed(guarded: Gate) -> None:
+    """The visitor's form is not lost for one wrong digit."""
+    status, text = guarded.post(f"{LANE}/visitor", name="李明", phone_last4="12", host="3-501", purpose="visit")
+    assert status == 422
+    assert 'value="李明"' in text
+    assert "手机号后四位" in text
+
+
+def test_login_waits_grow(gate: Gate) -> None:
+    """Too many wrong tries are told to wait, and the right secret must wait as well."""
+    for _ in range(FREE_TRIES - 1):
+        assert gate.log_in("wrong secret") == 403
+    assert gate.log_in("wrong secret") == 429
+    assert gate.log_in() == 429
+    gate.now_ns = 3 * S
+    assert gate.log_in() == 303
+
+
+def test_the_session_cookie_cannot_be_read_or_sent_from_elsewhere(guarded: Gate) -> None:
+    """HttpOnly and SameSite=Strict."""
+    form = {"token": guarded.open_token(), "login": "wang", "secret": SECRET}
+    cookie = guarded.client.post("/guard/login", data=form).headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+
+
+def test_an_idle_console_locks(guarded: Gate) -> None:
+    """After half an hour the session is gone; a touch in between keeps it."""
+    assert guarded.client.get("/guard").status_code == 200
+    guarded.now_ns = IDLE_S * S
+    beat = {"screen": "guard", "frames": "1", "active": "yes"}
+    token = {"x-gatepost-token": guarded.open_token()}
+    assert guarded.client.post("/alive", data=beat, headers=token).status_code == 204
+    guarded.now_ns += IDLE_S * S
+    guarded.hub.publish(busy_view(2))
+    assert guarded.client.get("/guard").status_code == 200
+    guarded.now_ns += IDLE_S * S + 1
+    assert guarded.client.get("/guard").status_code == 303
+
+
+def test_locking_ends_the_session(guarded: Gate) -> None:
+    """After "lock" the old cookie opens nothing."""
+    cookie = guarded.client.cookies["gatepost_guard"]
+    assert guarded.post("/guard/logout")[0] == 303
+    guarded.client.cookies.set("gatepost_guard", cookie)
+    assert guarded.client.get("/guard").status_code == 303
+
+
+def test_the_resident_screen_holds_nothing_personal(guarded: Gate) -> None:
+    """Category, temperature, checks, policy and guard's words never reach the public page or its events."""
+    for shift in range(13):
+        guarded.hub.publish(busy_view(1, shift))
+        page = guarded.client.get("/lane/east-in").text
+        for private in ("居民", "访客", "快递外卖", "偏高", "测温正常", "临界", "不通过", "case-7", "规则", "王师傅"):
+            assert private not in page.replace("居民屏", ""), (shift, private)
+
+
+def test_hostile_text_is_escaped_everywhere(guarded: Gate) -> None:
+    """Names of sites, devices, alarms and categories are text, never markup."""
+    bad = "<img src=x onerror=alert(1)>\"'"
+    view = busy_view(1)
+    row = replace(view.recent[0], category=bad, reason=bad, lane=bad, passage=bad)
+    guarded.hub.publish(replace(view, site_name=bad, alarms=(bad,), duty_number=bad, recent=(row,)))
+    for path in ("/", "/lane/east-in", "/guard"):
+        page = guarded.client.get(path).text
+        assert "<img src=x" not in page
+        assert "&lt;img src=x" in page
+
+
+def test_before_the_first_view_pages_say_so(gate: Gate) -> None:
+    """A page asked for while the gate starts comes back by itself."""
+    app = create_app(Hub(), gate.carry_out, guards=GuardBook(hasher=CHEAP), allowed_hosts=("testserver",))
+    client = TestClient(app)
+    answer = client.get("/lane/east-in")
+    assert (answer.status_code, answer.headers["refresh"]) == (503, "1")
+    assert client.get("/guard/login").status_code == 200
+
+
+def test_the_place_code_is_a_readable_qr(gate: Gate) -> None:
+    """The picture is there, offline, as SVG."""
+    picture = gate.client.get("/place-code.svg")
+    assert picture.headers["content-type"] == "image/svg+xml"
+    assert b"<svg" in picture.content
+
+
+def test_painted_counts_only_the_passage_of_the_lane(gate: Gate) -> None:
+    """A stray acknowledgement measures nothing."""
+    token = {"x-gatepost-token": gate.open_token()}
+    for passage, status in (("p5", 204), ("other", 204)):
+        assert (
+            gate.client.post("/painted", data={"lane": "east-in", "passage": passage}, headers=token).status_code
+            == status
+        )
+    assert [p.passage for p in gate.app.state.watch.painted_verdicts()] == ["p5"]
+    assert gate.client.post("/painted", data={"lane": "no", "passage": "p5"}, headers=token).status_code == 404
+
+
+def test_a_browser_that_paints_no_frames_grows_old(gate: Gate) -> None:
+    """The same frame count again is no sign of life."""
+    token, watch = {"x-gatepost-token": gate.open_token()}, gate.app.state.watch
+    for now_s, frames, age_s in ((0, "1", 0), (5, "2", 0), (10, "2", 5), (25, "2", 20)):
+        gate.now_ns = now_s * S
+        gate.client.post("/alive", data={"screen": "lane/east-in", "frames": frames}, headers=token)
+        assert watch.age_s("lane/east-in") == age_s
+    assert watch.age_s("lane/other") is None
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+
+def test_the_server_reports_its_port_streams_and_stops(gate: Gate) -> None:
+    """Port 0 takes a free one; an open event stream does not hold up the stop."""
+    import httpx
+
+    app = create_app(gate.hub, gate.carry_out, guards=GuardBook(hasher=CHEAP))
+    server = ScreensServer(app)
+    server.start()
+    with httpx.Client(base_url=server.address) as client, client.stream("GET", "/events/lane/east-in") as answer:
+        lines = answer.iter_lines()
+        while not next(lines).startswith("event: state"):
+            pass
+        assert "text/event-stream" in answer.headers["content-type"]
+        server.stop()
+        assert not server.running
+
+
+def test_a_taken_port_is_named(gate: Gate) -> None:
+    """The error says which address, and which key to set."""
+    first = ScreensServer(gate.app)
+    first.start()
+    try:
+        with pytest.raises(ConfigError, match=rf"web\.port 127\.0\.0\.1:{first.port}.*another web\.port"):
+            ScreensServer(gate.app, port=first.port).start()
+    finally:
+        first.stop()
+
+
+# --- the guards' file ---------------------------------------------------------------------------------------------
+
+
+def guards_file(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "guards.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def good(secret: str = SECRET) -> str:
+    return f'[guards.wang]\nname = "王师傅"\nsecret = "{hash_secret(secret, CHEAP)}"\n'
+
+
+def test_guards_are_read_from_their_file(tmp_path: Path) -> None:
+    """Name and hash; the secret itself stands nowhere."""
+    book = GuardBook.load(guards_file(tmp_path, good()))
+    assert book.log_in("wang", SECRET, now_ns=0).guard == Guard("wang", "王师傅", book._guards["wang"].secret_hash)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "complaint"),
+    [
+        (good(), 0o640, "mode 0640"),
+        (good(), 0o604, "chmod 600"),
+        ("guards = 1", 0o600, "tables"),
+        ('[guards.wang]\nname = "w"\nsecret = "plain words"', 0o600, "argon2id hash"),
+        ('[guards."Wang!"]\nname = "w"\nsecret = "x"', 0o600, "a-z, 0-9"),
+        ('[guards.wang]\nname = "w"', 0o600, "name and secret"),
+        ("[guards", 0o600, "TOML"),
+    ],
+)
+def test_a_bad_guards_file_is_refused_by_name(tmp_path: Path, text: str, mode: int, complaint: str) -> None:
+    """Readable by others, malformed, or with a secret in the clear."""
+    with pytest.raises(ConfigError, match=complaint):
+        GuardBook.load(guards_file(tmp_path, text, mode))
+
+
+def test_pulling_the_plug_gives_no_new_tries(tmp_path: Path) -> None:
+    """The count of wrong tries is on disk, private, and the wait begins anew after a restart."""
+    path, tries = guards_file(tmp_path, good()), tmp_path / "tries.json"
+    book = GuardBook.load(path, tries_file=tries)
+    for _ in range(FREE_TRIES):
+        book.log_in("wang", "wrong", now_ns=0)
+    assert stat.S_IMODE(tries.stat().st_mode) == 0o600
+    again = GuardBook.load(path, tries_file=tries, now_ns=7 * S)
+    assert again.log_in("wang", SECRET, now_ns=8 * S).wait_s == 1
+    assert again.log_in("wang", SECRET, now_ns=9 * S).guard is not None
+    tries.write_text("not json")
+    assert GuardBook.load(path, tries_file=tries).log_in("wang", SECRET, now_ns=0).wait_s > 0
