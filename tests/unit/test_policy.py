@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.policy import CHECKS, DAYS, REQUIRED, Hours, load_policy, shipped_policies
+from config.policy import BUILT_IN_WAIVERS, CHECKS, DAYS, REQUIRED, Hours, load_policy, shipped_policies
+from tests.conftest import ROOT
 
 MINIMAL = """
 version = "test-1"
@@ -152,3 +153,15 @@ def test_an_order_ends(tmp_path: Path) -> None:
     assert policy.order is not None
     assert not policy.lapsed(policy.order.until_us - 1)
     assert policy.lapsed(policy.order.until_us)
+
+
+def test_the_policy_of_the_documentation_loads(tmp_path: Path) -> None:
+    """The example of docs/policy.md is a policy, and the page names every waiver that the program applies itself."""
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    policy = load_policy(written(tmp_path, example))
+    assert policy.lives_here("resident")
+    for rule in BUILT_IN_WAIVERS:
+        assert f"`{rule}" in page
+    for name in shipped_policies():
+        assert f"`{name}`" in page
