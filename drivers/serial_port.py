@@ -315,7 +315,7 @@ class SerialDevice:
 
 
 def _open(path: str, rate: int) -> serial.Serial:
-    """Open raw 8N1, exclusively, with nothing waiting. Raises OSError (pyserial's error is one)."""
+    """Open raw 8N1, exclusively, with nothing waiting (pyserial flushes). Raises OSError (pyserial's error is one)."""
     if not stat.S_ISCHR(os.stat(path).st_mode):
         raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
     try:
@@ -327,10 +327,6 @@ def _open(path: str, rate: int) -> serial.Serial:
         # flag when its holder is killed, and lock out every later opening but root's; a real port forgets it.
         if os.major(os.fstat(port.fileno()).st_rdev) not in _PTY_MAJORS:
             fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
-        port.reset_input_buffer()
-    except termios.error as error:
-        port.close()
-        raise OSError(*error.args) from error
     except OSError:
         port.close()
         raise

@@ -77,16 +77,35 @@ def test_no_reading_comes_before_the_proof(gate: Gate) -> None:
     assert 20.0 < gate.reading().object_c < 26.0
 
 
+class Counting(GyMcu90615Conversation):
+    """Remembers when it was begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[int] = []
+
+    def begin(self, at_ns: int) -> list[Step]:
+        self.begun.append(at_ns)
+        return super().begin(at_ns)
+
+
 def test_a_module_at_9600_baud_is_found(tmp_path: Path) -> None:
-    """An older batch at 9600 baud proves itself at the second rate, and at once when it is opened again."""
+    """An older batch at 9600 baud proves itself at the second rate, and at the first try when it is opened again."""
     gate = Gate(tmp_path, baud=9600)
+    talk = Counting()
+    gate.device = SerialDevice("thermo-in", str(gate.wire.link), talk)
     gate.wire.start()
     gate.device.start(gate.events.put)
     try:
         _, before = gate.await_event(lambda event: isinstance(event, DeviceReady), 5.0)
         assert before == []
         assert gate.device.baud == 9600
-        gate.reading()
+        assert len(talk.begun) == 2
+        gate.wire.unplug()
+        gate.fault()
+        gate.wire.plug()
+        gate.ready()
+        assert len(talk.begun) == 3
     finally:
         gate.device.stop()
         gate.wire.stop()
@@ -248,28 +267,20 @@ def test_two_programs_cannot_share_a_port(gate: Gate) -> None:
 def test_after_a_standstill_of_the_machine_the_device_proves_itself_anew(tmp_path: Path) -> None:
     """Bytes that piled up while the thread could not run have no known age: thrown away, without a fault."""
     ahead_ns = 0
-    begun: list[int] = []
-
-    class Counting(GyMcu90615Conversation):
-        def begin(self, at_ns: int) -> list[Step]:
-            begun.append(at_ns)
-            return super().begin(at_ns)
-
+    talk = Counting()
     gate = Gate(tmp_path)
-    gate.device = SerialDevice(
-        "thermo-in", str(gate.wire.link), Counting(), clock_ns=lambda: time.monotonic_ns() + ahead_ns
-    )
+    gate.device = SerialDevice("thermo-in", str(gate.wire.link), talk, clock_ns=lambda: time.monotonic_ns() + ahead_ns)
     gate.wire.start()
     gate.device.start(gate.events.put)
     try:
         gate.ready()
         gate.reading()
         ahead_ns = 60_000_000_000
-        event, before = gate.await_event(lambda event: event.at_ns > begun[0] + ahead_ns, 3.0)
+        event, before = gate.await_event(lambda event: event.at_ns > talk.begun[0] + ahead_ns, 3.0)
         assert isinstance(event, TemperatureReading)
-        assert len(begun) == 2
+        assert len(talk.begun) == 2
         assert all(isinstance(event, TemperatureReading) for event in before)
-        assert event.at_ns - begun[1] > 150_000_000  # three frames of proof were withheld
+        assert event.at_ns - talk.begun[1] > 150_000_000  # three frames of proof were withheld
     finally:
         gate.device.stop()
         gate.wire.stop()

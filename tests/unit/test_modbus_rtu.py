@@ -133,6 +133,13 @@ def test_a_failed_exchange_is_a_transient_fault(error: ModbusError, kind: FaultK
         assert (event.kind, event.transient, event.at_ns) == (kind, True, 7)
 
 
+def test_swapped_words_are_named_as_such() -> None:
+    """36.5 degC with the low word first is a subnormal float: a fault that says what to set."""
+    event = modbus_mi3.event(ModbusAnswer(bytes.fromhex("00004212")), 0)
+    assert isinstance(event, DeviceFault)
+    assert "word order" in event.detail
+
+
 def test_status_bits_are_a_fault_with_their_names() -> None:
     """A pyrometer that says its value is not to be believed gives no value."""
     event = modbus_pyrominibus.event(ModbusAnswer(bytes.fromhex("015f015f01330009")), 0)
