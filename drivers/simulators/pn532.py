@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drivers.cards import pn532
+from drivers.simulators.ntag424_card import personalised
 from drivers.simulators.registry import Spec
 
 ACK_DELAY_NS = 600_000
@@ -21,7 +22,7 @@ ACTIVATION_NS = 5_000_000  # one anticollision try that meets no card
 LISTED_NS = 12_000_000  # anticollision and selection of one card with a 7-byte UID
 RATS_NS = 5_000_000
 AIR_BYTE_NS = 90_000  # 106 kbit/s with parity and framing
-CARD_NS = 2_000_000  # a card's own time for a command without cryptography worth mentioning
+CARD_NS = 2_000_000  # a card's own time for a command; NTAG 424 DNA takes longer for cryptography, see docs/cards.md
 GONE_STATUS = 0x01
 DEFAULT_ATS = bytes.fromhex("067777710280")
 
@@ -77,11 +78,12 @@ class _Held:
 class Pn532Player:
     """The device model (:mod:`drivers.simulators.wire` gives it a wire). Times are monotonic nanoseconds.
 
-    ``card_of`` makes the card for a control command's UID, so that a demo can put cards with keys in the field.
+    A control line's ``card`` (``gate_key``, ``file_key``, ``meta_key`` in hex, ``read_ctr``) makes the card an
+    NTAG 424 DNA with those keys; it is remembered by its UID, so that its counter goes on at the next tap.
     """
 
-    def __init__(self, card_of: Callable[[bytes], SimulatedCard] = uid_card) -> None:
-        self._card_of = card_of
+    def __init__(self) -> None:
+        self._issued: dict[bytes, SimulatedCard] = {}
         self._host = pn532.Decoder(sender=pn532.HOST_TFI)
         self._awake = False
         self._tries = 0xFF
@@ -136,10 +138,10 @@ class Pn532Player:
         match line.get("do"):
             case "tap":
                 try:
-                    card = self._card_of(bytes.fromhex(str(line["uid"])))
+                    card = self._card_of(bytes.fromhex(str(line["uid"])), line.get("card"))
                     hold_ms = int(line.get("hold_ms", 300))
-                except (KeyError, ValueError) as error:
-                    raise ValueError(f"tap needs a uid of 4, 7 or 10 bytes in hex, and hold_ms: {error}") from error
+                except (KeyError, TypeError, ValueError) as error:
+                    raise ValueError(f"tap needs a uid of 4, 7 or 10 bytes in hex, and hold_ms: {error!r}") from error
                 self.put(card, hold_ms * 1_000_000)
             case "remove":
                 self._arrivals.clear()
@@ -149,6 +151,18 @@ class Pn532Player:
             case other:
                 raise ValueError(f"a PN532 cannot {other!r}; it knows tap, remove and power_on")
         return {}
+
+    def _card_of(self, uid: bytes, keyed: dict[str, Any] | None) -> SimulatedCard:
+        if keyed is None:
+            return self._issued.get(uid) or uid_card(uid)
+        gate_key, file_key, meta_key = (bytes.fromhex(keyed[name]) for name in ("gate_key", "file_key", "meta_key"))
+        if len(uid) != 7 or not len(gate_key) == len(file_key) == len(meta_key) == 16:
+            raise ValueError("an NTAG 424 DNA has a UID of 7 bytes and keys of 16")
+        read_ctr = int(keyed.get("read_ctr", 0))
+        self._issued[uid] = personalised(
+            uid, gate_key=gate_key, file_key=file_key, meta_key=meta_key, read_ctr=read_ctr
+        )
+        return self._issued[uid]
 
     def put(self, card: SimulatedCard, hold_ns: int) -> None:
         """Bring a card into the field for a time that starts with the wire's next tick."""
