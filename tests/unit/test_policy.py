@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
@@ -136,6 +136,7 @@ def test_hours_past_midnight(tmp_path: Path) -> None:
     assert visitor.open_at(DAYS.index("sat"), 0)
 
 
+@settings(max_examples=25, deadline=None)
 @given(opens=st.integers(0, 1439), closes=st.integers(0, 1439), weekday=st.integers(0, 6))
 def test_a_window_lasts_as_long_as_it_says(opens: int, closes: int, weekday: int) -> None:
     """Over a week a window of one weekday is open exactly its minutes, midnight or not."""
