@@ -327,7 +327,7 @@ def database_url(database: str) -> str:
 
 
 class Store:
-    """The central's database. Thread-safe; several processes may open the same one.
+    """The central's database. Thread-safe; several processes may open the same one (not ``sqlite://``, in memory).
 
     Raises SyncError when it cannot be opened or its schema is of another version.
     """
@@ -335,7 +335,7 @@ class Store:
     def __init__(self, database: str | Path) -> None:
         self.url = database_url(str(database))
         self.is_sqlite = self.url.startswith("sqlite")
-        if self.is_sqlite:
+        if self.url.startswith("sqlite:///"):
             _make_private(Path(self.url.removeprefix("sqlite:///")))
         self.engine: Engine = create_engine(
             self.url, connect_args={"timeout": 30.0} if self.is_sqlite else {}, pool_pre_ping=not self.is_sqlite
@@ -385,7 +385,7 @@ class Store:
     def _set_up(self) -> None:
         with self.writing() as connection:
             CentralTable.metadata.create_all(connection)
-            meta = dict(connection.execute(select(table(Meta).c.name, table(Meta).c.value)).tuples().all())
+            meta = {row.name: row.value for row in connection.execute(select(table(Meta)))}
             if not meta:
                 connection.execute(
                     insert(table(Meta)),

@@ -176,6 +176,9 @@ def _verify_heads(
     for row in connection.execute(
         select(batches).where(*_of(batches, chain), batches.c.result.in_(("stored", "partial", "duplicate")))
     ):
+        if row.last_seq > chain.hi:
+            _wrong(report, chain, row.last_seq, f"the kiosk signed a head here, the ledger ends at {chain.hi}")
+            return
         stored = hashes.get(row.last_seq)
         if stored is None or row.fingerprint not in public_keys:
             continue

@@ -1,0 +1,265 @@
+"""The batch: what is packed comes out again, and nothing else passes for it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiosk.records import Kind, Payload, PayloadClass, Record, Stream, canonical
+from sync.batch import (
+    MAX_BODY_BYTES,
+    MAX_COMPRESSED_BYTES,
+    build,
+    canonical_document,
+    compress,
+    decompress,
+    loads_canonical,
+    parse,
+)
+from sync.errors import WireError
+from tests.sync_kit import ChainJournal, header_of, make_record
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+bodies = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), values, max_size=4)
+
+
+def passages(count: int, **fields: Any) -> ChainJournal:
+    journal = ChainJournal()
+    for _ in range(count):
+        journal.append(Stream.PASSAGE, **fields)
+    return journal
+
+
+def whole(journal: ChainJournal) -> Any:
+    return journal.slice(journal.incarnation, Stream.PASSAGE, 0, max_records=500, max_bytes=2**30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(bodies, min_size=1, max_size=6), st.sampled_from(["zstd", "gzip"]), st.integers(0, 5))
+def test_a_batch_comes_out_as_it_went_in(facts: list[dict[str, Any]], encoding: str, erase: int) -> None:
+    """Any records, erased payloads among them, are the same after packing and parsing, with their links."""
+    journal = ChainJournal()
+    for body in facts:
+        journal.append(Stream.PASSAGE, facts=body)
+    part = whole(journal)
+    records = [
+        record
+        if index != erase
+        else Record(
+            **{name: getattr(record, name) for name in Record.__slots__ if name != "payloads"},
+            payloads={cls: Payload(digest=payload.digest) for cls, payload in record.payloads.items()},
+        )
+        for index, record in enumerate(part.records)
+    ]
+    header = header_of(part)
+    parsed = parse(compress(build(header, records), encoding), encoding)
+    assert parsed.header == header
+    assert [item.record for item in parsed.records] == records
+    assert parsed.records[-1].hash == part.last_head
+    assert parsed.unproven_from is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(bodies)
+def test_the_fast_canonical_form_is_the_slow_one(body: dict[str, Any]) -> None:
+    """What the contract's canonical form writes, the reader takes, keys above U+FFFF included."""
+    assert loads_canonical(canonical(body)) == body
+
+
+def test_any_changed_byte_of_the_records_is_refused() -> None:
+    """Without the key nobody can change a record: each of its bytes, altered, breaks form or chain."""
+    part = whole(passages(2))
+    body = build(header_of(part), part.records)
+    start = body.index(b'"records":[')
+    passed = []
+    for index in range(start, len(body)):
+        changed = body[:index] + bytes([body[index] ^ 0x01]) + body[index + 1 :]
+        try:
+            parsed = parse(compress(changed, "zstd"), "zstd")
+        except WireError:
+            continue
+        if all(item.record is not None for item in parsed.records):
+            passed.append((index, changed[index - 20 : index + 20]))
+    assert passed == []
+
+
+@pytest.mark.parametrize("order", [(1, 3), (1, 3, 2), (1, 2, 2, 3), (2, 3)])
+def test_dropping_reordering_and_repeating_records_is_refused(order: tuple[int, ...]) -> None:
+    """The chain between the two heads admits exactly the records that were written, in their order."""
+    part = whole(passages(3))
+    by_seq = {record.seq: record.to_wire() for record in part.records}
+    body = canonical_document(header_of(part).to_wire(), [by_seq[seq] for seq in order])
+    try:
+        parsed = parse(compress(body, "zstd"), "zstd")
+    except WireError:
+        return
+    assert any(item.record is None for item in parsed.records)
+
+
+def test_the_sender_refuses_to_build_what_does_not_chain() -> None:
+    """A record that does not belong is found before anything is signed."""
+    part = whole(passages(3))
+    with pytest.raises(WireError, match="seq 2"):
+        build(header_of(part), [part.records[0], part.records[2], part.records[1]])
+    with pytest.raises(WireError, match="chain"):
+        build(header_of(part, last_head=bytes(32)), part.records)
+
+
+def test_a_record_outside_the_contract_does_not_spoil_the_others() -> None:
+    """A kind that this central does not know yet keeps its link, so what follows is still proved."""
+    part = whole(passages(3))
+    wires = [record.to_wire() for record in part.records]
+    wires[1]["header"]["kind"] = "from_the_future"
+    header, prev = header_of(part), part.prev_head
+    from sync.batch import link_hash
+
+    for wire in wires:
+        prev = link_hash(prev, wire)
+    header = header_of(part, last_head=prev)
+    parsed = parse(compress(canonical_document(header.to_wire(), wires), "zstd"), "zstd")
+    assert [item.record is None for item in parsed.records] == [False, True, False]
+    assert "from_the_future" in parsed.records[1].refusal
+    assert parsed.unproven_from is None
+
+
+def test_a_record_without_a_link_leaves_the_rest_unproven() -> None:
+    """When not even a hash can be made of a record, what follows is marked, not believed."""
+    part = whole(passages(3))
+    wires: list[Any] = [record.to_wire() for record in part.records]
+    wires[1] = {"header": 7}
+    parsed = parse(compress(canonical_document(header_of(part).to_wire(), wires), "zstd"), "zstd")
+    assert parsed.unproven_from == 2
+    assert [item.record is not None for item in parsed.records] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bomb"),
+    [
+        ("zstd", zstandard.ZstdCompressor(level=19).compress(bytes(200_000_000))),
+        ("zstd", zstandard.ZstdCompressor(write_content_size=False).compress(bytes(50_000_000))),
+        ("gzip", gzip.compress(bytes(200_000_000), 9)),
+        ("gzip", gzip.compress(gzip.compress(bytes(50_000_000), 9), 9)[:-1]),
+    ],
+    ids=["zstd 200 MB", "zstd of unknown size", "gzip 200 MB", "gzip cut"],
+)
+def test_decompression_bombs_stay_small(encoding: str, bomb: bytes) -> None:
+    """A small body that would unpack to hundreds of megabytes is refused before it does."""
+    assert len(bomb) < MAX_COMPRESSED_BYTES
+    with pytest.raises(WireError):
+        decompress(bomb, encoding)
+
+
+def test_a_lying_size_is_found() -> None:
+    """A zstd frame that declares less than it holds is damaged, not believed."""
+    packed = bytearray(zstandard.ZstdCompressor().compress(b"x" * 300))
+    place = packed.index((300 - 256).to_bytes(2, "little"))
+    packed[place : place + 2] = (299 - 256).to_bytes(2, "little")
+    with pytest.raises(WireError):
+        decompress(bytes(packed), "zstd")
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+def test_bytes_after_the_end_are_refused(encoding: str) -> None:
+    """One frame and nothing else: trailing bytes would be signed but never looked at."""
+    with pytest.raises(WireError, match="further bytes"):
+        decompress(compress(b"{}", encoding) + b"x", encoding)
+
+
+def test_an_unknown_encoding_is_named() -> None:
+    """Deflate, brotli and friends are answered with 415."""
+    with pytest.raises(WireError) as caught:
+        decompress(zlib.compress(b"{}"), "deflate")
+    assert caught.value.status == 415
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1}',
+        '{"b":1,"a":2}',
+        '{"a":1,"a":1}',
+        '{"a":1.0}',
+        '{"a":1e3}',
+        '{"a":NaN}',
+        '{"a":9007199254740993}',
+        '{"a":' + "9" * 5000 + "}",
+        '"\\ud800"',
+        '"\\u0041"',
+        "[" * 100_000,
+        '{"a":' * 5000 + "1" + "}" * 5000,
+        "",
+        "nonsense",
+    ],
+    ids=lambda text: str(text)[:20],
+)
+def test_json_that_is_not_canonical_is_refused(text: str) -> None:
+    """One value has one form: anything else has no business under a signature."""
+    with pytest.raises(WireError):
+        loads_canonical(text.encode("utf-8", "surrogatepass"))
+
+
+def test_size_caps_hold_before_anything_is_parsed() -> None:
+    """Both caps answer 413, which makes the kiosk halve its batch."""
+    with pytest.raises(WireError) as caught:
+        parse(bytes(MAX_COMPRESSED_BYTES + 1), "zstd")
+    assert caught.value.status == 413
+    with pytest.raises(WireError) as caught:
+        decompress(compress(bytes(MAX_BODY_BYTES + 1), "gzip"), "gzip")
+    assert caught.value.status == 413
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["zstd", "gzip", "", "br"]))
+def test_random_bytes_are_refused_in_order(body: bytes, encoding: str) -> None:
+    """Nothing but WireError comes out, whatever goes in."""
+    with pytest.raises(WireError):
+        parse(body, encoding)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        values, lambda inner: st.fixed_dictionaries({"header": inner, "records": st.lists(inner), "v": st.just(1)})
+    )
+)
+def test_random_documents_are_refused_in_order(document: Any) -> None:
+    """Canonical JSON of another shape is refused by its fields, never by an accident."""
+    try:
+        body = canonical(document)
+    except ValueError:
+        return
+    with pytest.raises(WireError):
+        parse(compress(body, "zstd"), "zstd")
+
+
+def test_wire_size_of_an_ordinary_batch() -> None:
+    """The bytes of a passage on the wire are bounded, so that a year of them can be planned for."""
+    part = whole(passages(500))
+    packed = compress(build(header_of(part), part.records), "zstd")
+    assert len(packed) / 500 < 100
+    assert json.loads(decompress(packed, "zstd"))["header"]["last"] == 500
+
+
+def test_identity_of_another_kiosk_is_set_aside() -> None:
+    """A record that names another kiosk is not taken under this one's signature."""
+    stranger = make_record(1, kiosk_id="gate-west", kind=Kind.PASSAGE)
+    header = header_of(whole(passages(1)), last_head=stranger.hash(bytes(32)))
+    body = canonical_document(header.to_wire(), [stranger.to_wire()])
+    parsed = parse(compress(body, "zstd"), "zstd")
+    assert parsed.records[0].record is None
+    assert "gate-west" in parsed.records[0].refusal
+    assert PayloadClass.FACTS in stranger.payloads
