@@ -146,8 +146,8 @@ def certify_kiosk(
         kiosk,
         _public_key(kiosk_key),
         _private_key(key),
-        not_before=now - timedelta(minutes=5),
-        not_after=now - timedelta(minutes=5) + timedelta(days=days),
+        not_before=now,
+        not_after=now + timedelta(days=days),
     )
     _write_new(out, certificate, 0o644)
     typer.echo(f"{out}: certificate of {kiosk}, good for {days} days")

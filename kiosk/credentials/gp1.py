@@ -170,7 +170,7 @@ def verify(text: str, store: TrustStore, now: datetime) -> TemporaryPass:
         if key_id_of(kiosk.public_key) != key_id:
             raise CodeRefusedError(CodeReason.ISSUER_MISMATCH, key_id.hex())
         public_key, issuer = kiosk.public_key, f"kiosk:{kiosk.kiosk_id}"
-        covered = kiosk.not_before <= content.issued_at <= kiosk.not_after
+        covered = kiosk.not_before - ISSUED_TOLERANCE <= content.issued_at <= kiosk.not_after
     if not signed_by(public_key, PURPOSE, body, signature):
         raise CodeRefusedError(CodeReason.SIGNATURE, key_id.hex())
     if not covered:
