@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
 from kiosk.screens import forms
 from kiosk.screens.console import console
-from kiosk.screens.events import STALE_AFTER_S, stream
+from kiosk.screens.events import HEARTBEAT_S, STALE_AFTER_S, stream
 from kiosk.screens.faces import resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
 from kiosk.screens.hub import Hub, HubFullError
@@ -56,13 +56,14 @@ def create_app(
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
     now_ns: Callable[[], int] = time.monotonic_ns,
     texts_of: Callable[[Language], Texts] = texts,
+    heartbeat_s: float = HEARTBEAT_S,
 ) -> FastAPI:
     """The application.
 
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
     and may block. ``site_code_text`` is the place code's text ("" for none), ``zone`` the time zone in which times
-    are shown, ``now_ns`` the monotonic clock of sessions and login delays. ``app.state.watch`` knows how long ago a
-    browser painted.
+    are shown, ``now_ns`` the monotonic clock of sessions and login delays, ``heartbeat_s`` the pause between
+    heartbeats. ``app.state.watch`` knows how long ago a browser painted.
     """
     app = FastAPI(title="Gatepost", docs_url=None, redoc_url=None, openapi_url=None)
     sessions = Sessions()
@@ -75,6 +76,7 @@ def create_app(
         zone=zone,
         now_ns=now_ns,
         texts_of=texts_of,
+        heartbeat_s=heartbeat_s,
     )
     app.state.watch = screens.watch
     app.state.hub = hub
@@ -104,6 +106,7 @@ class Screens:
         zone: tzinfo,
         now_ns: Callable[[], int],
         texts_of: Callable[[Language], Texts],
+        heartbeat_s: float,
     ) -> None:
         self.watch = BrowserWatch(now_ns)
         self._hub = hub
@@ -114,6 +117,7 @@ class Screens:
         self._zone = zone
         self._now_ns = now_ns
         self._texts_of = texts_of
+        self._heartbeat_s = heartbeat_s
         self._emergency_threads: anyio.CapacityLimiter | None = None
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -529,6 +533,7 @@ class Screens:
             draw,
             last_event_id=request.headers.get("last-event-id", "")[:64],
             allowed=allowed,
+            heartbeat_s=self._heartbeat_s,
         )
         return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 

@@ -66,7 +66,8 @@ def pseudo_locale(original: Texts) -> Texts:
 
     def longer(text: str) -> str:
         extra = -(-len(text) * 2 // 5)
-        return text + ("字" if original.language is Language.ZH else "m") * extra
+        # Words of four letters: a longer language has more words, not one endless word.
+        return text + ("字" * extra if original.language is Language.ZH else (" mmmm" * extra)[:extra].rstrip() + "m")
 
     return Texts(
         original.language,

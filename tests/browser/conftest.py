@@ -1,0 +1,119 @@
+"""A headless Chromium and the screens' real server, with a scripted gate behind it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import pytest
+from argon2 import PasswordHasher
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from kiosk.board import KioskView
+from kiosk.screens.app import create_app
+from kiosk.screens.guards import Guard, GuardBook, hash_secret
+from kiosk.screens.hub import Hub
+from kiosk.screens.preview import PreviewGate, busy_view
+from kiosk.screens.server import ScreensServer
+from kiosk.screens.texts import Language, Texts, texts
+
+SECRET = "correct horse"
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+# No sandbox because tests may run as root; the rest keeps the browser from calling home.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"7-inch": (800, 480), "10-inch": (1280, 800), "portrait": (1080, 1920)}
+
+
+@dataclass
+class Stage:
+    """The served screens; ``clock_offset_ns`` makes the hub's views older than they are."""
+
+    hub: Hub
+    gate: PreviewGate
+    server: ScreensServer
+    context: BrowserContext
+    clock: dict[str, int]
+
+    def show(self, view: KioskView) -> None:
+        """Publish a view."""
+        self.hub.publish(view)
+
+    def open(self, path: str, size: str = "10-inch", page: Page | None = None) -> Page:
+        """A page of the kiosk in a window of one of the three sizes."""
+        width, height = SIZES[size]
+        page = page or self.context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(self.server.address + path)
+        return page
+
+    def log_in(self, size: str = "10-inch") -> Page:
+        """The console, logged in."""
+        page = self.open("/guard", size)
+        page.fill("[name=login]", "wang")
+        page.fill("[name=secret]", SECRET)
+        page.click("button[type=submit]:has-text('登录')")
+        page.wait_for_selector(".lanes")
+        return page
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all browser tests; closed before other tests use an event loop of their own."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
+    """Stages with options of their own: texts, theme, a browser without script."""
+    made: list[Stage] = []
+
+    def make(
+        *, texts_of: Callable[[Language], Texts] = texts, view: KioskView | None = None, **context_options: object
+    ) -> Stage:
+        clock = {"offset_ns": 0}
+        hub = Hub(clock_ns=lambda: time.monotonic_ns() + clock["offset_ns"])
+        gate = PreviewGate(hub)
+        guards = GuardBook({"wang": Guard("wang", "王师傅", hash_secret(SECRET, HASHER))}, hasher=HASHER)
+        app = create_app(
+            hub,
+            gate,
+            guards=guards,
+            site_code_text="https://example.org/place/east-gate",
+            zone=ZoneInfo("Asia/Shanghai"),
+            texts_of=texts_of,
+            heartbeat_s=0.1,
+        )
+        hub.publish(view or busy_view(1))
+        server = ScreensServer(app)
+        server.start()
+        stage = Stage(hub, gate, server, browser.new_context(**context_options), clock)  # type: ignore[arg-type]
+        made.append(stage)
+        return stage
+
+    yield make
+    for stage in made:
+        stage.context.close()
+        stage.server.stop()
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    """A kiosk with one lane."""
+    return make_stage()
