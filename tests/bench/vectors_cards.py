@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from drivers.cards import ntag424, ntag424_ev2, pn532
+from drivers.cards import card_numbers, keyboard_wedge, ntag424, ntag424_ev2, pn532, rdm6300, serial_uid, wiegand
 from drivers.cards import ntag424_sdm as sdm
+from drivers.cards.card_numbers import Form
 from drivers.cards.key_diversification import aes_cmac, diversify
 from drivers.cards.ntag424 import CardKeys
 from drivers.devices import CardTap, ProofOutcome, Send
@@ -316,9 +317,136 @@ def ntag424_ev2_auth(contents: Case) -> Iterator[Outcome]:
         yield case["id"], compared("genuine" if genuine else "not_genuine", case["expect"])
 
 
+# --- other readers --------------------------------------------------------------------------------------------
+
+
+def _rdm6300_words(event: rdm6300.Tag) -> dict[str, Any]:
+    number = int.from_bytes(event.number)
+    return {
+        "raw": f"{event.version:02X}{number:08X}",
+        "version": f"{event.version:02X}",
+        "number": number,
+        "printed_10": f"{number:010d}",
+        "wg26": f"{event.number[1]:03d},{int.from_bytes(event.number[2:]):05d}",
+    }
+
+
+def _rdm6300_stream(case: Case) -> Outcome:
+    expect = case["expect"]
+
+    def run(pieces: list[tuple[bytes, int]]) -> str | None:
+        events = fed(rdm6300.Decoder(), pieces)
+        defects = {event.defect.value for event in events if isinstance(event, rdm6300.BadFrame)}
+        conversation = rdm6300.Rdm6300Conversation()
+        conversation.begin(0)
+        at_ns, taps = 0, 0
+        for chunk, gap_ms in pieces:
+            at_ns += gap_ms * 1_000_000
+            taps += len(conversation.receive(chunk, at_ns))
+        return first(
+            compared([_rdm6300_words(event) for event in events if isinstance(event, rdm6300.Tag)], expect["frames"]),
+            compared(set(expect["errors_at_least"]) - defects, set(), "defects not named"),
+            compared(taps, expect["presentations"], "presentations") if "presentations" in expect else None,
+        )
+
+    return under_any_cut(case, run)
+
+
+def rdm6300_streams(contents: Case) -> Iterator[Outcome]:
+    """Frames and presentations of 125 kHz readers."""
+    for case in contents.get("streams", []):
+        yield _rdm6300_stream(case)
+
+
+def _wiegand_case(case: Case) -> str | None:
+    stream = case["stream"]
+    decoded = wiegand.decode(stream)
+    failures = [compared(decoded is not None, case["valid"], "valid")]
+    if "value" in case:
+        failures.append(compared(decoded.value if isinstance(decoded, wiegand.WiegandCard) else None, case["value"]))
+    if "key" in case:
+        failures.append(compared(decoded, wiegand.WiegandKey(case["key"])))
+    if case.get("value") is not None:
+        failures.append(compared(wiegand.encode(case["value"], case["bits"]), stream, "encoded"))
+    if "osdp_raw" in case:
+        raw = bytes.fromhex(case["osdp_raw"])
+        failures.append(compared(wiegand.bits_of_packed(raw, case["bits"]), stream, "unpacked"))
+        failures.append(compared(wiegand.packed(stream), raw, "packed"))
+    return first(*failures)
+
+
+FORMS = {
+    "uid_hex": Form.HEX,
+    "uid_hex_reversed": Form.HEX_REVERSED,
+    "decimal10": Form.DEC10,
+    "decimal10_reversed": Form.DEC10_REVERSED,
+    "wg26_3d5d": Form.WG26,
+    "wg26_3d5d_reversed": Form.WG26_REVERSED,
+    "wg26_bits": Form.WG26_BITS,
+    "wg34_bits": Form.WG34_BITS,
+    "wg34_bits_reversed": Form.WG34_BITS_REVERSED,
+}
+
+
+def _found(form: str, text: str, uids: list[bytes]) -> str:
+    number = card_numbers.parse(FORMS[form], text)
+    try:
+        uid = card_numbers.find(number, uids) if number else None
+    except card_numbers.AmbiguousError:
+        return "ambiguous"
+    return uid.hex().upper() if uid else "unknown"
+
+
+def wiegand_and_card_numbers(contents: Case) -> Iterator[Outcome]:
+    """Bit streams; each written form of a number finds its card among all cards of the file."""
+    for case in contents.get("wiegand", []):
+        yield f"wiegand {case['stream']}", _wiegand_case(case)
+    rows = contents.get("forms", [])
+    uids = [bytes.fromhex(row["uid_hex"]) for row in rows]
+    for row in rows:
+        for form, text in row.items():
+            found = _found(form, text, uids) if form in FORMS else "a form that no parser knows"
+            yield f"{row['uid_hex']} as {form}", compared(found, row["uid_hex"])
+    for case in contents.get("ambiguous", []):
+        cards = [bytes.fromhex(card) for card in case["cards"]]
+        yield (
+            "ambiguous " + case["read"]["value"],
+            compared(_found(case["read"]["form"], case["read"]["value"], cards), case["expect"]),
+        )
+
+
+def _serial_case(case: Case) -> Outcome:
+    def run(pieces: list[tuple[bytes, int]]) -> str | None:
+        numbers = fed(serial_uid.Decoder(Form(case["format"])), pieces)
+        return compared([number.known.hex().upper() for number in numbers], case["expect"])
+
+    return under_any_cut(case, run)
+
+
+def _wedge_case(case: Case) -> str | None:
+    decoders: dict[str, keyboard_wedge.Decoder] = {}
+    texts: dict[str, list[str]] = {}
+    for at_ms, device, code, value in case["events"]:
+        text = decoders.setdefault(device, keyboard_wedge.Decoder()).key(code, value, at_ms * 1_000_000)
+        texts.setdefault(device, []).extend([text] if text else [])
+    expect = case["expect"]
+    return compared(texts if isinstance(expect, dict) else [text for each in texts.values() for text in each], expect)
+
+
+def serial_uid_and_wedge(contents: Case) -> Iterator[Outcome]:
+    """Lines of serial readers, key events of keyboard readers."""
+    for case in contents.get("serial", []):
+        yield _serial_case(case)
+    for case in contents.get("wedge", []):
+        yield case["id"], _wedge_case(case)
+
+
 RUNNERS: dict[str, Callable[[Case], Iterable[Outcome]]] = {
     "key_diversification": key_diversification,
     "ntag424_ev2_auth": ntag424_ev2_auth,
     "ntag424_sdm": ntag424_sdm,
     "pn532_hsu": pn532_hsu,
+    "rdm6300": rdm6300_streams,
+    "serial_uid_and_wedge": serial_uid_and_wedge,
+    "wiegand_and_card_numbers": wiegand_and_card_numbers,
 }
