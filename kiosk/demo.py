@@ -36,7 +36,7 @@ def run_demo(
 ) -> int:
     """Play; the exit status is 0 when every verdict was as scripted and no record was lost."""
     scenario = load_scenario(scenario_name)
-    terminal = Terminal(highlight=False)
+    terminal = Terminal(highlight=False, soft_wrap=True)
     with _folder(folder) as place:
         house = DemoHouse(place, scenario, now=datetime.now(UTC), gate_port=port)
         signal.signal(signal.SIGTERM, _interrupt)

@@ -309,7 +309,7 @@ channels = 2
 [[device]]
 name = "contacts-in"
 kind = "contacts"
-contacts = ["passage_beam"]
+contacts = "passage_beam"
 """
 
 

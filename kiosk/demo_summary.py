@@ -15,10 +15,12 @@ from kiosk.acks import newest, read_acknowledged
 from kiosk.demo_house import PULSE_S, DemoHouse
 from kiosk.demo_player import Outcome
 from kiosk.journal import JournalReader, verify
+from kiosk.reasons import Reason
 from kiosk.records import Kind, PayloadClass, Record, Stream
 
 PULSE_MARGIN_S = 0.25
 """What a pulse may be longer than asked: two frames on a 9600 baud wire, and this machine's scheduling."""
+WAITED_IN_VAIN = frozenset(map(str, (Reason.PASS_MISSING, Reason.CODE_MISSING, Reason.TRIP_MISSING)))
 VERDICT_TO_PULSE_NS = 3_000_000_000
 
 
@@ -94,10 +96,11 @@ def summarise(house: DemoHouse, outcomes: list[Outcome], elapsed_s: float) -> Su
         for record in records
         if (mark := acked.get((record.incarnation, Stream.PASSAGE))) is not None and record.seq <= mark.seq
     )
+    # Where the gate waited for something that never came, the time is the person's, not the gate's.
     times_ms = [
-        float(outcome.verdict["credential_to_verdict_ms"])  # type: ignore[arg-type]
+        float(str(outcome.verdict["credential_to_verdict_ms"]))
         for outcome in outcomes
-        if outcome.verdict is not None
+        if outcome.verdict is not None and outcome.reason not in WAITED_IN_VAIN
     ]
     return Summary(
         passages=len(outcomes),

@@ -289,19 +289,27 @@ def _carried_on(bench: _Bench, event: CardTap | QrText) -> Person | None:
     """The refused person whom this credential belongs to as well, or None for somebody new.
 
     It is the same card or code again, or the other kind, as long as the refusal is on the screen and (where a sensor
-    sees people) its person has not stepped away.
+    sees people) its person was seen there at the refusal and has not stepped away since.
     """
-    decided, watch = bench.state.decided, bench.state.watch
-    if decided is None or decided.verdict.admit or bench.ns >= decided.hold_until_ns:
+    decided = bench.state.decided
+    if decided is None or decided.verdict.admit or bench.ns >= decided.hold_until_ns or _stepped_away(bench, decided):
         return None
     person, key = decided.person, credential_key(event)
-    left = person.presence is not None and not (watch.present and watch.number == person.presence)
-    if left:
-        return None
     if key in (person.card_key, person.code_key):
         return person
     other_kind = not person.card_key if isinstance(event, CardTap) else not person.code_key
     return person if other_kind and _genuine(person) else None
+
+
+def _stepped_away(bench: _Bench, decided: Decided) -> bool:
+    """Whether whoever is here now may be somebody else than the person of the last verdict.
+
+    Only what sees people can tell: a working thermometer or a presence contact. Without either nobody is known to
+    have left. A person whom the sensor had not seen when the verdict fell cannot be told from the next one.
+    """
+    sees_people = bench.setup.presence_contact or (bench.setup.sensor is not None and bench.up("thermometer"))
+    watch = bench.state.watch
+    return sees_people and (decided.presence is None or not watch.present or watch.number != decided.presence)
 
 
 def _genuine(person: Person) -> bool:
@@ -649,6 +657,7 @@ def _commit_passage(bench: _Bench, verdict: Verdict, *, guard: str) -> None:
             ref=person.passage,
             decided_ns=bench.ns,
             decided_at_us=bench.now.at_us,
+            presence=watch.number if watch.present else None,
             by_guard=guard,
         ),
     )

@@ -43,13 +43,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """The last verdict of the lane; shown only once ``committed``. ``hold_until_ns`` ends its time on the screen."""
+    """The last verdict of the lane; shown only once ``committed``. ``hold_until_ns`` ends its time on the screen.
+
+    ``presence`` is the number of the presence before the sensor when it fell (None: the sensor saw nobody).
+    """
 
     person: Person
     verdict: Verdict
     ref: str
     decided_ns: int
     decided_at_us: int
+    presence: int | None = None
     committed: bool = False
     hold_until_ns: int = 0
     by_guard: str = ""

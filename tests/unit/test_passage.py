@@ -186,6 +186,19 @@ def test_the_code_comes_after_the_refusal() -> None:
     assert lane.state.decided.person.follows == first
 
 
+def test_the_next_persons_code_never_joins_the_card_of_somebody_refused_before() -> None:
+    """A courier refused before the sensor saw him goes away; the next person's code starts a passage of its own."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04c0")
+    lane.wait(20.2)
+    assert lane.verdict.admit is False
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.show("HC1:green")
+    assert lane.state.person is not None
+    assert lane.state.person.card is None
+    assert lane.state.hint is Hint.TAP_CARD
+
+
 def test_a_second_card_waits_for_the_next_person() -> None:
     """The neighbour's card does not join my passage; it begins the next one when mine is done."""
     lane = Lane(policy=load_policy("case"))
