@@ -32,28 +32,30 @@ class SummedFrames:
         """Take the next bytes; returns the good frames that they complete."""
         header, size = self._header, self._size
         stream = self._pending + data
+        length, base = len(stream), self._offset
         frames = []
-        position = 0
+        position = discarded = 0
         while True:
             start = stream.find(header, position)
             if start < 0:
-                start = len(stream) - _begun_header(stream[position:], header)
-                self.discarded += start - position
+                start = length - _begun_header(stream[position:], header)
+                discarded += start - position
                 position = start
                 break
-            self.discarded += start - position
-            position = start
-            frame = stream[start : start + size]
-            if len(frame) < size:
+            discarded += start - position
+            position = start + size
+            if position > length:
+                position = start
                 break
+            frame = stream[start:position]
             if (sum(frame) - frame[-1]) & 0xFF == frame[-1]:
-                frames.append((self._offset + start, frame))
-                position += size
+                frames.append((base + start, frame))
             else:
-                self.discarded += 1
-                position += 1
+                discarded += 1
+                position = start + 1
         self._pending = stream[position:]
-        self._offset += position
+        self._offset = base + position
+        self.discarded += discarded
         return frames
 
     def silence(self) -> None:
