@@ -26,6 +26,7 @@ from kiosk.database import (
     DatabaseError,
     KioskTable,
     OpenDatabase,
+    Row,
     SqliteDatabase,
     create_statements,
     insert_statement,
@@ -141,15 +142,21 @@ class Register:
                 )
             except DatabaseError as error:
                 raise _register_error(error) from error
-        return [
-            Visit(
-                *row[:6],
-                self._opened(row[6], "name", row[0]),
-                self._opened(row[7], "phone", row[0]),
-                self._opened(row[8], "host", row[0]),
-            )
-            for row in rows
-        ]
+        return [self._visit(row) for row in rows]
+
+    def _visit(self, row: Row) -> Visit:
+        subject, at_us, lane, guard, category, purpose, name, phone, host = row
+        return Visit(
+            subject=subject,
+            at_us=at_us,
+            lane=lane,
+            guard=guard,
+            category=category,
+            purpose=purpose,
+            name=self._opened(name, "name", subject),
+            phone_last4=self._opened(phone, "phone", subject),
+            host=self._opened(host, "host", subject),
+        )
 
     def erase(self, before_us: int) -> int:
         """Delete the visits before ``before_us``; how many. Raises RegisterError."""

@@ -135,13 +135,18 @@ def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
     log.info("stopped")
 
 
-def build(settings: Settings, stack: ExitStack, *, until_idle_s: float | None = None) -> Gate:
-    """The whole gate, with everything that must be closed registered on ``stack``."""
+def build(
+    settings: Settings, stack: ExitStack, *, until_idle_s: float | None = None, clock: Clock | None = None
+) -> Gate:
+    """The whole gate, with everything that must be closed registered on ``stack``.
+
+    ``clock`` stands in for the one that the settings ask for: a test gives each picture the time it was made for.
+    """
     folder = settings.state.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = community_key(settings.keys.community)
     policy = load_policy(settings.policy.file)
-    clock = clock_of(settings)
+    clock = clock or clock_of(settings)
     journal = Journal.open(
         folder / "journal.db",
         kiosk_id=settings.site.kiosk_id,
