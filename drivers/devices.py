@@ -84,6 +84,22 @@ class CardHint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdCardRead:
+    """A resident ID card was read by a reader module with a security chip: for registering, never for opening.
+
+    ``valid_from`` and ``valid_to`` are YYYYMMDD (``valid_to`` may be 长期, long-term). Nation, address, photo and
+    fingerprint never come here. Nothing of it is shown by ``repr``.
+    """
+
+    card_type: str
+    name: str = field(repr=False)
+    id_number: str = field(repr=False)
+    valid_from: str = field(repr=False)
+    valid_to: str = field(repr=False)
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QrText:
     """One decoded QR symbol.
 
@@ -229,6 +245,7 @@ class DeviceReady:
 DeviceEvent = (
     CardTap
     | CardHint
+    | IdCardRead
     | QrText
     | TemperatureReading
     | BodyHint

@@ -11,7 +11,18 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from drivers.cards import card_numbers, keyboard_wedge, ntag424, ntag424_ev2, pn532, rdm6300, serial_uid, wiegand
+from drivers.cards import (
+    card_numbers,
+    id_number_gb11643,
+    keyboard_wedge,
+    ntag424,
+    ntag424_ev2,
+    pn532,
+    rdm6300,
+    sdt_idcard,
+    serial_uid,
+    wiegand,
+)
 from drivers.cards import ntag424_sdm as sdm
 from drivers.cards.card_numbers import Form
 from drivers.cards.key_diversification import aes_cmac, diversify
@@ -441,12 +452,66 @@ def serial_uid_and_wedge(contents: Case) -> Iterator[Outcome]:
         yield case["id"], _wedge_case(case)
 
 
+# --- ID cards -------------------------------------------------------------------------------------------------
+
+
+def _sdt_stream(case: Case) -> Outcome:
+    expect = case["expect"]
+
+    def run(pieces: list[tuple[bytes, int]]) -> str | None:
+        events = fed(sdt_idcard.Decoder(), pieces)
+        answers = [event for event in events if isinstance(event, sdt_idcard.Answer)]
+        frames = [{"sw": answer.status.hex().upper(), "data_len": len(answer.data)} for answer in answers]
+        defects = {event.defect.value for event in events if isinstance(event, sdt_idcard.BadFrame)}
+        identity = None
+        if "identity" in expect:
+            read = next(answer for answer in answers if len(answer.data) > sdt_idcard.TEXT_BYTES)
+            whole = sdt_idcard.parse_identity(read.data, keep_all=True)
+            kept = sdt_idcard.parse_identity(read.data)
+            identity = first(
+                compared(whole, expect["identity"]),
+                compared({"nation", "nation_name", "address"} & set(kept), set(), "kept by default"),
+            )
+        return first(
+            compared(frames, expect["frames"]),
+            compared(set(expect["errors_at_least"]) - defects, set(), "defects not named"),
+            identity,
+        )
+
+    return under_any_cut(case, run)
+
+
+def sdt_idcard_streams(contents: Case) -> Iterator[Outcome]:
+    """Commands of the ID-card module, its answers, the text of the card."""
+    for case in contents.get("commands", []):
+        built = sdt_idcard.command(bytes.fromhex(case["payload"]))
+        yield case["id"], compared(built.hex().upper(), case["frame"])
+    for case in contents.get("streams", []):
+        yield _sdt_stream(case)
+
+
+def gb11643(contents: Case) -> Iterator[Outcome]:
+    """Identification numbers."""
+    for case in contents.get("cases", []):
+        number = id_number_gb11643.normalised(case["number"])
+        failures = [compared(number is not None, case["valid"])]
+        if number is not None:
+            failures += [
+                compared(number, case["normalised"]) if "normalised" in case else None,
+                compared(id_number_gb11643.birth_of(number), case["birth"]) if "birth" in case else None,
+                compared(id_number_gb11643.sex_of(number), case["sex"]) if "sex" in case else None,
+            ]
+        yield case["number"] or "empty", first(*failures)
+
+
 RUNNERS: dict[str, Callable[[Case], Iterable[Outcome]]] = {
+    "id_number_gb11643": gb11643,
     "key_diversification": key_diversification,
     "ntag424_ev2_auth": ntag424_ev2_auth,
     "ntag424_sdm": ntag424_sdm,
     "pn532_hsu": pn532_hsu,
     "rdm6300": rdm6300_streams,
+    "sdt_idcard": sdt_idcard_streams,
     "serial_uid_and_wedge": serial_uid_and_wedge,
     "wiegand_and_card_numbers": wiegand_and_card_numbers,
 }
