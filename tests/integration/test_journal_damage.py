@@ -3,12 +3,9 @@
 # ruff: noqa: S608 (the statements are made of the constants below)
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sqlite3
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,20 +29,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "journal.db"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: these tests are about content, not about the disk's pace."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="gatepost-test-") as name:
-        yield Path(name)
-
-
-def edited(written: Path, folder: Path, script: str = "") -> Path:
+def edited(written: Path, memory_folder: Path, script: str = "") -> Path:
     """A copy of the journal changed by SQL, as somebody with the file in hand would."""
-    path = folder / "journal.db"
+    path = memory_folder / "journal.db"
     shutil.copy(written, path)
     raw = sqlite3.connect(path)
     raw.executescript(script)
@@ -86,9 +72,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("what", "seq", "script"), CHANGES, ids=[change[0] for change in CHANGES])
-def test_verify_names_what_was_changed(written: Path, folder: Path, what: str, seq: int, script: str) -> None:
+def test_verify_names_what_was_changed(written: Path, memory_folder: Path, what: str, seq: int, script: str) -> None:
     """Change, deletion, insertion, exchange, truncation: each is found, at the first record that shows it."""
-    report = verify(edited(written, folder, script))
+    report = verify(edited(written, memory_folder, script))
     assert not report.ok, what
     assert seq in {bad.seq for bad in report.bad}, report.bad
 
@@ -122,9 +108,9 @@ def one_byte_changed(raw: sqlite3.Connection, rng: random.Random) -> str:
     return f"{table}.{column} of {stream}/{seq} at {at}"
 
 
-def every_change_is_found(written: Path, folder: Path, count: int, seed: int) -> None:
+def every_change_is_found(written: Path, memory_folder: Path, count: int, seed: int) -> None:
     """``count`` random one-byte changes of stored values, each on its own, each found."""
-    path = edited(written, folder)
+    path = edited(written, memory_folder)
     raw = sqlite3.connect(path, isolation_level=None)
     rng = random.Random(seed)
     for _ in range(count):
@@ -138,15 +124,15 @@ def every_change_is_found(written: Path, folder: Path, count: int, seed: int) ->
     raw.close()
 
 
-def test_any_one_byte_change_of_a_stored_value_is_found(written: Path, folder: Path) -> None:
+def test_any_one_byte_change_of_a_stored_value_is_found(written: Path, memory_folder: Path) -> None:
     """150 random ones (10,000 in the campaign)."""
-    every_change_is_found(written, folder, 150, seed=1)
+    every_change_is_found(written, memory_folder, 150, seed=1)
 
 
 @pytest.mark.campaign
-def test_ten_thousand_one_byte_changes_are_found(written: Path, folder: Path) -> None:
+def test_ten_thousand_one_byte_changes_are_found(written: Path, memory_folder: Path) -> None:
     """Goal 10 of the plan: all of 10,000."""
-    every_change_is_found(written, folder, 10_000, seed=2)
+    every_change_is_found(written, memory_folder, 10_000, seed=2)
 
 
 def start_after_damage(path: Path, before: dict[tuple[str, Stream], list[Record]]) -> str:
@@ -187,14 +173,14 @@ def start_after_damage(path: Path, before: dict[tuple[str, Stream], list[Record]
         return "set aside"
 
 
-def damage_at_random(written: Path, folder: Path, seeds: range) -> dict[str, int]:
+def damage_at_random(written: Path, memory_folder: Path, seeds: range) -> dict[str, int]:
     """Overwrite 1 to 64 bytes somewhere in the file, start, and count what became of it."""
     outcomes: dict[str, int] = {}
     before = all_records(written)
     data = written.read_bytes()
     for seed in seeds:
         rng = random.Random(seed)
-        place = folder / f"damage-{seed}"
+        place = memory_folder / f"damage-{seed}"
         place.mkdir()
         at, length = rng.randrange(len(data)), rng.choice((1, 1, 8, 64))
         (place / "journal.db").write_bytes(data[:at] + rng.randbytes(length) + data[at + length :])
@@ -204,39 +190,43 @@ def damage_at_random(written: Path, folder: Path, seeds: range) -> dict[str, int
     return outcomes
 
 
-def test_a_start_on_a_damaged_file_serves_and_tells(written: Path, folder: Path) -> None:
+def test_a_start_on_a_damaged_file_serves_and_tells(written: Path, memory_folder: Path) -> None:
     """25 random damages: either it hit nothing stored, or the file is set aside and every loss is in a gap record."""
-    outcomes = damage_at_random(written, folder, range(25))
+    outcomes = damage_at_random(written, memory_folder, range(25))
     assert outcomes.get("set aside", 0) > 5
 
 
 @pytest.mark.campaign
-def test_two_hundred_random_damages(written: Path, folder: Path) -> None:
+def test_two_hundred_random_damages(written: Path, memory_folder: Path) -> None:
     """Requirement 11 of the hardening list."""
-    damage_at_random(written, folder, range(1000, 1200))
+    damage_at_random(written, memory_folder, range(1000, 1200))
 
 
-def test_a_bad_record_in_the_middle_costs_that_record_alone(written: Path, folder: Path) -> None:
+def test_a_bad_record_in_the_middle_costs_that_record_alone(written: Path, memory_folder: Path) -> None:
     """Records behind it are carried over too: their hashes prove where the chain goes on."""
     before = all_records(written)
     old = next(iter(before))[0]
-    path = edited(written, folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20")
+    path = edited(
+        written, memory_folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20"
+    )
     assert start_after_damage(path, before) == "set aside"
     seqs = [record.seq for record in all_records(path)[old, Stream.PASSAGE]]
     assert seqs == [*range(1, 20), *range(21, 42)]
 
 
-def test_a_second_damage_keeps_the_first_hole(written: Path, folder: Path) -> None:
+def test_a_second_damage_keeps_the_first_hole(written: Path, memory_folder: Path) -> None:
     """The new file is damaged again: old holes stay holes, and everything is still there once."""
-    path = edited(written, folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20")
-    open_journal(folder).close()
+    path = edited(
+        written, memory_folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20"
+    )
+    open_journal(memory_folder).close()
     raw = sqlite3.connect(path)
     raw.execute(
         "UPDATE journal_record SET header = zeroblob(9) WHERE number = 1 AND stream = 2 AND seq BETWEEN 30 AND 32"
     )
     raw.commit()
     raw.close()
-    open_journal(folder).close()
+    open_journal(memory_folder).close()
     assert verify(path).ok
     records = all_records(path)
     assert len({incarnation for incarnation, _ in records}) == 3
@@ -244,11 +234,11 @@ def test_a_second_damage_keeps_the_first_hole(written: Path, folder: Path) -> No
     assert [r.seq for r in records[old, Stream.PASSAGE]] == [*range(1, 20), *range(21, 30), *range(33, 42)]
 
 
-def test_a_destroyed_payload_leaves_its_record(written: Path, folder: Path) -> None:
+def test_a_destroyed_payload_leaves_its_record(written: Path, memory_folder: Path) -> None:
     """The passage itself survives with the payload's digest alone."""
     before = all_records(written)
     old = next(iter(before))[0]
-    path = edited(written, folder, "UPDATE journal_health SET body = zeroblob(4) WHERE stream = 2 AND seq = 20")
+    path = edited(written, memory_folder, "UPDATE journal_health SET body = zeroblob(4) WHERE stream = 2 AND seq = 20")
     assert start_after_damage(path, before) == "set aside"
     record = all_records(path)[old, Stream.PASSAGE][19]
     assert record.payloads[PayloadClass.HEALTH].erased
@@ -257,47 +247,47 @@ def test_a_destroyed_payload_leaves_its_record(written: Path, folder: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 10_000, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_a_file_beyond_reading_is_set_aside_whole(folder: Path, content: bytes) -> None:
+def test_a_file_beyond_reading_is_set_aside_whole(memory_folder: Path, content: bytes) -> None:
     """An empty file, and bytes that are no database: kept as they are, and a new incarnation serves."""
-    (folder / "journal.db").write_bytes(content)
-    with open_journal(folder) as journal:
+    (memory_folder / "journal.db").write_bytes(content)
+    with open_journal(memory_folder) as journal:
         assert verify(journal.path).ok
         told = all_records(journal.path)[journal.incarnation, Stream.ALARM][-1].payloads[PayloadClass.FACTS].body
-        assert (folder / told["set_aside"]).read_bytes() == content
+        assert (memory_folder / told["set_aside"]).read_bytes() == content
         assert told["unreadable"] is True
 
 
-def test_a_log_without_its_file_is_not_played_into_a_new_one(written: Path, folder: Path) -> None:
+def test_a_log_without_its_file_is_not_played_into_a_new_one(written: Path, memory_folder: Path) -> None:
     """An orphaned write-ahead log goes aside; SQLite must never replay it into another database."""
-    (folder / "journal.db-wal").write_bytes(b"\x37\x7f\x06\x82" + b"\x00" * 100)
-    with open_journal(folder) as journal:
+    (memory_folder / "journal.db-wal").write_bytes(b"\x37\x7f\x06\x82" + b"\x00" * 100)
+    with open_journal(memory_folder) as journal:
         assert verify(journal.path).ok
-    assert [file.name for file in folder.iterdir() if file.name.endswith("-wal")] == [
-        file.name for file in folder.iterdir() if ".damaged-" in file.name
+    assert [file.name for file in memory_folder.iterdir() if file.name.endswith("-wal")] == [
+        file.name for file in memory_folder.iterdir() if ".damaged-" in file.name
     ]
 
 
 @pytest.mark.parametrize("renamed", [0, 1, 2])
-def test_setting_aside_is_finished_by_the_next_start(written: Path, folder: Path, renamed: int) -> None:
+def test_setting_aside_is_finished_by_the_next_start(written: Path, memory_folder: Path, renamed: int) -> None:
     """A crash between the renames: the intention on disk says what to finish, and nothing is mixed up."""
-    path = folder / "journal.db"
+    path = memory_folder / "journal.db"
     shutil.copy(written, path)
-    (folder / "journal.db-wal").write_bytes(b"log of the damaged file")
-    (folder / "journal.db-shm").write_bytes(b"index")
+    (memory_folder / "journal.db-wal").write_bytes(b"log of the damaged file")
+    (memory_folder / "journal.db-shm").write_bytes(b"index")
     aside = "journal.db.damaged-20261121T080000Z"
-    (folder / "journal.db.set-aside").write_text(aside)
+    (memory_folder / "journal.db.set-aside").write_text(aside)
     for suffix in ("-shm", "-wal")[:renamed]:
-        (folder / f"journal.db{suffix}").rename(folder / f"{aside}{suffix}")
-    with open_journal(folder) as journal:
+        (memory_folder / f"journal.db{suffix}").rename(memory_folder / f"{aside}{suffix}")
+    with open_journal(memory_folder) as journal:
         assert verify(journal.path).ok
-        assert (folder / f"{aside}-wal").read_bytes() == b"log of the damaged file"
-        assert not (folder / "journal.db.set-aside").exists()
+        assert (memory_folder / f"{aside}-wal").read_bytes() == b"log of the damaged file"
+        assert not (memory_folder / "journal.db.set-aside").exists()
 
 
-def test_damage_met_while_running_is_dealt_with_at_the_next_record(folder: Path) -> None:
+def test_damage_met_while_running_is_dealt_with_at_the_next_record(memory_folder: Path) -> None:
     """A page goes bad under a running gate: an append fails, the next one is taken by a new incarnation."""
     clock = FakeClock()
-    journal = open_journal(folder, clock)
+    journal = open_journal(memory_folder, clock)
     with journal:
         for number in range(200):
             write_passage(journal, clock, number)
