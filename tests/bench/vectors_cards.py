@@ -29,6 +29,7 @@ from drivers.cards.key_diversification import aes_cmac, diversify
 from drivers.cards.ntag424 import CardKeys
 from drivers.devices import CardTap, ProofOutcome, Send
 from drivers.errors import DriverError
+from kiosk.credentials.card_counter import AcceptedCode, conflicts, judge_counter, merged
 
 Case = dict[str, Any]
 Outcome = tuple[str, str | None]
@@ -328,6 +329,58 @@ def ntag424_ev2_auth(contents: Case) -> Iterator[Outcome]:
         yield case["id"], compared("genuine" if genuine else "not_genuine", case["expect"])
 
 
+def sun_counter_policy(contents: Case) -> Iterator[Outcome]:
+    """Taps in order at two kiosks, with their registers and what the sync finds."""
+    scenario = contents.get("scenario")
+    if scenario is None:
+        return
+    meta = bytes.fromhex(scenario["k_sdm_meta_read"])
+    cards = {bytes.fromhex(card["uid"]): card for card in scenario["register"]}
+    derivation = scenario["derivation"]
+    master = bytes.fromhex(derivation["site_master"])
+    yield "meta key", compared(diversify(master, b"METASITE01"), meta)
+    for uid, card in cards.items():
+        file_key = diversify(bytes.fromhex(derivation["card_master"]), uid + b"FRSITE01")
+        yield f"file key {uid.hex()}", compared(file_key.hex().upper(), card["k_sdm_file_read"])
+
+    def keys_of(uid: bytes) -> CardKeys | None:
+        card = cards.get(uid)
+        return card and CardKeys(gate_key=bytes(16), file_key=bytes.fromhex(card["k_sdm_file_read"]))
+
+    accepted: dict[str, dict[bytes, int]] = {}
+    codes: list[AcceptedCode] = []
+    for tap in scenario["taps"]:
+        case = f"tap {tap['n']}"
+        if "sync" in tap:
+            both = merged(accepted[kiosk] for kiosk in tap["sync"])
+            accepted |= {kiosk: dict(both) for kiosk in tap["sync"]}
+            yield case, compared("conflict" if conflicts(codes) else "ok", tap["expect"])
+            continue
+        register = accepted.setdefault(tap["kiosk"], {})
+        proof = ntag424.judge_sun_text(tap["url"], meta, keys_of)
+        parts = sdm.parse_sun_text(tap["url"])
+        picc = sdm.decrypt_picc_data(meta, parts.picc_data) if parts else None
+        verdict, flag = proof.outcome.value, None
+        if proof.outcome is ProofOutcome.GENUINE and picc and proof.read_ctr is not None:
+            judged = judge_counter(proof.read_ctr, register.get(picc.uid, 0))
+            verdict = "ok" if judged.accepted else "replay"
+            if cards[picc.uid]["status"] == "revoked":
+                verdict = "revoked"
+            elif judged.accepted:
+                flag = judged.flag
+                register[picc.uid] = proof.read_ctr
+                codes.append(AcceptedCode(card=picc.uid, kiosk=tap["kiosk"], read_ctr=proof.read_ctr, at_us=tap["n"]))
+        yield (
+            case,
+            first(
+                compared(verdict, tap["expect"]),
+                compared(flag and flag.value, tap.get("flag"), "flag"),
+                compared(picc and picc.uid.hex().upper(), tap["uid"], "uid") if "uid" in tap else None,
+                compared(proof.read_ctr, tap["ctr"], "counter") if "ctr" in tap else None,
+            ),
+        )
+
+
 # --- other readers --------------------------------------------------------------------------------------------
 
 
@@ -513,5 +566,6 @@ RUNNERS: dict[str, Callable[[Case], Iterable[Outcome]]] = {
     "rdm6300": rdm6300_streams,
     "sdt_idcard": sdt_idcard_streams,
     "serial_uid_and_wedge": serial_uid_and_wedge,
+    "sun_counter_policy": sun_counter_policy,
     "wiegand_and_card_numbers": wiegand_and_card_numbers,
 }
