@@ -182,7 +182,8 @@ class SerialDevice:
                 except _StoppedError:
                     return
                 except Exception as error:  # noqa: BLE001 - a fault in a protocol file must not silence the port for ever
-                    _log.exception("serial_conversation_failed", device=self.name)
+                    if self._fault is not FaultKind.GARBLED:  # told once, not once a second
+                        _log.exception("serial_conversation_failed", device=self.name)
                     loss = _Loss(FaultKind.GARBLED, f"{self.path}: {type(error).__name__}: {error}")
                 pause_s = REOPEN_MIN_S if self._proven else min(2 * pause_s, REOPEN_MAX_S)
                 self._report(loss)

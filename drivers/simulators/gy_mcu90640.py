@@ -17,7 +17,6 @@ from drivers.simulators.scene import Scene
 from drivers.simulators.streaming import StreamPlayer
 from drivers.thermometers import gy_mcu90640 as protocol
 
-PERIOD_S = 0.25
 _FACE_ROW, _FACE_COLUMN = 11.0, 15.0
 _FACE_HALF_HEIGHT, _FACE_HALF_WIDTH = 6.5, 4.5
 _EYES = ((9, -1), (9, 0), (9, 1), (10, -1), (10, 1))
@@ -74,7 +73,7 @@ def player(spec: Spec) -> StreamPlayer:
     return StreamPlayer(
         spec,
         ArrayPicture(spec).frame,
-        period_s=PERIOD_S,
+        period_s=protocol.PERIOD_S,
         continuous=protocol.CONTINUOUS,
         once=protocol.QUERY,
     )

@@ -88,6 +88,7 @@ class Aa55KioskConversation(StreamConversation):
             lambda: Decoder(encoding),
             model=MODEL,
             baud_rates=(115200,),
+            period_s=PERIOD_S,
             proof_frames=2,
             proof_timeout_s=1.3,
             silent_after_s=1.2,

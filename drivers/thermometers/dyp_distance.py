@@ -60,4 +60,4 @@ class DypDistanceConversation(StreamConversation):
     """Three frames are the proof; the slowest unit sends every 300 ms."""
 
     def __init__(self) -> None:
-        super().__init__(Decoder, model=MODEL, baud_rates=(9600,), proof_timeout_s=1.3, gap_s=0.04)
+        super().__init__(Decoder, model=MODEL, baud_rates=(9600,), period_s=PERIOD_S, proof_timeout_s=1.3, gap_s=0.04)

@@ -98,6 +98,7 @@ class Gy614V3Conversation(StreamConversation):
             Decoder,
             model=FACTS.model,
             baud_rates=(9600, 115200),
+            period_s=1 / FACTS.rate_hz,
             first_words=CONTINUOUS,
             proof_frames=2,
             proof_timeout_s=1.3,

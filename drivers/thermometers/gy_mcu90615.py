@@ -108,4 +108,10 @@ class GyMcu90615Conversation(StreamConversation):
     """Continuous mode at 115200 or 9600 baud, proven by three good frames, broken by a second without one."""
 
     def __init__(self, facts: SensorFacts = FACTS_90615) -> None:
-        super().__init__(lambda: Decoder(facts), model=facts.model, baud_rates=(115200, 9600), first_words=CONTINUOUS)
+        super().__init__(
+            lambda: Decoder(facts),
+            model=facts.model,
+            baud_rates=(115200, 9600),
+            period_s=1 / facts.rate_hz,
+            first_words=CONTINUOUS,
+        )

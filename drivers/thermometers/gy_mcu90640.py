@@ -31,6 +31,8 @@ PIXELS = COLUMNS * ROWS
 FRAME_BYTES = 1544
 REPLY_BYTES = 4
 MODEL = "GY-MCU90640"
+PERIOD_S = 0.25
+"""At the rate that the conversation asks for."""
 
 RATE_4_HZ = bytes.fromhex("a52503cd")
 CONTINUOUS = bytes.fromhex("a53502dc")
@@ -155,6 +157,7 @@ class GyMcu90640Conversation(StreamConversation):
             Decoder,
             model=MODEL,
             baud_rates=(115200, 460800),
+            period_s=PERIOD_S,
             first_words=RATE_4_HZ + CONTINUOUS,
             proof_frames=2,
             proof_timeout_s=1.2,

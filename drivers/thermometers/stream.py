@@ -6,6 +6,7 @@ Every streaming sensor here is served by this one; its protocol file gives the d
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from drivers.devices import (
     Broken,
@@ -25,7 +26,11 @@ class StreamConversation:
     """Sans-I/O; see :class:`drivers.devices.Conversation`.
 
     The device is proven by ``proof_frames`` good frames within the sensor's range (withheld, like everything before
-    the proof). ``silent_after_s`` without one breaks the conversation: SILENT where no byte came, OUT_OF_RANGE where
+    the proof). The newest frame of one read carries the time of that read; those before it are dated back by
+    ``period_s`` each, because a sensor that speaks once a period did not say them at once: they waited while this
+    thread could not run.
+
+    ``silent_after_s`` without a good frame breaks the conversation: SILENT where no byte came, OUT_OF_RANGE where
     only impossible values came, else GARBLED. ``gap_s`` without a byte ends a frame that has begun.
     """
 
@@ -35,6 +40,7 @@ class StreamConversation:
         *,
         model: str,
         baud_rates: tuple[int, ...],
+        period_s: float,
         first_words: bytes = b"",
         proof_frames: int = 3,
         proof_timeout_s: float = 0.7,
@@ -47,6 +53,7 @@ class StreamConversation:
         self._model = model
         self._first_words = first_words
         self._proof_frames = proof_frames
+        self._period_ns = int(period_s * 1e9)
         self._silent_ns = int(silent_after_s * 1e9)
         self._gap_ns = int(gap_s * 1e9)
         self._words_again_ns = int(_WORDS_AGAIN_S * 1e9)
@@ -95,13 +102,15 @@ class StreamConversation:
 
     def _judge(self, events: list[DeviceEvent], at_ns: int) -> list[Step]:
         steps: list[Step] = []
-        for event in events:
+        for waited, event in zip(range(len(events) - 1, -1, -1), events, strict=True):
+            if waited:
+                event = replace(event, at_ns=max(self._last_good_ns, at_ns - waited * self._period_ns))  # noqa: PLW2901
             steps.append(event)
             if isinstance(event, DeviceFault):
                 self._range_faults_since_good += 1
                 continue
             self._good += 1
-            self._last_good_ns = at_ns
+            self._last_good_ns = event.at_ns
             self._bytes_since_good = self._range_faults_since_good = 0
             if self._good == self._proof_frames:
                 self._words_at_ns = None

@@ -162,6 +162,14 @@ def test_a_second_without_a_reading_breaks_the_conversation(heard: bytes, kind: 
     assert broken.kind is kind
 
 
+def test_frames_that_waited_are_dated_back() -> None:
+    """Three frames in one read were not spoken at once: a period of 100 ms lies between them."""
+    talk = GyMcu90615Conversation()
+    talk.begin(0)
+    steps = talk.receive(encode(23.0, 25.0) * 3, 900 * MS)
+    assert [step.at_ns for step in steps if isinstance(step, TemperatureReading)] == [700 * MS, 800 * MS, 900 * MS]
+
+
 def test_a_pause_inside_a_frame_discards_it() -> None:
     """60 ms without a byte end a frame that has begun, so that no reading mixes two frames."""
     talk = GyMcu90615Conversation()
