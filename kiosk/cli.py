@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,7 @@ def outputs_off(config: ConfigOption = DEFAULT_FILE) -> None:
 
 @app.command()
 def demo(
+    *,
     passages: Annotated[
         int | None, typer.Option(min=1, help="play so many passages without a screen, print a summary, end")
     ] = None,
@@ -54,10 +56,22 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="another seed than the scenario's")] = None,
     folder: Annotated[Path | None, typer.Option(help="keep everything the run makes in this folder")] = None,
     port: Annotated[int, typer.Option(help="port of the gate's screens; 0 takes a free one")] = 0,
+    pictures: Annotated[
+        Path | None, typer.Option(help="instead of a day: show this folder of pictures to the camera; needs --trust")
+    ] = None,
+    trust: Annotated[Path | None, typer.Option(help="trust folder for the pictures' health codes")] = None,
+    starts_at: Annotated[
+        datetime | None, typer.Option(help="judge the pictures at this time (UTC) instead of now")
+    ] = None,
 ) -> None:
     """Play a scripted day on simulated hardware, with sync and central as the separate programs they are."""
-    from kiosk.demo import run_demo
+    from kiosk.demo.run import demo_pictures, run_demo
 
+    if pictures is not None:
+        if trust is None:
+            raise typer.BadParameter("--pictures needs --trust")
+        at = starts_at.replace(tzinfo=UTC) if starts_at else None
+        raise typer.Exit(demo_pictures(pictures, trust, starts_at=at, folder=folder))
     raise typer.Exit(run_demo(scenario, passages=passages, seed=seed, folder=folder, port=port))
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kiosk.acks import newest, read_acknowledged
-from kiosk.demo_house import PULSE_S, DemoHouse
-from kiosk.demo_player import Outcome
-from kiosk.journal import JournalReader, verify
+from kiosk.demo.day import PULSE_S, DayHouse
+from kiosk.demo.player import Outcome
+from kiosk.journal import verify
 from kiosk.reasons import Reason
-from kiosk.records import Kind, PayloadClass, Record, Stream
+from kiosk.records import PayloadClass, Record, Stream
 
 PULSE_MARGIN_S = 0.25
 """What a pulse may be longer than asked: two frames on a 9600 baud wire, and this machine's scheduling."""
@@ -56,38 +56,9 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def passage_records(house: DemoHouse) -> list[Record]:
-    """Every record of kind passage in the kiosk's journal, in order."""
-    reader = JournalReader(house.state / "journal.db")
-    found: list[Record] = []
-    try:
-        for incarnation, stream in reader.positions():
-            after = 0
-            while stream is Stream.PASSAGE:
-                records = reader.slice(incarnation, stream, after).records
-                if not records:
-                    break
-                after = records[-1].seq
-                found += [record for record in records if record.kind is Kind.PASSAGE]
-    finally:
-        reader.close()
-    return found
-
-
-def backlog(house: DemoHouse) -> int:
-    """How many records of all streams sync has no acknowledgement for."""
-    acked = newest(read_acknowledged(house.state / "sync.db"))
-    reader = JournalReader(house.state / "journal.db")
-    try:
-        positions = reader.positions()
-    finally:
-        reader.close()
-    return sum(head.seq - (acked[key].seq if key in acked else 0) for key, head in positions.items())
-
-
-def summarise(house: DemoHouse, outcomes: list[Outcome], elapsed_s: float) -> Summary:
+def summarise(house: DayHouse, outcomes: list[Outcome], elapsed_s: float) -> Summary:
     """The day's figures, from what the programs wrote."""
-    records = passage_records(house)
+    records = house.passage_records()
     exported = [(str(row["incarnation"]), int(str(row["seq"]))) for row in house.export()]
     journaled = {(record.incarnation, record.seq) for record in records}
     acked = newest(read_acknowledged(house.state / "sync.db"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.clock import ShiftedClock
-from kiosk.demo_console import Console
-from kiosk.demo_house import DemoHouse
+from kiosk.demo.console import Console
+from kiosk.demo.day import DayHouse
 from kiosk.records import Kind, PayloadClass, Record
 from kiosk.scenario import Act, CardShown, CodeShown, Passage, Person
 
@@ -55,7 +55,7 @@ class Outcome:
 class Player:
     """One pair of hands at one lane. ``keep_running`` is called while waiting: it may revive killed programs."""
 
-    def __init__(self, house: DemoHouse, console: Console, *, keep_running: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, house: DayHouse, console: Console, *, keep_running: Callable[[], None] = lambda: None) -> None:
         self._house = house
         self._console = console
         self._keep_running = keep_running

@@ -16,10 +16,13 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from kiosk.demo_console import Console
-from kiosk.demo_house import GUARD_LOGIN, DemoHouse
-from kiosk.demo_player import Outcome, Player
-from kiosk.demo_summary import Summary, backlog, summarise
+from kiosk.demo.console import Console
+from kiosk.demo.day import DayHouse
+from kiosk.demo.house import GUARD_LOGIN
+from kiosk.demo.pictures import PicturesHouse, PicturesSummary, run_pictures
+from kiosk.demo.player import Outcome, Player
+from kiosk.demo.summary import Summary, summarise
+from kiosk.demo.sync_state import backlog
 from kiosk.scenario import Scenario, load_scenario, passages
 
 ENDLESS = 1_000_000
@@ -38,7 +41,7 @@ def run_demo(
     scenario = load_scenario(scenario_name)
     terminal = Terminal(highlight=False, soft_wrap=True)
     with _folder(folder) as place:
-        house = DemoHouse(place, scenario, now=datetime.now(UTC), gate_port=port)
+        house = DayHouse(place, scenario, now=datetime.now(UTC), gate_port=port)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             terminal.print(f"Making keys, cards, codes and a roster in {place} …")
@@ -55,6 +58,35 @@ def run_demo(
         return 0
     _print_summary(terminal, summary)
     return 0 if summary.good else 1
+
+
+def demo_pictures(pictures: Path, trust: Path, *, starts_at: datetime | None, folder: Path | None) -> int:
+    """Show a folder of pictures to the gate; exit status 0 when every verdict is at the central once."""
+    terminal = Terminal(highlight=False, soft_wrap=True)
+    with _folder(folder) as place:
+        house = PicturesHouse(place, pictures.resolve(), trust.resolve(), starts_at=starts_at)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            terminal.print(f"Showing {house.count()} pictures to a gate in {place} …")
+            summary = run_pictures(house)
+        finally:
+            house.stop()
+    _print_pictures(terminal, summary)
+    return 0 if summary.good else 1
+
+
+def _print_pictures(terminal: Terminal, summary: PicturesSummary) -> None:
+    table = Table(title="The pictures in figures", show_header=False, title_justify="left")
+    for name, value in (
+        ("pictures", summary.pictures),
+        ("decided and journaled", summary.decided),
+        *((f"  {reason}", count) for reason, count in summary.by_reason.most_common()),
+        ("stored at the central", summary.stored),
+        ("lost", summary.lost),
+        ("chain verified", "yes" if summary.chain_ok else "NO"),
+    ):
+        table.add_row(name, str(value))
+    terminal.print(table)
 
 
 def _interrupt(*_: object) -> None:
@@ -75,7 +107,7 @@ def _folder(folder: Path | None) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _say_where(terminal: Terminal, house: DemoHouse) -> None:
+def _say_where(terminal: Terminal, house: DayHouse) -> None:
     gate, central = house.addresses.gate, house.addresses.central
     terminal.print(
         f"\n[bold]Gatepost demo[/bold]: simulated hardware, {house.starts_at:%H:%M} on the gate's clock\n"
@@ -87,7 +119,7 @@ def _say_where(terminal: Terminal, house: DemoHouse) -> None:
 
 
 def _play(
-    terminal: Terminal, house: DemoHouse, scenario: Scenario, count: int | None, seed: int | None
+    terminal: Terminal, house: DayHouse, scenario: Scenario, count: int | None, seed: int | None
 ) -> Summary | None:
     console = Console(house.addresses.gate, GUARD_LOGIN, house.guard_secret)
     player = Player(house, console)
@@ -113,7 +145,7 @@ def _play(
     return summarise(house, outcomes, elapsed_s)
 
 
-def _wait_for_sync(house: DemoHouse, timeout_s: float = 30.0) -> None:
+def _wait_for_sync(house: DayHouse, timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while backlog(house) and time.monotonic() < deadline:
         time.sleep(0.1)

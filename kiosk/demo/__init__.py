@@ -1,0 +1,1 @@
+"""The demo: the whole gate on simulated hardware, and a scripted day that checks itself."""
