@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+_STRING = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def _number(value: float) -> str:
     """ECMAScript's Number::toString (ECMA-262, 6.1.6.1.20), from Python's digits, which are the shortest too."""
@@ -42,7 +44,7 @@ def canonical(value: Any) -> bytes:
 
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return _STRING(value)
     if isinstance(value, int):
         return str(value) if abs(value) <= 2**53 else _number(float(value))
     if isinstance(value, float):
@@ -53,5 +55,5 @@ def _text(value: Any) -> str:
         return "[" + ",".join(map(_text, value)) + "]"
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_text(value[key])}" for key in keys) + "}"
+        return "{" + ",".join(f"{_STRING(key)}:{_text(value[key])}" for key in keys) + "}"
     raise ValueError(f"{type(value).__name__} is not JSON")

@@ -44,6 +44,11 @@ ISSUED_TOLERANCE = timedelta(minutes=5)
 _MAX_EPOCH_S = 253_402_300_799
 _CHUNK = re.compile(r"shc:/(?:([0-9]{1,2})/([0-9]{1,2})/)?([0-9]+)")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+_NO_CHARACTER = 0xFF
+#: Binary-coded decimals 00 to 77 are '-' to 'z', the range of base64url; no other byte is a character.
+_CHARACTERS = bytes(
+    45 + 10 * (bcd >> 4) + (bcd & 15) if bcd & 15 < 10 and bcd <= 0x77 else _NO_CHARACTER for bcd in range(256)
+)
 _HEALTH_CARD = "https://smarthealth.cards#health-card"
 _CONTENTS = {
     "https://smarthealth.cards#immunization": "vaccination",
@@ -75,7 +80,9 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
     try:
         keys = _signing_keys(header, kid, parts, store)
         card = _card(_unbase64(parts[1]))
-        return _claims(card, kid, keys, store=store, now=now, context=context), kid
+        # The body, not the signature: the same card signed again stays the same card.
+        credential_id = hashlib.sha256(b"shc\x00" + parts[1].encode("ascii")).hexdigest()[:32]
+        return _claims(card, kid, keys, credential_id, store=store, now=now, context=context), kid
     except CodeRefusedError as refused:
         raise CodeRefusedError(refused.reason, kid if kid.isascii() and kid.isprintable() else "") from None
 
@@ -104,10 +111,11 @@ def token_of(text: str) -> str:
 def _characters(digits: str) -> str:
     if len(digits) % 2:
         raise CodeRefusedError(CodeReason.ENCODING)
-    codes = [int(digits[at : at + 2]) for at in range(0, len(digits), 2)]
-    if max(codes) > 77:  # 'z', the last character of base64url
+    # Two digits are one byte of binary-coded decimals, and a table turns it into its character.
+    characters = bytes.fromhex(digits).translate(_CHARACTERS)
+    if _NO_CHARACTER in characters:
         raise CodeRefusedError(CodeReason.ENCODING)
-    return bytes(code + 45 for code in codes).decode("ascii")
+    return characters.decode("ascii")
 
 
 def _unbase64(part: str) -> bytes:
@@ -153,6 +161,7 @@ def _claims(
     card: dict[str, Any],
     kid: str,
     keys: tuple[ShcKey, ...],
+    credential_id: str,
     *,
     store: TrustStore,
     now: datetime,
@@ -197,7 +206,7 @@ def _claims(
         issuer=issuer[:120],
         expires_at=None if expires_s is None else datetime.fromtimestamp(expires_s, tz=UTC),
         subject_match=person_match(store.match_key, surname, given, birth_date),
-        credential_id=hashlib.sha256(f"shc\x00{kid}\x00{rid}\x00{not_before_s}\x00{bundle}".encode()).hexdigest()[:32],
+        credential_id=credential_id,
     )
 
 

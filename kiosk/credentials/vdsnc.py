@@ -81,7 +81,7 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
             if not certificate.covers(now):
                 early = now < certificate.not_before
                 raise CodeRefusedError(CodeReason.KEY_NOT_YET_VALID if early else CodeReason.KEY_EXPIRED)
-        return _claims(data, content, signer, store=store, now=now, context=context), key_id
+        return _claims(data, content, signer, signed, store=store, now=now, context=context), key_id
     except CodeRefusedError as refused:
         raise CodeRefusedError(refused.reason, key_id) from None
 
@@ -144,6 +144,7 @@ def _claims(
     data: dict[str, Any],
     content: str,
     signer: Certificate,
+    signed: bytes,
     *,
     store: TrustStore,
     now: datetime,
@@ -173,5 +174,5 @@ def _claims(
         issuer=header["is"][:16],
         expires_at=signer.not_after,
         subject_match=person_match(store.match_key, surname, given, birth_date if isinstance(birth_date, str) else ""),
-        credential_id=hashlib.sha256(b"vdsnc\x00" + jcs.canonical(data)).hexdigest()[:32],
+        credential_id=hashlib.sha256(b"vdsnc\x00" + signed).hexdigest()[:32],
     )
