@@ -121,8 +121,8 @@ class OpenDatabase(Protocol):
 @contextmanager
 def transaction(database: Database) -> Iterator[None]:
     """All of the block or nothing of it. The commit's own failure is raised after a roll-back."""
-    database.run("BEGIN IMMEDIATE")
     try:
+        database.run("BEGIN IMMEDIATE")
         yield
         database.commit()
     except BaseException:
@@ -188,11 +188,12 @@ class SqliteDatabase:
         except (sqlite3.Error, sqlite3.Warning) as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             failure = failure_of(getattr(error, "sqlite_errorcode", None))
-            if "decode to UTF-8" in str(
-                error
-            ):  # the driver's own complaint about a damaged text column, without a code
+            if "decode to UTF-8" in str(error):  # the driver's own complaint about a damaged text value, without a code
                 failure = Failure.DAMAGED
             raise DatabaseError(str(self._path), failure, seen=f"{name}: {error}", hint=_HINTS[failure]) from error
+        except UnicodeDecodeError as error:  # likewise, where the damaged text stands in SQLite's own message
+            damaged = Failure.DAMAGED
+            raise DatabaseError(str(self._path), damaged, seen=str(error), hint=_HINTS[damaged]) from error
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the number of rows it changed."""

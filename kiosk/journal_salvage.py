@@ -11,9 +11,11 @@ hash from which the chain goes on, where the next record proves that hash; all h
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -127,7 +129,7 @@ def carry_over(old: Database, new: Database) -> Salvage:
     Never raises for what is wrong with ``old``. Raises DatabaseError when ``new`` cannot be written.
     """
     try:
-        chains = chain_rows(old)
+        chains = _named_by_their_records(old, chain_rows(old))
     except (DatabaseError, TypeError, ValueError, KeyError):
         return Salvage()
     horizons = _horizons(old)
@@ -154,6 +156,33 @@ def carry_over(old: Database, new: Database) -> Salvage:
             zero = Head()
             new.run(INSERT_CHAIN, (number, STREAM_NUMBER[stream], 0, zero.hash, 0, zero.hash))
     return Salvage(records, tuple(heads), tuple(holes))
+
+
+def _named_by_their_records(old: Database, chains: list[ChainRow]) -> list[ChainRow]:
+    # The row that names an incarnation can be damaged too. Its records name it a thousand times, under their hashes.
+    named: list[ChainRow] = []
+    for row in chains:
+        names: Counter[tuple[str, str]] = Counter()
+        for chain in chains:
+            if chain.number == row.number:
+                names.update(_names(old, chain))
+        incarnation, kiosk_id = names.most_common(1)[0][0] if names else (row.incarnation, row.kiosk_id)
+        named.append(replace(row, incarnation=incarnation, kiosk_id=kiosk_id))
+    return named
+
+
+def _names(old: Database, row: ChainRow) -> Iterator[tuple[str, str]]:
+    try:
+        rows = old.rows(RECORDS_AFTER, (row.number, STREAM_NUMBER[row.stream], 0, 50))
+    except DatabaseError:
+        return
+    for _, header, _, _ in rows:
+        try:
+            fields = json.loads(header)
+            if isinstance(fields["incarnation"], str) and isinstance(fields["kiosk_id"], str):
+                yield fields["incarnation"], fields["kiosk_id"]
+        except (TypeError, ValueError, KeyError):
+            continue
 
 
 def _usable(row: ChainRow) -> bool:

@@ -234,6 +234,15 @@ def test_a_second_damage_keeps_the_first_hole(written: Path, memory_folder: Path
     assert [r.seq for r in records[old, Stream.PASSAGE]] == [*range(1, 20), *range(21, 30), *range(33, 42)]
 
 
+def test_a_damaged_name_of_the_incarnation_is_restored_from_its_records(written: Path, memory_folder: Path) -> None:
+    """The records name their incarnation and kiosk themselves; nothing is lost and nothing is sent under a new name."""
+    before = all_records(written)
+    path = edited(written, memory_folder, "UPDATE journal_incarnation SET incarnation = 'x', kiosk_id = 'gate-9'")
+    assert start_after_damage(path, before) == "set aside"
+    after = all_records(path)
+    assert {key: after[key] for key in before} == before
+
+
 def test_a_destroyed_payload_leaves_its_record(written: Path, memory_folder: Path) -> None:
     """The passage itself survives with the payload's digest alone."""
     before = all_records(written)
