@@ -183,6 +183,18 @@ class DistanceReading:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirReading:
+    """The air about the thermometer, from a shaded sensor of its own: degrees Celsius and percent relative humidity.
+
+    The chip temperature of a thermometer is not this: it is the board's.
+    """
+
+    air_c: float
+    humidity_percent: float | None
+    at_ns: int
+
+
 class InputName(StrEnum):
     """What a contact tells (``drivers/inputs.py``)."""
 
@@ -251,6 +263,7 @@ DeviceEvent = (
     | BodyHint
     | ThermalFrame
     | DistanceReading
+    | AirReading
     | InputChange
     | DeviceFault
     | DeviceReady

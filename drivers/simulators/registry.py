@@ -100,6 +100,7 @@ KINDS: dict[str, Kind] = {
         options=_SCENE | {"pixel_noise_c", "dead_pixels", "black_body_c"},
     ),
     "aa55_kiosk": Kind("drivers.simulators.aa55_kiosk", 115200, options=_SCENE | {"encoding"}),
+    "xy_md02_air": Kind("drivers.simulators.xy_md02_air", 9600, options=frozenset({"air_c", "humidity_percent"})),
     "dyp_distance": Kind("drivers.simulators.dyp_distance", 9600, options=_SCENE),
     "contacts": Kind("drivers.simulators.contacts", 9600, options=frozenset({"contacts"})),
     "relay": Kind("drivers.simulators.relay", 9600, options=frozenset({"channels"})),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from drivers.devices import (
+    AirReading,
     BodyHint,
     Conversation,
     DeviceEvent,
@@ -31,6 +32,7 @@ from drivers.thermometers.dyp_distance import DypDistanceConversation
 from drivers.thermometers.gy_614v3 import Gy614V3Conversation
 from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
 from drivers.thermometers.gy_mcu90640 import GyMcu90640Conversation
+from drivers.thermometers.xy_md02_air import XyMd02Conversation
 
 
 def _hottest_c(event: DeviceEvent) -> float:
@@ -42,6 +44,8 @@ def _hottest_c(event: DeviceEvent) -> float:
             return event.body_c - 2.5
         case ThermalFrame():
             return max(event.pixels_centi_c) / 100
+        case AirReading():
+            return event.air_c
         case DistanceReading():
             return 36.0 if 430 <= event.distance_mm <= 470 else 23.0
         case _:
@@ -57,6 +61,7 @@ class Unit:
     shown_within_s: float
     baud: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    raised_by: dict[str, Any] = field(default_factory=lambda: {"do": "person", "skin_c": 36.4, "distance_mm": 450})
 
 
 UNITS = {
@@ -71,6 +76,9 @@ UNITS = {
         "aa55_kiosk", lambda: Aa55KioskConversation(Encoding.INT_DEC), 1.6, options={"encoding": "int_dec"}
     ),
     "dyp_distance": Unit("dyp_distance", DypDistanceConversation, 1.0),
+    "xy_md02_air": Unit(
+        "xy_md02_air", XyMd02Conversation, 1.0, raised_by={"do": "air", "air_c": 36.4, "humidity_percent": 30}
+    ),
 }
 
 
@@ -101,7 +109,7 @@ def _trial(unit: Unit, folder: Path) -> None:
         assert isinstance(first, DeviceReady)
         assert str(baud) in first.detail
         assert _hottest_c(events.get(timeout=2.0)) < 26.0
-        wire.command({"do": "person", "skin_c": 36.4, "distance_mm": 450})
+        wire.command(unit.raised_by)
         stepped_up = time.monotonic()
         while _hottest_c(events.get(timeout=2.0)) < 35.8:
             pass
