@@ -123,7 +123,7 @@ class Gate:
         until_idle_s: float | None = None,
     ) -> None:
         self._setups = setups
-        self._rack = rack
+        self.rack = rack
         self._unwritten = Unwritten(journal)
         self._verifier = verifier
         self._clock = clock
@@ -158,14 +158,14 @@ class Gate:
 
     def run(self) -> None:
         """Start the devices and go round until :meth:`stop`."""
-        self._rack.start(self.observe)
+        self.rack.start(self.observe)
         self._notifier.ready()
         try:
             while not self._stopping.is_set():
                 self._round()
         finally:
             self._notifier.stopping()
-            self._rack.stop()
+            self.rack.stop()
 
     def _round(self) -> None:
         now = self._clock.now()
@@ -258,7 +258,7 @@ class Gate:
         return done
 
     def _carry_out(self, lane: str, effect: Effect) -> Event | None:
-        devices: LaneDevices = self._rack.lanes[lane]
+        devices: LaneDevices = self.rack.lanes[lane]
         match effect:
             case VerifyCard():
                 now = self._clock.now()
