@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from drivers.cards import (
@@ -17,6 +18,7 @@ from drivers.cards import (
     keyboard_wedge,
     ntag424,
     ntag424_ev2,
+    osdp_frames,
     pn532,
     rdm6300,
     sdt_idcard,
@@ -557,11 +559,101 @@ def gb11643(contents: Case) -> Iterator[Outcome]:
         yield case["number"] or "empty", first(*failures)
 
 
+# --- OSDP -----------------------------------------------------------------------------------------------------
+
+
+def _osdp_words(packet: osdp_frames.Packet, plain: bytes) -> dict[str, Any]:
+    return {
+        "addr": packet.address,
+        "reply": packet.reply,
+        "seq": packet.sequence,
+        "code": f"{packet.code:02X}",
+        "scb": packet.scb.hex().upper() or None,
+        "plain": plain.hex().upper(),
+    }
+
+
+def _osdp_session(session: Case) -> Iterator[Outcome]:
+    """Decode every message; follow the Secure Channel; build every message anew and compare its bytes."""
+    decoder = osdp_frames.Decoder()
+    channel: osdp_frames.SecureChannel | None = None
+    rebuilt: osdp_frames.SecureChannel | None = None
+    scbk = bytes.fromhex(session["scbk"]) if session["scbk"] else b""
+    rnd_a = b""
+    for number, message in enumerate(session["messages"]):
+        case = f"{session['id']} message {number}"
+        frame = bytes.fromhex(message["frame"])
+        packets = decoder.feed(frame, 0)
+        if len(packets) != 1:
+            yield case, f"{len(packets)} packets"
+            return
+        (packet,) = packets
+        failures: list[str | None] = []
+        plain = packet.data
+        if packet.scb[1:2] == b"\x11":
+            rnd_a = packet.data
+        elif packet.scb[1:2] == b"\x12":
+            channel, rebuilt = (osdp_frames.SecureChannel(scbk, rnd_a, packet.data[8:16]) for _ in range(2))
+            keys = {name: getattr(channel, name).hex() for name in ("s_enc", "s_mac1", "s_mac2")}
+            right = channel.client_cryptogram == packet.data[16:]
+            failures += [
+                compared(keys, session["session_keys"], "keys"),
+                compared(right, message["client_cryptogram_ok"], "client cryptogram"),
+            ]
+        elif packet.scb[1:2] == b"\x13" and channel:
+            failures.append(compared(packet.data, channel.server_cryptogram, "server cryptogram"))
+        elif packet.scb[1:2] == b"\x14" and channel:
+            failures.append(compared(packet.data, channel.r_mac, "first R-MAC"))
+        elif packet.secured and channel and rebuilt:
+            try:
+                plain = channel.open(packet)
+            except DriverError as error:
+                failures.append(compared(str(error), message["mac_ok"], "MAC"))
+            built = rebuilt.seal(replace(packet, data=plain, mac=b"", head=b""))
+            failures.append(compared(built, frame.removeprefix(osdp_frames.MARK), "built anew"))
+        failures += [compared(seen, message[name], name) for name, seen in _osdp_words(packet, plain).items()]
+        yield case, first(*failures)
+
+
+def osdp(contents: Case) -> Iterator[Outcome]:
+    """CRC, checksum, the standard's example of the Secure Channel, frames, captured sessions, broken wires."""
+    for case in contents.get("crc", []):
+        yield (
+            f"crc {case['message']}",
+            compared(osdp_frames.crc16(bytes.fromhex(case["message"])).hex().upper(), case["crc_le"]),
+        )
+    for case in contents.get("checksum", []):
+        seen = osdp_frames.checksum(bytes.fromhex(case["message"])).hex().upper()
+        yield f"checksum {case['message']}", compared(seen, case["checksum"])
+    annex = contents.get("annex_e")
+    if annex:
+        key, rnd_a, rnd_b = (bytes.fromhex(annex[name]) for name in ("scbk_d", "rnd_a", "rnd_b"))
+        channel = osdp_frames.SecureChannel(key, rnd_a, rnd_b)
+        yield "annex E key", compared(key, osdp_frames.DEFAULT_KEY)
+        for name in ("s_mac1", "s_mac2", "s_enc", "server_cryptogram", "client_cryptogram"):
+            yield f"annex E {name}", compared(getattr(channel, name).hex().upper(), annex[name])
+        yield "annex E rmac_i", compared(channel.r_mac.hex().upper(), annex["rmac_i"])
+    for case in contents.get("frames", []):
+        (packet,) = osdp_frames.Decoder().feed(bytes.fromhex(case["frame"]), 0)
+        seen = (packet.reply, f"{packet.code:02X}", packet.sequence)
+        yield f"frame {case['frame']}", compared(seen, (case["reply"], case["code"], case["seq"]))
+    for session in contents.get("sessions", []):
+        yield from _osdp_session(session)
+    for case in contents.get("wire_tests", []):
+
+        def run(pieces: list[tuple[bytes, int]], expect: str = case["expect"]) -> str | None:
+            packets = fed(osdp_frames.Decoder(), pieces)
+            return compared(len(packets), {"frame": 1, "drop": 0}[expect], "packets")
+
+        yield under_any_cut({"id": case["id"], "chunks": [case["bytes"]]}, run)
+
+
 RUNNERS: dict[str, Callable[[Case], Iterable[Outcome]]] = {
     "id_number_gb11643": gb11643,
     "key_diversification": key_diversification,
     "ntag424_ev2_auth": ntag424_ev2_auth,
     "ntag424_sdm": ntag424_sdm,
+    "osdp": osdp,
     "pn532_hsu": pn532_hsu,
     "rdm6300": rdm6300_streams,
     "sdt_idcard": sdt_idcard_streams,
