@@ -38,6 +38,10 @@ class SensorModel(Section):
     nominal_air_c: float = Field(default=24.0, description="taken where no air sensor is fitted")
     air_from_c: float = Field(default=16.0, description="below this air nothing is estimated")
     air_to_c: float = Field(default=35.0, description="above this air nothing is estimated")
+    healthy_c: tuple[float, ...] = Field(default=(), description="quantiles of the estimates of healthy people")
+    fever_c: tuple[float, ...] = Field(default=(), description="quantiles of the estimates of people with a fever")
+    healthy_people: int = Field(default=0, ge=0, description="how many people stand behind healthy_c")
+    fever_people: int = Field(default=0, ge=0, description="how many people stand behind fever_c")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
