@@ -324,7 +324,7 @@ class Screens:
         """What the guard saw on the phone."""
         found = self._lane_now(lane)
         if self._other_person(request, found):
-            return self._answer(request, CommandResult(done=False, message="passage_gone"), "attest")
+            return self._answer(request, CommandResult(done=False, message="passage_over"), "attest")
         return await self._carry_out(
             request, forms.read_attest(request.state.form, lane=lane, guard=request.state.guard), "attest", found
         )
@@ -359,7 +359,7 @@ class Screens:
         """A contact thermometer's value."""
         found = self._lane_now(lane)
         if self._other_person(request, found):
-            return self._answer(request, CommandResult(done=False, message="passage_gone"), "temperature")
+            return self._answer(request, CommandResult(done=False, message="passage_over"), "temperature")
         command = forms.read_temperature(request.state.form, lane=lane, guard=request.state.guard)
         return await self._carry_out(request, command, "temperature", found, sheet="temperature")
 

@@ -181,7 +181,8 @@ def _clock_light(view: KioskView, words: Texts) -> Light:
 def device_light(device: DeviceLight, words: Texts) -> Light:
     """A device's light; the age of its last good event is told in the steps a person thinks in."""
     word = words.find("device", device.role, default=device.name)
-    detail = "" if device.ok else device.detail or words.get("ui", "device_fault")
+    kind, _, _ = device.detail.partition(":")  # "missing: /dev/…": the path is for the journal, not for the guard
+    detail = "" if device.ok else words.find("fault", kind) or words.get("ui", "device_fault")
     if not device.ok and device.age_ms is not None:
         detail = f"{detail} · {age_text(device.age_ms, words)}"
     return Light(level=Level.OK if device.ok else Level.BAD, word=word, detail=detail)

@@ -12,6 +12,7 @@ file of their own, so that pulling the plug does not give five new tries. Time i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -66,6 +67,31 @@ def hash_secret(secret: str, hasher: PasswordHasher | None = None) -> str:
     return (hasher or PasswordHasher()).hash(secret)
 
 
+def set_guard(path: Path, login: str, name: str, secret: str, *, hasher: PasswordHasher | None = None) -> None:
+    """Write a guard into the file at ``path``, or give a known one a new name and secret; the others stay.
+
+    The new file takes the old one's place at once or not at all, with mode 0600. Raises ConfigError for a login,
+    name or secret that :meth:`GuardBook.load` would refuse.
+    """
+    if not name.isprintable():
+        raise ConfigError("guard's name", seen=ascii(name)[:80], expected="letters that can be shown")
+    guards = _read_guards(path) if path.exists() else {}
+    entry = {"name": name, "secret": hash_secret(secret, hasher)}
+    guards |= _guards_of(path, {"guards": {login: entry}})
+    # A JSON string without control characters is a TOML basic string as well.
+    body = "".join(
+        f"[guards.{guard.login}]\nname = {json.dumps(guard.name, ensure_ascii=False)}\n"
+        f"secret = {json.dumps(guard.secret_hash)}\n\n"
+        for guard in guards.values()
+    )
+    try:
+        _replace_private(path, body)
+    except OSError as error:
+        raise ConfigError(
+            str(path), seen=error.strerror or str(error), expected="a file that can be written"
+        ) from error
+
+
 class GuardBook:
     """The guards of a kiosk. Safe to call from several threads; one hash is computed at a time (64 MiB each)."""
 
@@ -90,22 +116,7 @@ class GuardBook:
     @classmethod
     def load(cls, path: Path, *, tries_file: Path | None = None, now_ns: int = 0) -> GuardBook:
         """The guards of a file. Raises ConfigError for a readable-by-others, malformed or unhashed file."""
-        try:
-            mode = path.stat().st_mode
-            body = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(str(path), seen=error.strerror or "unreadable", expected="the guards' file") from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(
-                str(path), seen=f"mode {stat.S_IMODE(mode):04o}", expected="0600", hint=f"chmod 600 {path}"
-            )
-        if len(body) > 256 * 1024:
-            raise ConfigError(str(path), seen=f"{len(body)} bytes", expected="at most 262144 bytes")
-        try:
-            table = tomllib.loads(body.decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(str(path), seen=str(error), expected="TOML") from error
-        return cls(_guards_of(path, table), tries_file=tries_file, now_ns=now_ns)
+        return cls(_read_guards(path), tries_file=tries_file, now_ns=now_ns)
 
     def __len__(self) -> int:
         return len(self._guards)
@@ -155,20 +166,40 @@ class GuardBook:
     def _write_tries(self) -> None:
         if self._tries_file is None:
             return
-        new = self._tries_file.with_suffix(".new")
-        try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self._wrong, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._tries_file)
-        except OSError:  # a full disk must not lock the guards out: the counts in memory still hold
-            return
+        # A full disk must not lock the guards out: the counts in memory still hold.
+        with contextlib.suppress(OSError):
+            _replace_private(self._tries_file, json.dumps(self._wrong))
 
 
 def _delay_s(wrong: int) -> int:
     return 0 if wrong < FREE_TRIES else min(MAX_DELAY_S, FIRST_DELAY_S << min(wrong - FREE_TRIES, 16))
+
+
+def _replace_private(path: Path, body: str) -> None:
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _read_guards(path: Path) -> dict[str, Guard]:
+    try:
+        mode = path.stat().st_mode
+        body = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(str(path), seen=error.strerror or "unreadable", expected="the guards' file") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigError(str(path), seen=f"mode {stat.S_IMODE(mode):04o}", expected="0600", hint=f"chmod 600 {path}")
+    if len(body) > 256 * 1024:
+        raise ConfigError(str(path), seen=f"{len(body)} bytes", expected="at most 262144 bytes")
+    try:
+        table = tomllib.loads(body.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), seen=str(error), expected="TOML") from error
+    return _guards_of(path, table)
 
 
 def _guards_of(path: Path, table: Mapping[str, object]) -> dict[str, Guard]:

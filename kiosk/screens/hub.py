@@ -12,6 +12,7 @@ import asyncio
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -44,7 +45,8 @@ class Hub:
         self._lock = threading.Lock()
         self._count = 0
         self._newest: Snapshot | None = None
-        self._subscribers: set[Subscription] = set()
+        # Weak: a stream whose page left before its first byte is dropped without ever being entered.
+        self._subscribers: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._closed = False
 
     def publish(self, view: KioskView) -> None:

@@ -44,7 +44,7 @@ _DEVICES = (
     DeviceLight(name="reader", role="reader", ok=True, detail="", age_ms=400),
     DeviceLight(name="camera", role="camera", ok=True, detail="", age_ms=60),
     DeviceLight(name="thermometer", role="thermometer", ok=True, detail="", age_ms=90),
-    DeviceLight(name="relay", role="outputs", ok=True, detail="", age_ms=900),
+    DeviceLight(name="relay", role="relay", ok=True, detail="", age_ms=900),
 )
 
 
@@ -74,7 +74,11 @@ def scenes() -> Mapping[str, LaneView]:
     def denied(passage: str, verdict: Verdict, **more: object) -> LaneView:
         return replace(decided, passage=passage, verdict=verdict, acknowledged=False, **more)  # type: ignore[arg-type]
 
-    thermometer_out = (*_DEVICES[:2], replace(_DEVICES[2], ok=False, detail="USB", age_ms=75_000), _DEVICES[3])
+    thermometer_out = (
+        *_DEVICES[:2],
+        replace(_DEVICES[2], ok=False, detail="missing: /dev/gatepost/thermometer-in", age_ms=75_000),
+        _DEVICES[3],
+    )
     return {
         "idle": idle,
         "identifying": replace(idle, phase=Phase.IDENTIFYING, hint=Hint.NONE, passage="p1", waiting_for=("pass",)),

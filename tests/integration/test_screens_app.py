@@ -29,7 +29,7 @@ from kiosk.board import (
 )
 from kiosk.evidence import AttestedCode
 from kiosk.screens.app import create_app
-from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret
+from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
@@ -290,7 +290,7 @@ def test_a_click_meant_for_somebody_else_does_nothing(guarded: Gate) -> None:
 
 def test_a_refused_command_says_why(guarded: Gate) -> None:
     """The gate's message key becomes a sentence; an unknown key still says that nothing was done."""
-    for key, sentence in (("nobody_there", "通道里现在没有人"), ("something_new", "没有执行")):
+    for key, sentence in (("nobody_here", "通道里现在没有人"), ("something_new", "没有执行")):
         guarded.result = CommandResult(done=False, message=key)
         status, text = guarded.post(f"{LANE}/measure-again")
         assert status == 409
@@ -470,6 +470,31 @@ def test_a_bad_guards_file_is_refused_by_name(tmp_path: Path, text: str, mode: i
     """Readable by others, malformed, or with a secret in the clear."""
     with pytest.raises(ConfigError, match=complaint):
         GuardBook.load(guards_file(tmp_path, text, mode))
+
+
+def test_a_guard_is_added_and_given_a_new_secret(tmp_path: Path) -> None:
+    """The file is made private, other guards stay, and only the new secret works."""
+    path = tmp_path / "guards.toml"
+    set_guard(path, "wang", '王"师傅"\\', SECRET, hasher=CHEAP)
+    set_guard(path, "li", "李师傅", "another secret", hasher=CHEAP)
+    set_guard(path, "wang", "王师傅", "a newer secret", hasher=CHEAP)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    book = GuardBook.load(path)
+    assert book.name_of("wang") == "王师傅"
+    assert book.log_in("wang", SECRET, now_ns=0).guard is None
+    assert book.log_in("wang", "a newer secret", now_ns=0).guard is not None
+    assert book.log_in("li", "another secret", now_ns=0).guard is not None
+
+
+@pytest.mark.parametrize(
+    ("login", "name", "secret"),
+    [("Wang!", "王", SECRET), ("wang", "王\n[guards.x]", SECRET), ("wang", "王", "12345678")],
+)
+def test_a_bad_guard_is_not_written(tmp_path: Path, login: str, name: str, secret: str) -> None:
+    """What could not be read back, or guessed at once, never reaches the file."""
+    with pytest.raises(ConfigError):
+        set_guard(tmp_path / "guards.toml", login, name, secret, hasher=CHEAP)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pulling_the_plug_gives_no_new_tries(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_clock_trust_has_its_light(trust: ClockTrust, level: Level) -> None:
 def test_a_broken_device_says_how_long() -> None:
     """The thermometer's light turns, with its fault and the age of its last good reading."""
     light = panel(scenes()["fault"]).lights[2]
-    assert (light.level, light.word, light.detail) == (Level.BAD, "Thermometer", "USB · 1 min ago")
+    assert (light.level, light.word, light.detail) == (Level.BAD, "Thermometer", "not connected · 1 min ago")
 
 
 def test_times_are_the_site_s() -> None:

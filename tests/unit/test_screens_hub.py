@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable
@@ -145,6 +146,19 @@ def test_pages_beyond_the_limit_are_refused_and_leaving_makes_room() -> None:
             hub.subscribe()
         with subscriptions[0]:
             pass
-        hub.subscribe()
+        assert hub.subscribe()
 
     asyncio.run(fill())
+
+
+def test_a_page_that_left_before_its_first_byte_takes_no_place() -> None:
+    """A stream that was asked for and never begun is forgotten with its request."""
+
+    async def ask_and_leave() -> None:
+        hub = Hub()
+        hub.publish(VIEW)
+        for _ in range(3 * MAX_SUBSCRIBERS):
+            stream(hub, hub.subscribe(), draw)
+            gc.collect()
+
+    asyncio.run(ask_and_leave())

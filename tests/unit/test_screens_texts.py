@@ -8,11 +8,13 @@ from enum import StrEnum
 import pytest
 
 from config.errors import ConfigError
+from drivers.devices import FaultKind
 from kiosk.board import Hint, Phase
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
 from kiosk.reasons import PRIVATE_REASONS, CheckName, CheckState, ClockTrust, Direction, NextStep, Reason
 from kiosk.screens import forms
 from kiosk.screens.texts import Language, pseudo_locale, texts
+from tests.conftest import ROOT
 
 ENUMS: list[tuple[str, type[StrEnum], tuple[str, ...]]] = [
     ("reason", Reason, ("resident", "guard")),
@@ -63,6 +65,19 @@ def test_the_choices_of_the_forms_have_texts() -> None:
         assert set(forms.PURPOSES) == set(words.keys("purpose"))
         assert set(forms.VISITOR_CATEGORIES) <= set(words.keys("category"))
     assert {"seen_green", "not_green", "no_phone"} == set(AttestedCode)
+
+
+def test_everything_the_gate_can_answer_and_alarm_has_a_text() -> None:
+    """Refusals, alarms and device faults come as codes; none of them reaches the guard as a bare code."""
+    source = "".join((ROOT / "kiosk" / name).read_text("utf-8") for name in ("passage.py", "capture.py", "run.py"))
+    refusals = set(re.findall(r'done=False, message="(\w+)"', source))
+    alarms = set(re.findall(r'(?:\balarm\(|RaiseAlarm\(code=)"(\w+)"', source))
+    assert len(refusals) > 5
+    assert len(alarms) > 4
+    for language in Language:
+        assert refusals <= set(texts(language).keys("refused"))
+        assert alarms <= set(texts(language).keys("alarm"))
+        assert set(texts(language).keys("fault")) == {*FaultKind, "starting"}
 
 
 def test_the_big_words_can_be_read_from_three_metres() -> None:

@@ -90,6 +90,9 @@ function post(address, fields) {
     method: "POST",
     headers: { "x-gatepost-token": openToken },
     body: new URLSearchParams(fields),
+  }).then((answer) => {
+    // Another start of the kiosk: its tokens are new. A form being filled in is not taken away.
+    if (answer.status === 403 && !sheet?.open) location.reload();
   }).catch(() => undefined);
 }
 
@@ -173,7 +176,7 @@ async function send(form, submitter) {
   try {
     answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json, text/html" }, body: fields });
   } catch {
-    say(document.querySelector(".not-live-banner")?.textContent, true);
+    say(body.dataset.noAnswer, true);
     return;
   }
   if (answer.headers.get("content-type")?.startsWith("application/json")) {
@@ -218,10 +221,14 @@ for (const form of document.querySelectorAll("form[data-hold]")) {
       end();
       const fields = new URLSearchParams(new FormData(form));
       fields.set("confirm", "yes");
-      const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: fields });
-      const result = await answer.json();
-      say(result.text, !result.done);
-      if (answer.status === 403) location.reload();
+      try {
+        const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: fields });
+        const result = await answer.json();
+        say(result.text, !result.done);
+        if (answer.status === 403) location.reload();
+      } catch {
+        say(body.dataset.noAnswer, true);
+      }
     }, HOLD_MS);
   };
   const end = () => {
