@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,15 +52,14 @@ class Outcome:
 
 
 class Player:
-    """One pair of hands at one lane. ``keep_running`` is called while waiting: it may revive killed programs."""
+    """One pair of hands at one lane. Without a verdict for ``patience_s`` seconds people present again, three times."""
 
-    def __init__(self, house: DayHouse, console: Console, *, keep_running: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, house: DayHouse, console: Console, *, patience_s: float = VERDICT_WAIT_S) -> None:
         self._house = house
         self._console = console
-        self._keep_running = keep_running
+        self._patience_s = patience_s
         self._clock = ShiftedClock(int(house.starts_at.timestamp() * 1_000_000))
         self._seen_seq = 0
-        self._incarnation = ""
 
     def play(self, passage: Passage) -> Outcome:
         """One person comes, presents, waits for the verdict, and goes in or away."""
@@ -84,17 +82,17 @@ class Player:
         situation = passage.situation
         if passage.skin_c is not None:
             self._house.control(THERMOMETER, "person", skin_c=passage.skin_c)
-            self._wait(WALK_UP_S)
+            time.sleep(WALK_UP_S)
         picture: Path | None = None
         shows_code = situation.code is not CodeShown.NONE
         try:
             if shows_code and (situation.code_first or situation.card is CardShown.NONE):
                 picture = self._house.hold_up(self._house.code_text(passage, self._clock.now()))
-                self._wait(SECOND_CREDENTIAL_S)
+                time.sleep(SECOND_CREDENTIAL_S)
             if situation.card is not CardShown.NONE:
                 self._house.control(READER, "tap", uid=self._uid(passage).hex().upper(), hold_ms=300)
             if shows_code and picture is None:
-                self._wait(SECOND_CREDENTIAL_S)
+                time.sleep(SECOND_CREDENTIAL_S)
                 picture = self._house.hold_up(self._house.code_text(passage, self._clock.now()))
             if situation.attest is None:
                 return self._verdict()
@@ -113,13 +111,12 @@ class Player:
         return passage.person.uid
 
     def _verdict(self) -> Record | None:
-        deadline = time.monotonic() + VERDICT_WAIT_S
+        deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
             for record in self._house.passages(self._seen_seq):
                 self._seen_seq = record.seq
                 if record.kind is Kind.PASSAGE:
                     return record
-            self._keep_running()
             time.sleep(0.02)
         return None
 
@@ -129,10 +126,10 @@ class Player:
 
     def _leave(self, *, passed: bool) -> None:
         if passed:
-            self._wait(WALK_THROUGH_S)
+            time.sleep(WALK_THROUGH_S)
             self._house.control(CONTACTS, "set", contact="passage_beam", active=True, for_ms=300)
         self._house.control(THERMOMETER, "leave")
-        self._wait(STEP_AWAY_S)
+        time.sleep(STEP_AWAY_S)
 
     def _act(self, act: Act) -> None:
         if act.program:
@@ -142,8 +139,4 @@ class Player:
             self._house.control(act.device, "fault", name=act.fault)
         else:
             self._house.control(act.device, act.do)
-        self._wait(act.wait_s)
-
-    def _wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-        self._keep_running()
+        time.sleep(act.wait_s)
