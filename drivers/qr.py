@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers import qr_finders, qr_grid
 from drivers.devices import QrText
 from drivers.errors import FrameError
 from drivers.opencv import cv2
 from drivers.qr_child import WatchedChild
+from drivers.qr_looks import HALF, RESCUES, STRETCH, Look, is_dim
 
 
 def _zxing() -> Any:
@@ -39,8 +42,12 @@ MAX_PIXELS = 64_000_000
 """A frame larger than this is refused; the largest camera of a Pi gives 12 million."""
 
 _SMALLEST_SIDE = 21  # modules of a version 1 symbol: below that there is less than a pixel a module
+_SEARCH_LONG_SIDE = (
+    640  # at most, or half the frame: where finder patterns are looked for before anything costly is done
+)
 _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a quarter of the time
-_ZBAR_LEAST_S = 0.008
+_ZBAR_LEAST_MS = 8.0
+_DOUBTFUL_MS = 8.0
 
 
 def gray_of(frame: NDArray[np.uint8]) -> Gray:
@@ -81,12 +88,97 @@ def area_px(corners: Corners) -> float:
     return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs)) / 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a picture that is looked at lies in the frame: a part, then scaled."""
+
+    left: float = 0.0
+    top: float = 0.0
+    scale: float = 1.0
+
+    def scaled(self, factor: float) -> _Place:
+        """The same part, scaled once more."""
+        return _Place(self.left, self.top, self.scale * factor)
+
+    def outside(self, corners: Corners) -> Corners:
+        """Corners in pixels of the frame."""
+        return tuple((x / self.scale + self.left, y / self.scale + self.top) for x, y in corners)
+
+
+def _shrunk(gray: Gray, long_side: int) -> Gray:
+    """The picture with its longer side at most so long."""
+    scale = long_side / max(gray.shape)
+    if scale >= 1:
+        return gray
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _around(finders: list[qr_finders.Finder], scale: float) -> Corners:
+    """The box around finder patterns seen in a smaller picture, in pixels of the frame, with room for the rest."""
+    middles = np.array([finder.middle for finder in finders[:6]]) * scale
+    reach = 8 * scale * max(finder.module_px for finder in finders[:6])
+    if len(finders) < 3:  # the third corner may lie on either side
+        reach += float(np.ptp(middles, axis=0).max())
+    (left, top), (right, bottom) = middles.min(axis=0) - reach, middles.max(axis=0) + reach
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def _part(gray: Gray, corners: list[Corners]) -> tuple[Gray, _Place]:
+    """The part of the frame around symbols, a quarter of their size wider, since their place is not exact."""
+    points = np.array([point for each in corners for point in each])
+    room = 0.25 * np.ptp(points, axis=0).max() + 16
+    height, width = gray.shape
+    left, top = (int(max(0, value)) for value in points.min(axis=0) - room)
+    right, bottom = (int(value) for value in points.max(axis=0) + room)
+    right, bottom = min(width, right), min(height, bottom)
+    if right - left < _SMALLEST_SIDE or bottom - top < _SMALLEST_SIDE:
+        return gray, _Place()
+    return np.ascontiguousarray(gray[top:bottom, left:right]), _Place(left, top)
+
+
+class _Clock:
+    """What is left of a frame's budget, and what each look costs on this machine."""
+
+    def __init__(self, budget_s: float, costs: dict[str, float]) -> None:
+        self._end_ns = time.perf_counter_ns() + int(budget_s * 1e9)
+        self._costs = costs
+
+    def left_ms(self) -> float:
+        """Milliseconds, negative when the budget is spent."""
+        return (self._end_ns - time.perf_counter_ns()) / 1e6
+
+    def cut(self, most_ms: float) -> None:
+        """Leave at most so much from now on."""
+        self._end_ns = min(self._end_ns, time.perf_counter_ns() + int(most_ms * 1e6))
+
+    def affords(self, name: str, first_guess_ms: float, pixels: int) -> bool:
+        """Whether a step that costs so much for a million pixels would end in time."""
+        return self._costs.get(name, first_guess_ms) * pixels / 1e6 + 0.3 < self.left_ms()
+
+    def spent(self, name: str, began_ns: int, pixels: int) -> None:
+        """Remember what it took (a moving mean: the machine may be slow or busy)."""
+        cost = (time.perf_counter_ns() - began_ns) / max(pixels, 20_000)  # ns a pixel = ms a million
+        self._costs[name] = cost if name not in self._costs else 0.8 * self._costs[name] + 0.2 * cost
+
+
 class QrReader:
-    """The engines of one process, shared by all its cameras; :func:`decode` uses :func:`shared_reader`."""
+    """The engines of one process, shared by all its cameras; :func:`decode` uses :func:`shared_reader`.
+
+    What a frame goes through, each step only if those before read nothing and the budget affords it:
+
+    1. zxing-cpp at full size, which also reports symbols that it found and could not read.
+    2. zxing-cpp at half size: noise and moire are averaged away. A dim frame is stretched first.
+    3. Is there a code at all? A symbol reported above, or finder patterns seen at the small size. If not, that was
+       all: an empty frame costs little.
+    4. The grid (:mod:`drivers.qr_grid`) unrolls what is curled, crumpled, steep, partly covered.
+    5. The looks of :mod:`drivers.qr_looks`, on the part of the frame where the code is; libzbar.
+    """
 
     def __init__(self, *, use_zxing: bool = True, use_zbar: bool = True) -> None:
         self._zxing = _zxing() if use_zxing else None
         self._child = WatchedChild() if use_zbar else None
+        self._costs: dict[str, float] = {}
 
     @property
     def child(self) -> WatchedChild | None:
@@ -102,55 +194,154 @@ class QrReader:
         self, frame: NDArray[np.uint8], budget_s: float = DEFAULT_BUDGET_S, at_ns: int | None = None
     ) -> list[QrText]:
         """See :func:`decode`."""
-        started_ns = time.monotonic_ns()
-        at_ns = started_ns if at_ns is None else at_ns
+        clock = _Clock(budget_s, self._costs)
+        at_ns = time.monotonic_ns() if at_ns is None else at_ns
         gray = gray_of(frame)
         if min(gray.shape) < _SMALLEST_SIDE:
             return []
-        found = self._read_zxing(gray, at_ns)
-        left_s = budget_s - (time.monotonic_ns() - started_ns) / 1e9
-        if not found and self._child is not None and (left_s > _ZBAR_LEAST_S or self._zxing is None):
-            found = self._read_zbar(gray, max(left_s, _ZBAR_LEAST_S), at_ns)
-        return without_nested(found)
-
-    def _read_zxing(self, gray: Gray, at_ns: int) -> list[QrText]:
         if self._zxing is None:
-            return []
-        symbols = self._zxing.read_barcodes(
-            gray, formats=self._zxing.BarcodeFormat.QRCode, text_mode=self._zxing.TextMode.Plain
-        )
-        found = []
-        for symbol in symbols:
+            return without_nested(self._read_zbar(gray, clock, at_ns, least_ms=_ZBAR_LEAST_MS))
+        found, failed = self._read_zxing(gray, at_ns)
+        if found:
+            if failed and len(found) > 1:
+                found += self._read_rest(gray, found, clock, at_ns)
+            return without_nested(found)
+        return without_nested(self._rescue(gray, failed, clock, at_ns))
+
+    def _read_zxing(self, gray: Gray, at_ns: int, place: _Place | None = None) -> tuple[list[QrText], list[Corners]]:
+        """The symbols read, and the corners of those that were found but not read."""
+        place = place or _Place()
+        engine = self._zxing
+        assert engine is not None  # noqa: S101 - decode goes another way without it
+        found, failed = [], []
+        for symbol in engine.read_barcodes(
+            gray, formats=engine.BarcodeFormat.QRCode, text_mode=engine.TextMode.Plain, return_errors=True
+        ):
             p = symbol.position
             points = (p.top_left, p.top_right, p.bottom_right, p.bottom_left)
-            found.append(
-                QrText(
+            corners = place.outside(tuple((float(point.x), float(point.y)) for point in points))
+            if not symbol.valid:
+                failed.append(corners)
+            elif symbol.bytes:
+                text = text_of(symbol.bytes, symbol.text)
+                found.append(QrText(text=text, data=symbol.bytes, corners=corners, engine="zxing-cpp", at_ns=at_ns))
+        return found, failed
+
+    def _read_rest(self, gray: Gray, found: list[QrText], clock: _Clock, at_ns: int) -> list[QrText]:
+        """Many codes in view: those read are painted over, so that their finders no longer confuse the others."""
+        if not clock.affords("rest", 5.0, gray.size):
+            return []
+        began_ns = time.perf_counter_ns()
+        left = gray.copy()
+        for text in found:
+            cv2.fillConvexPoly(left, np.array(text.corners, np.int32), 255)
+        more, _ = self._read_zxing(left, at_ns)
+        clock.spent("rest", began_ns, gray.size)
+        return more
+
+    def _look(self, look: Look, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+        if not clock.affords(look.name, look.cost_ms, gray.size):
+            return []
+        began_ns = time.perf_counter_ns()
+        found, _ = self._read_zxing(look.make(gray), at_ns, place.scaled(look.scale))
+        clock.spent(look.name, began_ns, gray.size)
+        return found
+
+    def _rescue(self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int) -> list[QrText]:
+        """Steps 2 to 5: what can be done about a frame in which nothing was read."""
+        whole = _Place()
+        if is_dim(gray) and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
+            began_ns = time.perf_counter_ns()
+            gray = STRETCH.make(gray)
+            found, failed = self._read_zxing(gray, at_ns)
+            clock.spent(STRETCH.name, began_ns, gray.size)
+            if found:
+                return found
+        part, place = gray, whole
+        if not failed:
+            if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
+                return []
+            small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
+            scale = small.shape[1] / gray.shape[1]
+            found, failed = self._read_zxing(small, at_ns, whole.scaled(scale))
+            if found:
+                return found
+            if not failed:
+                finders = qr_finders.find(small, thorough=False)
+                if len(finders) < 2:
+                    return []
+                if not qr_finders.triples(finders, limit=1):
+                    clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
+                failed = [_around(finders, 1 / scale)]
+        part, place = _part(gray, failed)
+        return self._unroll(part, clock, at_ns, place) or self._look_again(part, clock, at_ns, place)
+
+    def _unroll(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+        """Step 4."""
+        if not clock.affords("finders", 8.0, gray.size):
+            return []
+        began_ns = time.perf_counter_ns()
+        finders = qr_finders.find(gray)
+        clock.spent("finders", began_ns, gray.size)
+        found: list[QrText] = []
+        for triple in qr_finders.triples(finders, limit=3):
+            pixels = int((triple.modules * qr_grid.PX) ** 2)
+            if not clock.affords("grid", 120.0, pixels):
+                break
+            began_ns = time.perf_counter_ns()
+            for reading in qr_grid.readings(gray, triple):
+                text = self._read_clean(reading, at_ns, place)
+                if text is not None:
+                    found.append(text)
+                    break
+                if clock.left_ms() < 0:
+                    break
+            clock.spent("grid", began_ns, pixels)
+            if found:
+                break
+        return found
+
+    def _read_clean(self, reading: qr_grid.Reading, at_ns: int, place: _Place) -> QrText | None:
+        engine = self._zxing
+        assert engine is not None  # noqa: S101 - decode goes another way without it
+        for symbol in engine.read_barcodes(
+            reading.picture, formats=engine.BarcodeFormat.QRCode, text_mode=engine.TextMode.Plain, is_pure=True
+        ):
+            if symbol.valid and symbol.bytes:
+                return QrText(
                     text=text_of(symbol.bytes, symbol.text),
                     data=symbol.bytes,
-                    corners=tuple((float(point.x), float(point.y)) for point in points),
-                    engine="zxing-cpp",
+                    corners=place.outside(reading.corners),
+                    engine="grid",
                     at_ns=at_ns,
                 )
-            )
-        return [each for each in found if each.data]
+        return None
 
-    def _read_zbar(self, gray: Gray, timeout_s: float, at_ns: int) -> list[QrText]:
-        if self._child is None:
+    def _look_again(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+        """Step 5."""
+        for look in RESCUES:
+            found = self._look(look, gray, clock, at_ns, place)
+            if found:
+                return found
+        return self._read_zbar(gray, clock, at_ns, place=place)
+
+    def _read_zbar(
+        self, gray: Gray, clock: _Clock, at_ns: int, *, least_ms: float = 0.0, place: _Place | None = None
+    ) -> list[QrText]:
+        left_ms = max(clock.left_ms(), least_ms)
+        if self._child is None or left_ms < _ZBAR_LEAST_MS:
             return []
-        scale = max(1.0, max(gray.shape) / _ZBAR_LONG_SIDE)
-        small = gray
-        if scale > 1.0:
-            size = (round(gray.shape[1] / scale), round(gray.shape[0] / scale))
-            small = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = _shrunk(gray, _ZBAR_LONG_SIDE)
+        place = (place or _Place()).scaled(small.shape[1] / gray.shape[1])
         return [
             QrText(
                 text=text_of(symbol.data),
                 data=symbol.data,
-                corners=tuple((x * scale, y * scale) for x, y in symbol.corners),
+                corners=place.outside(symbol.corners),
                 engine="zbar",
                 at_ns=at_ns,
             )
-            for symbol in self._child.read(small, timeout_s) or []
+            for symbol in self._child.read(small, left_ms / 1e3) or []
             if symbol.data
         ]
 

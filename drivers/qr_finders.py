@@ -1,0 +1,278 @@
+"""Finder patterns: the three nested squares in a code's corners, found and measured one by one.
+
+ISO/IEC 18004:2015, 6.3.3: a dark 7x7 square, a light 5x5, a dark 3x3, so that every line through the middle cuts
+runs of 1:1:3:1:1 modules. Each pattern found gives its middle and the two module vectors *at that corner*: on a
+curled or crumpled sheet the three corners of a code disagree, and that disagreement is what
+:mod:`drivers.qr_grid` unrolls the sheet with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.opencv import cv2
+
+Gray = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Field = NDArray[np.float32]
+
+MAX_CANDIDATES = 40
+"""More candidates than this are cut, strongest first: a chequered shirt must not cost the budget."""
+
+_CELL = 4
+_RAYS = 32
+_SAMPLES = 44
+_DIRECTIONS = np.stack([f(np.arange(_RAYS) * 2 * np.pi / _RAYS) for f in (np.cos, np.sin)], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A finder pattern: its middle in pixels, and the pixels that one module spans along its two sides."""
+
+    middle: Floats  # (2,)
+    across: Floats  # (2,) one module along the code's rows, once it belongs to a triple
+    down: Floats  # (2,) one module along the code's columns
+    module_px: float
+    strength: int
+
+
+def binary(gray: Gray) -> NDArray[np.bool_]:
+    """True where dark against the neighbourhood, which is wide enough for the solid middle of a large pattern."""
+    window = max(31, (max(gray.shape) // 10) | 1)
+    return np.asarray(cv2.boxFilter(gray, -1, (window, window)), np.int16) - gray > 6
+
+
+def _runs(dark: NDArray[np.bool_]) -> Floats:
+    """(n, 3): x, y and module of every 1:1:3:1:1 run along the rows of ``dark``."""
+    height, width = dark.shape
+    padded = np.zeros((height, width + 2), np.uint8)
+    padded[:, 1:-1] = dark
+    flat = padded.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # even ones begin dark, as every row ends light
+    if len(edges) < 6:
+        return np.empty((0, 3))
+    at = np.arange(0, len(edges) - 5, 2)
+    lengths = [(edges[at + k + 1] - edges[at + k]).astype(np.float32) for k in range(5)]
+    module = (lengths[0] + lengths[1] + lengths[2] + lengths[3] + lengths[4]) / 7
+    slack = 0.55 * module + 0.6
+    good = (np.abs(lengths[2] - 3 * module) < 1.3 * slack + 0.2 * module) & (module >= 1.0)
+    for k in (0, 1, 3, 4):
+        good &= np.abs(lengths[k] - module) < slack
+    start, end = edges[at], edges[at + 5]
+    good &= start // (width + 2) == (end - 1) // (width + 2)
+    start, end = edges[at[good] + 2], edges[at[good] + 3]
+    y = start // (width + 2)
+    x = (start + end) / 2 - y * (width + 2) - 1
+    return np.stack([x, y + 0.5, module[good]], axis=1)
+
+
+def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -> list[tuple[float, float, float, int]]:
+    """(x, y, module, strength) where runs along rows and along columns agree, strongest first.
+
+    Runs are counted in cells of 4x4 pixels, so the cost does not grow with the square of their number. A pattern's
+    solid middle is three modules high and wide: fewer than 0.8 modules of agreeing lines are chance.
+    """
+    rows = _runs(dark[::step])
+    columns = _runs(np.ascontiguousarray(dark[:, ::step].T))
+    if len(rows) < 1 or len(columns) < 1:
+        return []
+    rows[:, 1] = rows[:, 1] * step - (step - 1) / 2
+    columns = columns[:, [1, 0, 2]]
+    columns[:, 0] = columns[:, 0] * step - (step - 1) / 2
+    shape = (dark.shape[0] // _CELL + 1, dark.shape[1] // _CELL + 1)
+    lines_r, x, module_r = _gathered(rows, 0, shape)
+    lines_c, y, module_c = _gathered(columns, 1, shape)
+    lines = np.minimum(lines_r, lines_c)
+    module = np.maximum(module_r, module_c)
+    enough = np.minimum(0.8 * module, 1.5 * _CELL) / step
+    peak = (lines >= np.maximum(enough, 1)) & (lines >= cv2.dilate(lines, np.ones((5, 5), np.uint8)))
+    peak &= np.minimum(module_r, module_c) > 0.4 * module
+    at_y, at_x = np.nonzero(peak)
+    strength = np.minimum(lines[peak] * step / np.maximum(module[peak], 1.0), 2.5) * np.sqrt(module[peak])
+    order = np.argsort(-strength)[: 2 * most]
+    found: list[tuple[float, float, float, int]] = []
+    for k in order:
+        cell = (at_y[k], at_x[k])
+        each = (float(x[cell]), float(y[cell]), float(module[cell]), int(lines[cell]))
+        if all(max(abs(each[0] - o[0]), abs(each[1] - o[1])) > 2.5 * o[2] for o in found):
+            found.append(each)
+            if len(found) == most:
+                break
+    return found
+
+
+def _gathered(hits: Floats, axis: int, shape: tuple[int, int]) -> tuple[Field, Field, Field]:
+    """For each cell with its eight neighbours: how many runs, their mean place along ``axis``, their mean module."""
+    cell = (hits[:, 1] // _CELL).astype(np.intp) * shape[1] + (hits[:, 0] // _CELL).astype(np.intp)
+    sums: list[Field] = []
+    for weights in (None, hits[:, axis], hits[:, 2]):
+        grid = np.bincount(cell, weights, shape[0] * shape[1]).reshape(shape).astype(np.float32)
+        summed = cv2.boxFilter(grid, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        sums.append(np.asarray(summed, np.float32))
+    some = np.maximum(sums[0], np.float32(0.5))
+    place, module = (np.asarray(each / some, np.float32) for each in sums[1:])
+    return np.asarray(np.round(sums[0]), np.float32), place, module
+
+
+def measure(gray: Gray, found: list[tuple[float, float, float, int]]) -> list[Finder]:
+    """The candidates that are patterns, as affine squares, from where 32 rays cross their three edges.
+
+    Single rays may be spoilt by dirt: two in five must show the edges at 1.5 : 2.5 : 3.5 modules, and the fit drops
+    those that disagree.
+    """
+    if not found:
+        return []
+    middles = np.array([each[:2] for each in found])
+    reach = 6.5 * np.array([each[2] for each in found])
+    radii = reach[:, None, None] * (np.arange(_SAMPLES) / (_SAMPLES - 1))
+    px = (middles[:, 0, None, None] + _DIRECTIONS[None, :, :1] * radii - 0.5).astype(np.float32)
+    py = (middles[:, 1, None, None] + _DIRECTIONS[None, :, 1:] * radii - 0.5).astype(np.float32)
+    flat = (len(found) * _RAYS, _SAMPLES)
+    rays = cv2.remap(
+        gray, px.reshape(flat), py.reshape(flat), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).reshape(len(found), _RAYS, _SAMPLES)
+    near = np.sort(rays[:, ::2, : int(_SAMPLES * 0.75) : 2].reshape(len(found), -1), axis=1)
+    low = near[:, int(0.15 * near.shape[1])].astype(np.float32)
+    high = near[:, int(0.85 * near.shape[1])].astype(np.float32)
+    threshold = (low + high) / 2
+    dark = rays < threshold[:, None, None]
+    change = dark[..., 1:] != dark[..., :-1]
+    order = np.cumsum(change, axis=2, dtype=np.int8)
+    edges = np.full((len(found), _RAYS, 3), np.nan)
+    for k in range(3):
+        hit = change & (order == k + 1)
+        where = hit.argmax(axis=2)
+        a = np.take_along_axis(rays, where[..., None], 2)[..., 0].astype(np.float32)
+        b = np.take_along_axis(rays, where[..., None] + 1, 2)[..., 0].astype(np.float32)
+        part = np.clip((threshold[:, None] - a) / np.where(a == b, 1.0, b - a), 0, 1)
+        edge = (where + part) / (_SAMPLES - 1) * reach[:, None]
+        edges[..., k] = np.where(hit.any(axis=2) & dark[..., 0], edge, np.nan)
+    # edges: 3x3 to light (1.5 modules out), light to ring (2.5), ring to quiet zone (3.5)
+    with np.errstate(invalid="ignore"):
+        right = (np.abs(edges[..., 1] / edges[..., 0] - 5 / 3) < 0.45) & (
+            np.abs(edges[..., 2] / edges[..., 0] - 7 / 3) < 0.7
+        )
+    good = (right.sum(axis=1) >= 0.4 * _RAYS) & (high - low >= 8)
+    measured = []
+    for k in map(int, np.flatnonzero(good)):
+        points = edges[k][..., None] * _DIRECTIONS[:, None, :]
+        out = np.broadcast_to(np.array([1.5, 2.5, 3.5]), (_RAYS, 3))
+        valid = np.isfinite(edges[k])
+        strength = found[k][3]
+        finder = _fit_square(points[valid], out[valid], middles[k], strength) if valid.sum() >= 40 else None
+        if finder is not None:
+            measured.append(finder)
+    return measured
+
+
+def _fit_square(points: Floats, out: Floats, middle: Floats, strength: int) -> Finder | None:
+    """Least squares for ``max(|u|, |v|) = out`` with (u, v) affine in the pixel, beginning at the best turn."""
+    radius = np.hypot(points[:, 0], points[:, 1]) / out
+    angle = np.arctan2(points[:, 1], points[:, 0])
+    size = float(np.median(radius)) / 1.12
+    turns = np.arange(18) * np.pi / 36
+    turned = angle[None, :] - turns[:, None]
+    expected = 1 / np.maximum(np.abs(np.cos(turned)), np.abs(np.sin(turned)))
+    turn = turns[np.abs(radius / size - expected).mean(axis=1).argmin()]
+    forward = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / size
+    shift = np.zeros(2)
+    keep = np.ones(len(points), bool)
+    residual = np.zeros(len(points))
+    design = np.column_stack([points, np.ones(len(points))])
+    for _ in range(4):
+        uv = np.abs(points @ forward.T + shift)
+        signs = np.sign(points @ forward.T + shift)
+        on_u = uv[:, 0] > uv[:, 1]
+        for axis, mine in ((0, on_u & keep), (1, ~on_u & keep)):
+            part = design[mine]
+            if len(part) < 8:
+                return None
+            moments = part.T @ part
+            if abs(float(np.linalg.det(moments))) < 1e-9:
+                return None
+            solution = np.linalg.solve(moments, part.T @ (signs[mine, axis] * out[mine]))
+            forward[axis], shift[axis] = solution[:2], solution[2]
+        residual = np.abs(np.abs(points @ forward.T + shift).max(axis=1) - out)
+        keep = residual < max(0.25, 2.5 * float(np.median(residual)))
+    if np.median(residual) > 0.28 or keep.sum() < 0.5 * len(points):
+        return None
+    determinant = abs(float(np.linalg.det(forward)))
+    if determinant < 1e-4:
+        return None
+    back = np.asarray(np.linalg.inv(forward), np.float64)
+    lengths = np.linalg.norm(back, axis=0)
+    if lengths.min() < 0.8 or lengths.max() > 6 * lengths.min():
+        return None
+    return Finder(middle + back @ -shift, back[:, 0], back[:, 1], float(lengths.mean()), strength)
+
+
+def find(gray: Gray, *, thorough: bool = True) -> list[Finder]:
+    """The finder patterns in a gray picture, dark on light; not ``thorough``: every second line, the best few."""
+    step = 2 if min(gray.shape) > 600 or not thorough else 1
+    found: list[Finder] = []
+    for each in measure(gray, candidates(binary(gray), step, MAX_CANDIDATES if thorough else 12)):
+        if all(np.abs(each.middle - o.middle).max() > 3 * o.module_px for o in found):
+            found.append(each)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """The three patterns of one code, their vectors turned to its rows and columns; ``modules`` is its size along
+    a side, estimated; ``misfit`` grows with how badly they belong together."""
+
+    top_left: Finder
+    top_right: Finder
+    bottom_left: Finder
+    modules: float
+    misfit: float
+
+
+def _turned(finder: Finder, across: Floats) -> Finder:
+    """The pattern with its vectors exchanged and reversed so that ``across`` looks most along the given direction."""
+    vectors = [finder.across, finder.down, -finder.across, -finder.down]
+    best = int(np.argmax([v @ across / np.linalg.norm(v) for v in vectors]))
+    u, v = vectors[best], vectors[(best + 1) % 4]
+    if u[0] * v[1] - u[1] * v[0] < 0:
+        v = -v
+    return Finder(finder.middle, u, v, finder.module_px, finder.strength)
+
+
+def _in_modules(finder: Finder, vector: Floats) -> Floats:
+    return np.asarray(np.linalg.solve(np.column_stack([finder.across, finder.down]), vector), np.float64)
+
+
+def triples(finders: list[Finder], limit: int = 6) -> list[Triple]:
+    """Which patterns may be the corners of one code, the best first."""
+    found = []
+    for a, b, c in permutations(range(min(len(finders), 9)), 3):
+        corner, right, below = finders[a], finders[b], finders[c]
+        to_right, to_below = right.middle - corner.middle, below.middle - corner.middle
+        if to_right[0] * to_below[1] - to_right[1] * to_below[0] <= 0:
+            continue  # mirrored: the other order is the code
+        sizes = (corner.module_px, right.module_px, below.module_px)
+        if max(sizes) > 2.6 * min(sizes):
+            continue
+        corner = _turned(corner, to_right)
+        right, below = _turned(right, to_right), _turned(below, corner.across)
+        ends = (
+            _in_modules(corner, to_right),
+            _in_modules(right, to_right),
+            _in_modules(corner, to_below)[::-1],
+            _in_modules(below, to_below)[::-1],
+        )
+        lengths = np.array([end[0] for end in ends])
+        if lengths.min() < 8 or lengths.max() > 260:
+            continue
+        lean = max(abs(float(end[1] / end[0])) for end in ends)
+        side_right, side_below = lengths[:2].mean(), lengths[2:].mean()
+        unequal = abs(np.log(side_right / side_below))
+        if lean > 0.9 or unequal > 0.6:
+            continue
+        found.append(Triple(corner, right, below, float((side_right + side_below) / 2 + 7), float(lean + unequal)))
+    found.sort(key=lambda each: each.misfit)
+    return found[:limit]

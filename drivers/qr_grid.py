@@ -1,0 +1,413 @@
+"""From three finder patterns to the code's modules, on sheets that are tilted, curled or crumpled.
+
+A reader that lays one perspective over the code fails as soon as the sheet bends by half a module. Here:
+
+1. *First map.* Each finder pattern gives its place and its two module vectors; a bicubic (Ferguson) patch through
+   the corners with these slopes follows the bend between them. The fourth corner comes from the alignment pattern
+   next to it, or from the slopes of its neighbours.
+2. *Phase.* The code is drawn straight with the map, four pixels a module. Edges between modules can only lie on
+   the lines of the grid, so the local phase of the edges against the grid tells how far the map is off, everywhere
+   where there is print and not only at alignment patterns. The map is corrected, and again, each time more locally.
+3. *Modules.* Brightness at each module's middle against the neighbourhood; what every code of this size must show
+   (finders, timing, alignment: ISO/IEC 18004:2015, 6.3) is drawn as it must be, the format as its nearest valid word.
+
+The result is drawn as a clean picture, for a reader's error correction to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.opencv import cv2
+from drivers.qr_finders import Finder, Floats, Gray, Triple
+
+PX = 4
+"""Pixels a module in the straightened picture."""
+
+_TWO_PI = 2 * np.pi
+
+
+# What a symbol of a given size must show
+
+
+def alignment_centres(version: int) -> list[int]:
+    """Rows and columns of alignment patterns' middles (ISO/IEC 18004:2015, Annex E)."""
+    if version == 1:
+        return []
+    count = version // 7 + 2
+    last = 4 * version + 10
+    step = 26 if version == 32 else (version * 4 + count * 2 + 1) // (count * 2 - 2) * 2
+    return [6] + [last - step * k for k in range(count - 2, -1, -1)]
+
+
+def _bch(value: int, generator: int, bits: int) -> int:
+    """``value`` followed by the remainder of its division (BCH codes of Annexes C and D)."""
+    rest = value << bits
+    for shift in range(rest.bit_length() - 1, bits - 1, -1):
+        if rest >> shift & 1:
+            rest ^= generator << (shift - bits)
+    return value << bits | rest
+
+
+_FORMATS = np.array([_bch(value, 0x537, 10) ^ 0x5412 for value in range(32)])
+_VERSIONS = np.array([_bch(version, 0x1F25, 12) for version in range(7, 41)])
+
+# (row, column) of the format's fifteen bits, the most significant first; the second copy counts from the far ends
+_FORMAT_FIRST = [(8, c) for c in (0, 1, 2, 3, 4, 5, 7, 8)] + [(r, 8) for r in (7, 5, 4, 3, 2, 1, 0)]
+_FORMAT_SECOND = [(-1 - k, 8) for k in range(7)] + [(8, -8 + k) for k in range(8)]
+
+
+@lru_cache(maxsize=48)
+def template(version: int) -> NDArray[np.int8]:
+    """1 dark, 0 light where every symbol of this version is so, -1 elsewhere (data, format)."""
+    size = 17 + 4 * version
+    grid = np.full((size, size), -1, np.int8)
+    square = np.zeros((9, 9), np.int8)
+    square[1:8, 1:8], square[2:7, 2:7], square[3:6, 3:6] = 1, 0, 1
+    grid[:8, :8], grid[:8, -8:], grid[-8:, :8] = square[1:, 1:], square[1:, :-1], square[:-1, 1:]
+    grid[6, 8:-8] = grid[8:-8, 6] = (np.arange(8, size - 8) + 1) % 2
+    mark = np.zeros((5, 5), np.int8)
+    mark[:] = 1
+    mark[1:4, 1:4] = 0
+    mark[2, 2] = 1
+    for row in alignment_centres(version):
+        for column in alignment_centres(version):
+            if not ((row < 9 and column < 9) or (row < 9 and column > size - 10) or (row > size - 10 and column < 9)):
+                grid[row - 2 : row + 3, column - 2 : column + 3] = mark
+    grid[size - 8, 8] = 1
+    if version >= 7:
+        bits = (int(_VERSIONS[version - 7]) >> np.arange(18)) & 1
+        grid[:6, -11:-8] = bits.reshape(6, 3)
+        grid[-11:-8, :6] = bits.reshape(6, 3).T
+    return grid
+
+
+# Where the grid lies in the picture
+
+
+def _sample(gray: Gray, points: Floats) -> NDArray[np.float32]:
+    """Brightness at (..., 2) points in pixels (the middle of the first pixel is 0.5, 0.5)."""
+    flat = np.asarray(points, np.float32) - np.float32(0.5)
+    return np.asarray(
+        cv2.remap(gray, flat[..., 0], flat[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def read_version(gray: Gray, triple: Triple) -> int | None:
+    """The version written beside a far finder (7 and above), None where neither copy is near a valid word."""
+    best = (4, 0)
+    for finder, transposed in ((triple.top_right, False), (triple.bottom_left, True)):
+        long, short = (finder.down, finder.across) if transposed else (finder.across, finder.down)
+        rows, columns = np.mgrid[0:6, 0:3]
+        points = finder.middle + (columns[..., None] - 7.0) * long + (rows[..., None] - 3.0) * short
+        values = _sample(gray, points)
+        dark = values < (values.min() + values.max()) / 2
+        word = int((dark.ravel() << np.arange(18)).sum())
+        distances = np.array([int(each).bit_count() for each in _VERSIONS ^ word])
+        best = min(best, (int(distances.min()), 7 + int(distances.argmin())))
+    return best[1] or None
+
+
+def versions(gray: Gray, triple: Triple) -> list[int]:
+    """The versions to try, the likeliest first."""
+    guess = (triple.modules - 17) / 4
+    near = sorted(range(1, 41), key=lambda version: abs(version - guess))[:3]
+    if guess > 5.5:
+        written = read_version(gray, triple)
+        if written is not None and abs(written - guess) < max(2.5, 0.3 * guess):
+            return [written, *[version for version in near if version != written][:1]]
+    return near
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """A place in the picture and what one module spans there."""
+
+    at: Floats
+    across: Floats
+    down: Floats
+
+
+def _fourth(gray: Gray, triple: Triple, size: int) -> Corner:
+    """The point (size - 6.5, size - 6.5), where versions above 1 have an alignment pattern."""
+    tl, tr, bl = triple.top_left, triple.top_right, triple.bottom_left
+    far = size - 10.0  # from the finders' middles at 3.5 to 6.5 before the end
+    across = bl.across + (tr.across - tl.across) * 0.7
+    down = tr.down + (bl.down - tl.down) * 0.7
+    straight = tr.middle + bl.middle - tl.middle - 3 * (across + down)
+    # where the right edge, followed down, meets the lower edge, followed to the right
+    matrix = np.column_stack([tr.down, -bl.across])
+    guesses = [straight]
+    if abs(np.linalg.det(matrix)) > 1e-6:
+        t, s = np.linalg.solve(matrix, bl.middle - tr.middle)
+        if 0.6 * far < t < 1.6 * far and 0.6 * far < s < 1.6 * far:
+            guesses.append(tr.middle + t * tr.down - 3 * (across + down))
+            guesses.append((guesses[0] + guesses[1]) / 2)
+    guess = guesses[-1]
+    if size > 21:
+        found = _alignment_near(gray, guess, across, down, reach=3.0 + 0.07 * size)
+        if found is not None:
+            guess = found
+    return Corner(guess, across, down)
+
+
+def _alignment_near(gray: Gray, guess: Floats, across: Floats, down: Floats, reach: float) -> Floats | None:
+    """The middle of the alignment pattern that fits best within ``reach`` modules, None when none fits well."""
+    per = 3
+    half = int((reach + 2.5) * per) + 1
+    steps = (np.arange(-half, half + 1)) / per
+    points = guess + steps[None, :, None] * across + steps[:, None, None] * down
+    patch = _sample(gray, points)
+    mark = np.full((5, 5), -1.0, np.float32)
+    mark[1:4, 1:4], mark[2, 2] = 1.0, -1.0
+    fit = cv2.matchTemplate(patch, np.kron(mark, np.ones((per, per), np.float32)), cv2.TM_CCOEFF_NORMED)
+    away = np.hypot(*(np.indices(fit.shape) - (fit.shape[0] - 1) / 2)) / per
+    fit = fit - 0.02 * away
+    row, column = np.unravel_index(int(fit.argmax()), fit.shape)
+    if fit[row, column] < 0.55:
+        return None
+    centre = (fit.shape[0] - 1) / 2
+    return np.asarray(guess + (column - centre) / per * across + (row - centre) / per * down)
+
+
+def first_map(gray: Gray, triple: Triple, size: int) -> NDArray[np.float32]:
+    """(size + 1, size + 1, 2): where in the picture the corners of the modules lie."""
+    corner = _fourth(gray, triple, size)
+
+    def at(finder: Finder) -> Corner:
+        return Corner(finder.middle, finder.across, finder.down)
+
+    # the four known points in modules are not a square (3.5 and 6.5): the fourth is led on to 3.5 by its slopes
+    last = Corner(corner.at + 3 * (corner.across + corner.down), corner.across, corner.down)
+    span = size - 7.0
+    corners = [[at(triple.top_left), at(triple.top_right)], [at(triple.bottom_left), last]]
+    geometry = np.zeros((4, 4, 2))
+    for r in range(2):
+        for c in range(2):
+            each = corners[r][c]
+            geometry[r, c] = each.at
+            geometry[r, 2 + c] = each.across * span
+            geometry[2 + r, c] = each.down * span
+    t = (np.arange(size + 1) - 3.5) / span
+    # Hermite's polynomials within the corners, straight on outside them
+    inner = np.clip(t, 0, 1)
+    basis = np.stack(
+        [
+            2 * inner**3 - 3 * inner**2 + 1,
+            -2 * inner**3 + 3 * inner**2,
+            inner**3 - 2 * inner**2 + inner + np.minimum(t, 0),
+            inner**3 - inner**2 + np.maximum(t - 1, 0),
+        ]
+    )
+    return np.asarray(np.einsum("ay,abk,bx->yxk", basis, geometry, basis), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _places(count: int, nodes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """For ``cv2.remap``: ``count`` points a side, in the middles of equal parts, on a net of ``nodes`` a side."""
+    line = ((np.arange(count) + 0.5) / count * (nodes - 1)).astype(np.float32)
+    return np.tile(line, (count, 1)), np.tile(line[:, None], (1, count))
+
+
+def straighten(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The symbol drawn straight with a map, :data:`PX` pixels a module."""
+    nodes = grid.shape[0]
+    points = cv2.remap(grid, *_places((nodes - 1) * PX, nodes), cv2.INTER_LINEAR)
+    return np.asarray(
+        cv2.remap(gray, points[..., 0] - 0.5, points[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
+
+
+def _phase(slope: NDArray[np.float32], size: int, axis: int, sigma: float) -> tuple[NDArray[np.float32], ...]:
+    """The edges' first harmonic around each module, real and imaginary part, and the sum of their strengths."""
+    wave = np.exp(1j * _TWO_PI * (np.arange(PX) + 0.5) / PX)
+    blocks = slope.reshape(size, PX, size, PX)
+    lines = blocks.sum(axis=1 if axis == 0 else 3)  # along the edge, one module
+    sums = lines @ wave if axis == 0 else np.einsum("rpc,p->rc", lines, wave)
+    total = lines.sum(axis=2 if axis == 0 else 1)
+    parts = (np.ascontiguousarray(part, np.float32) for part in (sums.real, sums.imag, total))
+    blurred = (cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT) for part in parts)
+    return tuple(np.asarray(part, np.float32) for part in blurred)
+
+
+def unwrapped(turns: Floats, weight: Floats) -> Floats:
+    """The smooth field whose fractional part ``turns`` (-0.5 to 0.5) is, anchored at the three finder patterns.
+
+    Least squares over the differences between neighbours (Poisson's equation with free edges, solved by cosine
+    transform); where there is little weight the differences of the solution itself are put in, and again.
+    """
+    size = turns.shape[0]
+    reliable = np.clip(weight / (0.35 * float(np.percentile(weight, 75)) + 1e-9), 0, 1) ** 2
+    steps, shares, fields = [], [], []
+    for axis in (0, 1):
+        step = np.diff(turns, axis=axis)
+        steps.append(step - np.round(step))
+        first, second = (reliable[:-1], reliable[1:]) if axis == 0 else (reliable[:, :-1], reliable[:, 1:])
+        shares.append(np.minimum(first, second))
+        fields.append(np.zeros_like(step))
+    cosines = 2 * np.cos(np.pi * np.arange(size) / size)
+    divisor = cosines[:, None] + cosines[None, :] - 4
+    divisor[0, 0] = 1
+    field = np.zeros_like(turns)
+    for _ in range(5):
+        flow = [share * step + (1 - share) * own for share, step, own in zip(shares, steps, fields, strict=True)]
+        spring = np.zeros_like(turns)
+        spring[:-1] += flow[0]
+        spring[1:] -= flow[0]
+        spring[:, :-1] += flow[1]
+        spring[:, 1:] -= flow[1]
+        field = cv2.idct(cv2.dct(spring) / divisor)
+        fields = [np.diff(field, axis=0), np.diff(field, axis=1)]
+    near = max(2, round(7 * size / (2 * size + 1)))
+    corners = np.zeros_like(turns, bool)
+    corners[:near, :near] = corners[:near, -near:] = corners[-near:, :near] = True
+    field = field - float(np.average((field - turns)[corners], weights=weight[corners] + 1e-9))
+    return np.asarray(field + (turns - field - np.round(turns - field)) * reliable)
+
+
+_SPREADS = (2.2, 2.0, 1.8, 1.5)
+
+
+def refine(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The map corrected by the phase of the edges, each time more locally, until nothing moves by much."""
+    size = grid.shape[0] - 1
+    half = size // 4 * 2
+    line = np.clip(np.arange(size + 1) * half / size - 0.5, 0, half - 1).astype(np.float32)
+    nodes_x, nodes_y = np.tile(line, (size + 1, 1)), np.tile(line[:, None], (1, size + 1))
+    columns, rows = np.meshgrid(np.arange(size + 1, dtype=np.float32), np.arange(size + 1, dtype=np.float32))
+    for spread in _SPREADS:
+        drawn = straighten(gray, grid)
+        offsets = []
+        for axis in (0, 1):
+            slope = np.abs(cv2.Sobel(drawn, cv2.CV_32F, 1 - axis, axis, ksize=3))
+            slope = np.minimum(slope, 3 * float(cv2.mean(slope)[0]) + 1)
+            real, imaginary, total = (
+                cv2.resize(each, (half, half), interpolation=cv2.INTER_AREA)
+                for each in _phase(slope, size, axis, spread)
+            )
+            strength = np.hypot(real, imaginary).astype(np.float64)
+            turns = np.arctan2(imaginary, real).astype(np.float64) / _TWO_PI
+            offset = unwrapped(turns, strength * strength / np.maximum(total, 1e-3))
+            smooth = cv2.GaussianBlur(offset.astype(np.float32), (0, 0), 0.4 * spread)
+            offsets.append(np.asarray(cv2.remap(smooth, nodes_x, nodes_y, cv2.INTER_LINEAR), np.float32))
+        grid = _moved(grid, np.asarray(columns + offsets[0]), np.asarray(rows + offsets[1]))
+        if max(float(np.abs(offset).max()) for offset in offsets) < 0.12:
+            break
+    return grid
+
+
+def _moved(grid: NDArray[np.float32], columns: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The map read at other places; beyond its edge it goes straight on."""
+    end = grid.shape[0] - 1
+    inside_x, inside_y = np.clip(columns, 0, end), np.clip(rows, 0, end)
+    read = cv2.remap(grid, inside_x, inside_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = np.asarray(read, np.float32)
+    for axis, over in ((1, columns - inside_x), (0, rows - inside_y)):
+        slope = np.asarray(cv2.blur(np.gradient(grid, axis=axis).astype(np.float32), (3, 3)), np.float32)
+        moved = moved + over[..., None] * slope
+    return moved
+
+
+# Modules
+
+
+def levels(drawn: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, n): brightness in the middle of each module."""
+    size = drawn.shape[0] // PX
+    middle = drawn.reshape(size, PX, size, PX)[:, 1:3, :, 1:3]
+    return np.asarray(middle.mean(axis=(1, 3)), np.float32)
+
+
+def thresholds(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Halfway between the darkest and the lightest module within ``reach``, smoothed."""
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    low, high = cv2.erode(values, kernel), cv2.dilate(values, kernel)
+    return np.asarray(cv2.GaussianBlur((low + high) / 2, (0, 0), reach * 0.7), np.float32)
+
+
+def function_match(dark: NDArray[np.bool_], version: int) -> float:
+    """The share of the modules known beforehand that are as they must be."""
+    known = template(version)
+    mask = known >= 0
+    return float((dark[mask] == (known[mask] == 1)).mean())
+
+
+def _format_of(dark: NDArray[np.bool_]) -> tuple[int, int]:
+    """(wrong bits, word) of the nearest valid format in either of its copies."""
+    best = (99, 0)
+    for places in (_FORMAT_FIRST, _FORMAT_SECOND):
+        word = 0
+        for row, column in places:
+            word = word << 1 | int(dark[row, column])
+        distances = [int(each).bit_count() for each in _FORMATS ^ word]
+        best = min(best, (min(distances), int(_FORMATS[distances.index(min(distances))])))
+    return best
+
+
+def repaired(dark: NDArray[np.bool_], version: int) -> NDArray[np.bool_]:
+    """The modules with everything known beforehand put right, and the format as its nearest valid word.
+
+    A code seen in a mirror or through a pane has its format only when rows and columns are exchanged: then they are.
+    """
+    wrong, word = _format_of(dark)
+    if wrong:
+        mirrored = _format_of(dark.T)
+        if mirrored[0] < wrong:
+            dark, word = dark.T, mirrored[1]
+    known = template(version)
+    out = np.where(known >= 0, known == 1, dark)
+    for places in (_FORMAT_FIRST, _FORMAT_SECOND):
+        for k, (row, column) in enumerate(places):
+            out[row, column] = bool(word >> (14 - k) & 1)
+    return np.asarray(out, np.bool_)
+
+
+def picture(dark: NDArray[np.bool_]) -> Gray:
+    """The modules drawn as a clean code, three pixels each, with its quiet zone."""
+    padded = np.pad(np.where(dark, 0, 255).astype(np.uint8), 4, constant_values=255)
+    return np.kron(padded, np.ones((3, 3), np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One attempt at a code's modules: clean picture, place, and how well what is known beforehand fits (0 to 1)."""
+
+    picture: Gray
+    corners: tuple[tuple[float, float], ...]
+    match: float
+    version: int
+
+
+def equalised(values: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
+    """What blur carried over from the four neighbours, taken back: ``amount`` times the difference to them."""
+    cross = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
+    return values + amount * (values - np.asarray(cv2.filter2D(values, -1, cross), np.float32))
+
+
+# (reach of the threshold in modules, what is taken back of the blur), the likeliest first
+_ATTEMPTS = ((3, 0.0), (6, 0.0), (4, 0.7), (4, 1.5))
+
+
+def readings(gray: Gray, triple: Triple) -> Iterator[Reading]:
+    """Attempts at the code of a triple, the likeliest first; the caller stops at the first that can be read."""
+    for version in versions(gray, triple):
+        size = 17 + 4 * version
+        grid = refine(gray, first_map(gray, triple, size))
+        values = levels(straighten(gray, grid))
+        ends = [grid[r, c] for r, c in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
+        corners = tuple((float(x), float(y)) for x, y in ends)
+        for reach, amount in _ATTEMPTS:
+            sharp = equalised(values, amount) if amount else values
+            dark = sharp < thresholds(sharp, reach)
+            match = function_match(dark, version)
+            yield Reading(picture(repaired(dark, version)), corners, match, version)
+            if match < 0.72:
+                break
+        if match > 0.93:
+            break  # this is its size, whether it can be read or not
