@@ -13,7 +13,7 @@ import typer
 from config.errors import ConfigError
 from config.settings import secret_file
 
-app = typer.Typer(help="Trust bundles: convert national lists, build, take, look at.", no_args_is_help=True)
+app = typer.Typer(help="Trust bundles: convert national lists, build, take.", no_args_is_help=True)
 
 
 @app.command("new-root")

@@ -116,7 +116,7 @@ class _Reader:
             return False
         if info == 21:
             return True
-        if info in (22, 23):
+        if info == 22:
             return None
         if info == 31:
             return _BREAK

@@ -236,6 +236,7 @@ def test_cbor_reader_only_ever_raises_its_own_error(data: bytes) -> None:
         "61ff",  # text that is not UTF-8
         "1c",  # reserved length
         "f8ff",  # simple value 255
+        "f7",  # undefined
     ],
 )
 def test_cbor_refuses_what_a_signed_code_has_no_use_for(wrong: str) -> None:
