@@ -292,7 +292,7 @@ def parse_targets(data: bytes) -> tuple[Target, ...]:
 
 # --- conversation ---------------------------------------------------------------------------------------------
 
-Dialogue = Generator[bytes, bytes, CardProof]
+Dialogue = Generator[bytes, bytes, CardProof | None]
 """An exchange with one card: yields command APDUs, is sent the answers, returns what they prove. It may end early
 with :class:`drivers.errors.DriverError`; the conversation closes it when the card leaves."""
 
