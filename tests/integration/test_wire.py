@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import serial
 
-from drivers.simulators.wire import FAULTS, Wire
+from drivers.simulators.line import FAULTS
+from drivers.simulators.wire import Wire
 
 
 class Parrot:

@@ -10,9 +10,10 @@ import pytest
 
 from drivers.devices import FaultKind
 from drivers.simulators.control import answer
+from drivers.simulators.line import FAULTS
 from drivers.simulators.plan import load_plan
 from drivers.simulators.registry import KINDS
-from drivers.simulators.wire import FAULTS, Wire
+from drivers.simulators.wire import Wire
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "thermometers.md").read_text(encoding="utf-8")
