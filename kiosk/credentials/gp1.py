@@ -226,6 +226,11 @@ def pass_finding(
     )
 
 
+def one_time_gate_of(text: str) -> str:
+    """The gate that a pass names, "" for one that may be used again. For a text that :func:`verify` accepted."""
+    return _read(open_text(PREFIX, text, frozenset({3}))[0], MAX_LIFETIME)[0].one_time_gate
+
+
 def _check_gate(content: TemporaryPass, context: GateContext, used: Collection[str]) -> None:
     if content.one_time_gate:
         if content.one_time_gate != context.gate:
