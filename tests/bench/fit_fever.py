@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.fever_data import HIGH_FEVER_C, People, Term, auc, folds, load, sensitivity, specificity
+from tests.bench.fever_data import HIGH_FEVER_C, People, Term, auc, bootstrap, folds, load, sensitivity, specificity
 from tests.bench.fever_models import Fit, logistic, monotone, ridge, stumps
 from tests.bench.fever_rules import RULES, RuleShape, fills, matrix
 
@@ -34,26 +34,52 @@ RAISED_SPECIFICITY = 0.995
 QUANTILES = np.linspace(0.0, 1.0, 101)
 
 
+def out_of_fold(
+    people: People, shape: RuleShape, fit: Fit, terms: tuple[Term, ...], *, drawing: int, images: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Score and flag of everybody by a model that never saw them, and who was known (had the first term)."""
+    known = ~np.isnan(people.column(terms[0], images=images))
+    oral, fever = people.oral_c[known], people.fever[known]
+    x = matrix(people, terms, fills(people, terms), images=images)[known]
+    fold = folds(fever, count=FOLDS, seed=drawing)
+    score, flagged = np.empty(len(oral)), np.zeros(len(oral), dtype=bool)
+    for number in range(FOLDS):
+        train = fold != number
+        model = fit(x[train], oral[train])
+        threshold = np.quantile(model(x[train])[~fever[train]], shape.specificity)
+        score[~train] = model(x[~train])
+        flagged[~train] = score[~train] >= threshold
+    return score, flagged, known
+
+
 def crossed(
     people: People, shape: RuleShape, fit: Fit, terms: tuple[Term, ...], *, images: int | None = None
 ) -> dict[str, float]:
     """Means over the drawings of out-of-fold AUC, sensitivity, specificity, and high fevers found."""
-    known = ~np.isnan(people.column(terms[0], images=images))
-    oral, fever = people.oral_c[known], people.fever[known]
-    x = matrix(people, terms, fills(people, terms), images=images)[known]
     found = []
     for drawing in range(DRAWINGS):
-        fold = folds(fever, count=FOLDS, seed=drawing)
-        score, flagged = np.empty(len(oral)), np.zeros(len(oral), dtype=bool)
-        for number in range(FOLDS):
-            train = fold != number
-            model = fit(x[train], oral[train])
-            threshold = np.quantile(model(x[train])[~fever[train]], shape.specificity)
-            score[~train] = model(x[~train])
-            flagged[~train] = score[~train] >= threshold
+        score, flagged, known = out_of_fold(people, shape, fit, terms, drawing=drawing, images=images)
+        fever, high = people.fever[known], people.oral_c[known] >= HIGH_FEVER_C
         found.append((auc(score, fever), sensitivity(flagged, fever), specificity(flagged, fever),
-                      float(flagged[oral >= HIGH_FEVER_C].mean())))  # fmt: skip
+                      float(flagged[high].mean())))  # fmt: skip
     return dict(zip(("auc", "sens", "spec", "high"), np.mean(found, axis=0), strict=True))
+
+
+def crossed_table(cameras: list[People], *, times: int = 2000) -> str:
+    """The shipped forms by 5-fold cross-validation by person (one drawing), with bootstrap intervals, as Markdown."""
+    lines = ["| camera | rule | AUC | sensitivity | specificity | fevers >= 38.0 found |", "|" + " --- |" * 6]
+    for people in cameras:
+        for name, shape in RULES.items():
+            score, flagged, known = out_of_fold(people, shape, ridge(shape.strength), shape.terms, drawing=0)
+            fever, high = people.fever[known], people.oral_c[known] >= HIGH_FEVER_C
+            spans = bootstrap(score, flagged, fever, times=times, seed=0)
+            cells = [f"{value:.3f} [{low:.3f}, {high_:.3f}]" for value, (low, high_) in (
+                (auc(score, fever), spans["auc_ci"]), (sensitivity(flagged, fever), spans["sens_ci"]),
+                (specificity(flagged, fever), spans["spec_ci"]))]  # fmt: skip
+            lines.append(
+                f"| {people.camera} | {name} | {' | '.join(cells)} | {int(flagged[high].sum())} of {int(high.sum())} |"
+            )
+    return "\n".join(lines)
 
 
 def candidates(shape: RuleShape) -> Iterator[tuple[str, Fit, tuple[Term, ...], int | None]]:
@@ -195,7 +221,7 @@ def main() -> None:
     options = parser.parse_args()
     cameras = load(options.data)
     if options.compare:
-        print(compare(cameras))
+        print(crossed_table(cameras), compare(cameras), sep="\n\n")
         return
     options.out.write_text(json.dumps(fit(cameras), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{options.out}: {', '.join(f'{p.camera} {len(p.subjects)} people' for p in cameras)}")

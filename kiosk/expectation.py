@@ -1,0 +1,89 @@
+"""What a sensor can be expected to find: sensitivity, specificity and retests, with the unit's own error. Pure.
+
+The model file keeps how the estimates of healthy and of feverish people lie in the public data set. A unit adds its
+own error: a bias that its calibration left over, and a spread from person to person. An uncalibrated unit's error is
+not known, so nothing is claimed for it (:func:`expected` is for calibrated ones; say "unknown" otherwise).
+
+Caveat that belongs beside every figure: indoors, young adults, unmasked, rested, a black body in view; never at a gate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from config.sensor_model import SensorModel
+
+CAVEAT = "from 543 adults of a university health centre, indoors, 20 to 29 degC, rested, unmasked; never at a gate"
+Z95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """Shares from 0 to 1; ``…_low`` and ``…_high`` are 95 % Wilson intervals for the number of people behind it.
+
+    ``sensitivity`` counts fevers (oral >= 37.5 degC) that are not called normal; ``raised`` those called raised at
+    once. ``retest`` is the share of healthy people who are measured again (``1 - specificity``).
+    """
+
+    low_c: float
+    sensitivity: float
+    sensitivity_low: float
+    sensitivity_high: float
+    specificity: float
+    specificity_low: float
+    specificity_high: float
+    raised: float
+
+    @property
+    def retest(self) -> float:
+        """Share of healthy people sent to a second measurement."""
+        return 1.0 - self.specificity
+
+
+def expected(
+    model: SensorModel, *, unit_sd_c: float = 0.0, bias_c: float = 0.0, low_c: float | None = None
+) -> Expectation:
+    """What a unit with this error finds at the threshold ``low_c`` (as shipped when None).
+
+    ``unit_sd_c`` is its error from person to person beyond the data set's cameras (one standard deviation),
+    ``bias_c`` how much it reads too high on average.
+    """
+    threshold_c = model.low_c if low_c is None else low_c
+    found = _share_from(model.fever_c, threshold_c, unit_sd_c, bias_c)
+    flagged = _share_from(model.healthy_c, threshold_c, unit_sd_c, bias_c)
+    sensitivity_low, sensitivity_high = wilson(found, model.fever_people)
+    specificity_low, specificity_high = wilson(1 - flagged, model.healthy_people)
+    return Expectation(
+        low_c=threshold_c,
+        sensitivity=found,
+        sensitivity_low=sensitivity_low,
+        sensitivity_high=sensitivity_high,
+        specificity=1 - flagged,
+        specificity_low=specificity_low,
+        specificity_high=specificity_high,
+        raised=_share_from(model.fever_c, model.high_c, unit_sd_c, bias_c),
+    )
+
+
+def _share_from(estimates_c: tuple[float, ...], threshold_c: float, sd_c: float, bias_c: float) -> float:
+    """Share of people whose estimate, with the unit's error, is at or over the threshold."""
+    if not estimates_c:
+        return math.nan
+    return sum(_over(value + bias_c, threshold_c, sd_c) for value in estimates_c) / len(estimates_c)
+
+
+def _over(mean_c: float, threshold_c: float, sd_c: float) -> float:
+    if sd_c <= 0:
+        return 1.0 if mean_c >= threshold_c else 0.0
+    return 0.5 * math.erfc((threshold_c - mean_c) / (sd_c * math.sqrt(2)))
+
+
+def wilson(share: float, people: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share seen in so many people; (0, 1) for nobody."""
+    if people <= 0 or math.isnan(share):
+        return 0.0, 1.0
+    z2 = Z95 * Z95
+    middle = (share + z2 / (2 * people)) / (1 + z2 / people)
+    half = Z95 / (1 + z2 / people) * math.sqrt(share * (1 - share) / people + z2 / (4 * people * people))
+    return max(0.0, middle - half), min(1.0, middle + half)
