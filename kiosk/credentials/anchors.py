@@ -25,13 +25,14 @@ class SkippedAnchor:
 @dataclass(frozen=True, slots=True)
 class DocumentSigner:
     """One DSC of HCERT: its key, its dates, and the groups (``v``, ``t``, ``r``) it may sign; all where it names
-    none."""
+    none. ``key_ids`` are all ids under which the same key is listed: a renewed certificate has another."""
 
     key: SigningKey
     not_before: datetime
     not_after: datetime
     groups: frozenset[str]
     country: str
+    key_ids: frozenset[bytes] = frozenset()
 
     def covers(self, now: datetime) -> bool:
         """Whether ``now`` lies within the certificate's dates, both ends included."""

@@ -26,8 +26,8 @@ _UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS, _BOOLEAN = 0x17, 0x18, 0xA0
 OID_BASIC_CONSTRAINTS = "2.5.29.19"
 OID_KEY_USAGE = "2.5.29.15"
 OID_EXTENDED_KEY_USAGE = "2.5.29.37"
-OID_SUBJECT_KEY_ID = "2.5.29.14"
-OID_AUTHORITY_KEY_ID = "2.5.29.35"
+#: ICAO Doc 9303 part 12: the document types that a signer may sign.
+OID_DOCUMENT_TYPES = "2.23.136.1.1.6.2"
 _OID_COUNTRY = "2.5.4.6"
 
 
@@ -154,6 +154,18 @@ class Certificate:
             return True
         bits = Der(inner).content(_BITS)[1:]
         return bit // 8 < len(bits) and bool(bits[bit // 8] & 0x80 >> bit % 8)
+
+    def document_types(self) -> frozenset[str] | None:
+        """ICAO document types (``P`` passport, ``NV`` proof of vaccination, …); None without the extension."""
+        inner = self.extensions.get(OID_DOCUMENT_TYPES)
+        if inner is None:
+            return None
+        cursor = Der(inner).inside(_SEQUENCE)
+        cursor.next(_INTEGER)
+        types, found = cursor.inside(_SET), set()
+        while not types.done:
+            found.add(types.next()[1].decode("ascii", "replace"))
+        return frozenset(found)
 
     def is_authority(self) -> bool:
         """Whether BasicConstraints says CA."""

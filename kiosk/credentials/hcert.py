@@ -71,7 +71,7 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
         raise CodeRefusedError(refused.reason, key_id) from None
     issuer = claims.get(CLAIM_ISSUER)
     issuer = issuer if isinstance(issuer, str) else ""
-    if _revoked(envelope, dcc, issuer, store):
+    if _revoked(envelope, signers, dcc, issuer, store):
         raise CodeRefusedError(CodeReason.REVOKED, key_id)
     signer = _entitled(signers, dcc.group, now, key_id)
     expires_at = _check_dates(claims, now, key_id)
@@ -143,16 +143,19 @@ def _claims(payload: bytes) -> dict[Any, Any]:
     return claims
 
 
-def _revoked(envelope: Sign1, dcc: Dcc, issuer: str, store: TrustStore) -> bool:
-    revoked, kid = store.hcert_revoked, envelope.key_id or b""
-    if not len(revoked) or len(kid) != 8:
+def _revoked(envelope: Sign1, signers: list[DocumentSigner], dcc: Dcc, issuer: str, store: TrustStore) -> bool:
+    if not len(store.hcert_revoked):
         return False
     # Only the r half of an ECDSA signature: s may be replaced by n - s and still verify.
     signature = envelope.signature[:32] if envelope.algorithm is Algorithm.ES256 else envelope.signature
     uci = dcc.certificate_id.encode("utf-8")
     hashes = [(RevocationKind.UCI, uci), (RevocationKind.SIGNATURE, signature)]
     hashes += [(RevocationKind.COUNTRY_UCI, c.encode("utf-8") + uci) for c in {issuer, dcc.country} if c]
-    return any((kid, kind, revocation_hash(data)) in revoked for kind, data in hashes)
+    # An unprotected key id is not signed: a revoked code must not hide behind another id of the same key.
+    key_ids = frozenset[bytes]().union(*(signer.key_ids for signer in signers))
+    return any(
+        (key_id, kind, revocation_hash(data)) in store.hcert_revoked for key_id in key_ids for kind, data in hashes
+    )
 
 
 def _entitled(signers: list[DocumentSigner], group: str, now: datetime, key_id: str) -> DocumentSigner:

@@ -1,7 +1,9 @@
 """The keyed hash of a name and a birth date: how a health code is matched to a pass without storing either. Pure.
 
-The hash is HMAC-SHA-256 under a key of the site, cut to 16 bytes, over the surname, the given names and the birth
-date in one normal form. Without the key nobody can try out names; two sites' hashes do not compare.
+The hash is HMAC-SHA-256 under a key of the site, cut to 16 bytes, over the letters of surname and given names in that
+order and the birth date. Where surname ends and how given names are split is left out, since formats disagree on both
+(VDS-NC has one field; "Xiao Ming" is "XIAOMING" elsewhere). Without the key nobody can try out names; two sites'
+hashes do not compare.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ def person_match(key: bytes, surname: str, given: str, birth_date: str) -> str:
 
     A name alone would match every namesake, so a code with only a birth year matches nobody and the guard looks.
     """
-    names = (normal_name(surname), normal_name(given))
-    if len(key) < MIN_KEY_BYTES or not any(names) or len(birth_date) != 10:
+    name = normal_name(surname) + normal_name(given)
+    if len(key) < MIN_KEY_BYTES or not name or len(birth_date) != 10:
         return ""
-    text = "\x00".join((*names, birth_date)).encode("utf-8")
+    text = f"{name}\x00{birth_date}".encode()
     return hmac.new(key, _PURPOSE + text, hashlib.sha256).digest()[:MATCH_BYTES].hex()

@@ -19,6 +19,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from config.errors import ConfigError
 from kiosk.credentials.anchors import CommunityKey, CommunityUse, DocumentSigner, RuleSet, ShcKey, SkippedAnchor
@@ -60,9 +62,13 @@ class TrustFolder:
 
     def hcert_signers(self) -> Mapping[bytes, tuple[DocumentSigner, ...]]:
         """Document signers by key id."""
+        read = list(self._each("hcert_dsc.json", "certificates", _kid_and_signer))
+        key_ids: dict[bytes, set[bytes]] = {}
+        for kid, raw, _ in read:
+            key_ids.setdefault(raw, set()).add(kid)
         signers: dict[bytes, tuple[DocumentSigner, ...]] = {}
-        for kid, signer in self._each("hcert_dsc.json", "certificates", _kid_and_signer):
-            signers[kid] = (*signers.get(kid, ()), signer)
+        for kid, raw, signer in read:
+            signers[kid] = (*signers.get(kid, ()), replace(signer, key_ids=frozenset(key_ids[raw])))
         return MappingProxyType(signers)
 
     def hcert_revoked(self) -> RevocationSet:
@@ -193,15 +199,22 @@ def _kid(row: Any) -> bytes:
     return kid
 
 
-def _kid_and_signer(row: Any) -> tuple[bytes, DocumentSigner]:
+def _kid_and_signer(row: Any) -> tuple[bytes, bytes, DocumentSigner]:
+    """Key id, the key's own bytes, and the signer."""
     kid, certificate = _kid(row), read_certificate(_bytes(row, "x509"))
     groups = frozenset(_USAGES[usage] for usage in certificate.extended_key_usages() if usage in _USAGES)
-    return kid, DocumentSigner(
-        key=SigningKey.of(certificate.public_key),
-        not_before=certificate.not_before,
-        not_after=certificate.not_after,
-        groups=groups or frozenset(_USAGE_GROUPS.values()),
-        country=certificate.country,
+    key = SigningKey.of(certificate.public_key)
+    raw = key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return (
+        kid,
+        raw,
+        DocumentSigner(
+            key=key,
+            not_before=certificate.not_before,
+            not_after=certificate.not_after,
+            groups=groups or frozenset(_USAGE_GROUPS.values()),
+            country=certificate.country,
+        ),
     )
 
 

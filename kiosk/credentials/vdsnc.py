@@ -41,6 +41,9 @@ _CONTENTS = {"icao.vacc": "vaccination", "icao.test": "test"}
 _LOOKS_LIKE = re.compile(r'\s*\{\s*"(data|sig)"\s*:')
 _BASE64 = re.compile(r"[A-Za-z0-9_+/-]*={0,2}")
 _DIGITAL_SIGNATURE = 0
+#: ICAO VDS-NC, annex on certificate profiles; both purposes stand in the two national signers of the test data.
+_SEAL_SIGNER = "2.23.136.1.1.14.2"
+_DOCUMENT_TYPES = {"vaccination": "NV", "test": "NT"}
 
 
 def verify(text: str, store: TrustStore, now: datetime, context: GateContext) -> CodeVerdict:
@@ -68,7 +71,7 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
         raise CodeRefusedError(CodeReason.STRUCTURE) from None
     key_id = hashlib.sha256(der).hexdigest()[:16]
     try:
-        authority = _authority(signer, store)
+        authority = _authority(signer, content, store)
         try:
             signed = jcs.canonical(data)
         except ValueError:
@@ -121,11 +124,24 @@ def _unbase64(value: Any) -> bytes:
     return base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
 
 
-def _authority(signer: Certificate, store: TrustStore) -> Certificate:
+def _may_sign(signer: Certificate, content: str) -> bool:
+    """Whether the certificate's purposes allow it. The same CA signs passport signers, which may sign no seal."""
+    try:
+        usages, types = signer.extended_key_usages(), signer.document_types()
+        return (
+            signer.key_usage_allows(_DIGITAL_SIGNATURE)
+            and (not usages or _SEAL_SIGNER in usages)
+            and (types is None or _DOCUMENT_TYPES[content] in types)
+        )
+    except CertificateError:
+        return False
+
+
+def _authority(signer: Certificate, content: str, store: TrustStore) -> Certificate:
     """The trusted country CA that made ``signer``. CodeRefusedError when there is none, or it has revoked it."""
     if signer.is_authority() or any(signer.tbs == trusted.tbs for trusted in store.country_authorities):
         raise CodeRefusedError(CodeReason.KEY_USAGE)
-    if not signer.key_usage_allows(_DIGITAL_SIGNATURE):
+    if not _may_sign(signer, content):
         raise CodeRefusedError(CodeReason.KEY_USAGE)
     for authority in store.country_authorities:
         if authority.subject == signer.issuer and signature_is_by(
@@ -162,8 +178,6 @@ def _claims(
     )
     person = message["pid"]
     name, birth_date = person.get("n"), person.get("dob")
-    # The name stands in one field, surname and given names apart by two spaces (as in a passport's zone).
-    surname, _, given = name.partition("  ") if isinstance(name, str) and len(name) <= 200 else ("", "", "")
     result = message.get("tr")
     outcome = result.get("r") if isinstance(result, dict) else None
     positive = isinstance(outcome, str) and outcome.strip().casefold() in ("positive", "detected")
@@ -173,6 +187,11 @@ def _claims(
         status=CodeStatus.RED if positive else CodeStatus.GREEN,
         issuer=header["is"][:16],
         expires_at=signer.not_after,
-        subject_match=person_match(store.match_key, surname, given, birth_date if isinstance(birth_date, str) else ""),
+        subject_match=person_match(
+            store.match_key,
+            name[:200] if isinstance(name, str) else "",  # surname first, in one field
+            "",
+            birth_date if isinstance(birth_date, str) else "",
+        ),
         credential_id=hashlib.sha256(b"vdsnc\x00" + signed).hexdigest()[:32],
     )

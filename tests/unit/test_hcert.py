@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import zlib
@@ -121,6 +122,20 @@ def test_revocation_survives_the_other_s_of_the_same_signature(
     assert verify_health_code(text, revoking, NOW).reason is CodeReason.REVOKED
     assert verify_health_code(twin, revoking, NOW).reason is CodeReason.REVOKED
     assert verify_health_code(twin, revoking.replaced_by(store), NOW).reason is CodeReason.REVOKED
+
+
+def test_a_revoked_code_does_not_hide_behind_another_id_of_the_same_key(
+    issuer: DemoIssuer, text: str, tmp_path: Path
+) -> None:
+    """A renewed certificate lists the same key under a new id, and an unprotected key id is not signed."""
+    issuer.write_trust_folder(tmp_path, revoked=[text])
+    path = tmp_path / "hcert_dsc.json"
+    document = json.loads(path.read_text())
+    document["certificates"].append({**document["certificates"][0], "kid": "AAAAAAAAAAA="})
+    path.write_text(json.dumps(document))
+    revoked = tmp_path / "hcert_revoked.json"
+    revoked.write_text(revoked.read_text().replace(base64.b64encode(issuer.key_id).decode(), "AAAAAAAAAAA="))
+    assert verify_health_code(text, TrustStore.load(tmp_path), NOW).reason is CodeReason.REVOKED
 
 
 def test_a_bad_anchor_is_skipped_and_reported_and_the_rest_stands(
@@ -268,6 +283,14 @@ def test_revocation_set_holds_exactly_its_entries(entries: list[tuple[bytes, Rev
 def test_names_have_one_normal_form(name: str, normal: str) -> None:
     """The code's transliterated name and the register's own spelling hash alike."""
     assert normal_name(name) == normal
+
+
+def test_formats_that_split_a_name_otherwise_still_match() -> None:
+    """One field or two, given names together or apart: the letters and their order are what counts."""
+    two_fields = person_match(MATCH_KEY, "WANG", "XIAO<MING", "1990-01-02")
+    assert two_fields == person_match(MATCH_KEY, "Wang", "Xiaoming", "1990-01-02")
+    assert two_fields == person_match(MATCH_KEY, "WANG  XIAO MING", "", "1990-01-02")
+    assert two_fields != person_match(MATCH_KEY, "WANG", "XIAOMIN", "1990-01-02")
 
 
 def test_a_birth_year_alone_matches_nobody() -> None:
