@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiosk.credentials import CodeReason, CodeState, GateContext, TrustStore, bounded, jcs, online, verify_health_code
@@ -60,6 +60,7 @@ def test_keys_and_strings_of_rfc_8785() -> None:
     assert jcs.canonical(value).decode() == expected
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.recursive(
         st.none()
@@ -282,6 +283,7 @@ def test_neighbours_share_their_uses_and_cannot_poison_the_memory() -> None:
     assert len(south) == 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 900)), max_size=60))
 def test_the_memory_is_bounded_and_its_counts_agree(uses: list[tuple[int, int, int]]) -> None:
     """Whatever comes in whatever order: at most the bound, and a credential is known while a use of it is."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
@@ -186,6 +186,7 @@ def test_every_short_reason_has_a_reason_of_the_verdict() -> None:
     assert set(REASON_OF) == set(CodeReason) - {CodeReason.NONE}
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200))
 def test_base45_round_trip(data: bytes) -> None:
     """Every byte string comes back, and its text needs no more than the QR alphabet."""
@@ -215,12 +216,14 @@ CBOR_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(CBOR_VALUES)
 def test_cbor_round_trip(value: object) -> None:
     """What the writer writes the reader reads."""
     assert loads(dumps(value)) == value
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=64))
 def test_cbor_reader_only_ever_raises_its_own_error(data: bytes) -> None:
     """Any bytes either are one allowed value or a CborError."""
@@ -266,6 +269,7 @@ def test_cbor_reads_indefinite_lengths() -> None:
     assert loads(bytes.fromhex("5f42010243030405ff")) == bytes([1, 2, 3, 4, 5])
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.binary(min_size=8, max_size=8), st.sampled_from(RevocationKind)), max_size=40))
 def test_revocation_set_holds_exactly_its_entries(entries: list[tuple[bytes, RevocationKind]]) -> None:
     """Found when in the list, under the same key id and kind only."""

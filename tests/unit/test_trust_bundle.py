@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import GatepostError
@@ -99,6 +99,7 @@ def test_a_list_that_lost_more_than_a_fifth_needs_a_word_from_somebody() -> None
         assert open_bundle(bundle(2, files), state, confirm_shrink=True).state.version == 2
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_any_changed_byte_is_noticed(place: int, change: int) -> None:
     """Manifest, signature or files: nothing of a changed bundle is taken, and only our own error is raised."""
@@ -111,6 +112,7 @@ def test_any_changed_byte_is_noticed(place: int, change: int) -> None:
     assert dict(opened.files) == {"hcert_dsc.json": signers(10)}  # a bit of zlib's head that means nothing
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_with_our_own_error(data: bytes) -> None:
     """A stick may hold anything."""
