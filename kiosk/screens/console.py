@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from kiosk.board import DeviceLight, KioskView, LaneView, Phase, RecentPassage
 from kiosk.evidence import TemperatureOutcome
-from kiosk.reasons import CheckState, ClockTrust, NextStep
+from kiosk.reasons import CheckState, ClockTrust, Direction, NextStep
 from kiosk.screens.faces import Face, resident_screen, verdict_face
 from kiosk.screens.texts import Language, Texts
 
@@ -61,11 +61,12 @@ class NextAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePanel:
-    """One lane on the console."""
+    """One lane on the console. Nobody is held at an exit: ``may_deny`` is False there."""
 
     lane: str
     passage: str
     direction: str
+    may_deny: bool
     face: Face
     admit: bool | None
     headline: str
@@ -106,7 +107,6 @@ class Strip:
     banner: str
     alarms: tuple[str, ...]
     simulated: bool
-    duty_number: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,6 @@ def _strip(view: KioskView, words: Texts, zone: tzinfo) -> Strip:
         banner=_banner(view, words),
         alarms=tuple(words.find("alarm", alarm) for alarm in view.alarms[:4]),
         simulated=view.simulated,
-        duty_number=view.duty_number,
     )
 
 
@@ -207,6 +206,7 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         lane=lane.lane,
         passage=lane.passage,
         direction=words.get("direction", lane.direction),
+        may_deny=lane.direction is Direction.IN,
         face=resident_screen(lane).face,
         admit=None,
         headline=words.get("phase", lane.phase),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kiosk.board import KioskView, LaneView
-from kiosk.reasons import ClockTrust, NextStep
+from kiosk.reasons import ClockTrust, Direction, NextStep
 from kiosk.screens.console import Console, LanePanel, Level, console, next_action
 from kiosk.screens.preview import busy_view, kiosk_view, scenes
 from kiosk.screens.texts import Language, texts
@@ -39,6 +39,12 @@ def test_every_true_reason_is_shown_the_first_largest() -> None:
     shown = panel(scenes()["unknown_card"])
     assert shown.reason == "Card is not on the roster"
     assert shown.more_reasons == ("No health code shown yet",)
+
+
+def test_nobody_is_denied_the_way_out() -> None:
+    """An exit lane has no button to deny."""
+    assert panel(scenes()["admit"]).may_deny
+    assert not panel(replace(scenes()["admit"], direction=Direction.OUT)).may_deny
 
 
 def test_a_denial_stays_until_it_is_acknowledged() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import threading
 from collections.abc import Callable
@@ -159,6 +158,5 @@ def test_a_page_that_left_before_its_first_byte_takes_no_place() -> None:
         hub.publish(VIEW)
         for _ in range(3 * MAX_SUBSCRIBERS):
             stream(hub, hub.subscribe(), draw)
-            gc.collect()
 
     asyncio.run(ask_and_leave())
