@@ -66,6 +66,29 @@ def expected(
     )
 
 
+def threshold_for_retest(
+    model: SensorModel, share: float, *, unit_sd_c: float = 0.0, bias_c: float = 0.0, fever_share: float = 0.0
+) -> float:
+    """The lowest threshold at which at most ``share`` of all people is measured again, degC to a hundredth.
+
+    Never above ``high_c``: a raised one is always seen to. The unit's error counts on both sides, so a noisy unit
+    pays for the same share with a higher threshold.
+    """
+
+    def again(threshold_c: float) -> float:
+        healthy = _share_from(model.healthy_c, threshold_c, unit_sd_c, bias_c)
+        return healthy * (1 - fever_share) + _share_from(model.fever_c, threshold_c, unit_sd_c, bias_c) * fever_share
+
+    low, high = 3400, round(model.high_c * 100)
+    while low < high:
+        middle = (low + high) // 2
+        if again(middle / 100) <= share:
+            high = middle
+        else:
+            low = middle + 1
+    return low / 100
+
+
 def _share_from(estimates_c: tuple[float, ...], threshold_c: float, sd_c: float, bias_c: float) -> float:
     """Share of people whose estimate, with the unit's error, is at or over the threshold."""
     if not estimates_c:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.policy import HOME_WAITED, REQUIRED, Category
-from drivers.devices import CardTap, InputChange, InputName, QrText, TemperatureReading
+from drivers.devices import CardTap, InputChange, InputName, QrText, TemperatureReading, ThermalFrame
 from kiosk import decision, screening
 from kiosk.board import (
     Acknowledge,
@@ -44,6 +44,7 @@ from kiosk.board import (
     Phase,
 )
 from kiosk.evidence import Attestation, Estimate, Evidence, NotMeasured, TemperatureOutcome
+from kiosk.face_blob import hottest_of_face
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
@@ -279,6 +280,7 @@ def _begin(bench: _Bench, event: CardTap | QrText) -> None:
             code_key=before.code_key,
             attestation=before.attestation,
             temperature=_normal_only(before.temperature),
+            window=before.window,
             presence=before.presence,
         )
     bench.put(person=person, phase=Phase.IDENTIFYING, hint=Hint.NONE, queued=None)
@@ -445,7 +447,7 @@ def _missing_credentials(bench: _Bench, person: Person) -> tuple[str, ...]:
     if person.card is not None and person.card.refusal is not None:
         return ()
     asked, missing = _asked(bench, person), []
-    if "pass" in asked and person.card is None:
+    if "pass" in asked and person.card is None and bench.up("card"):
         missing.append("card")
     if {"health_code", "trip"} & asked and bench.up("camera") and not _code_settled(person, asked):
         missing.append("code")
@@ -530,6 +532,10 @@ def _reading(bench: _Bench, event: TemperatureReading) -> None:
     _seen_somebody(bench)
 
 
+def _thermal(bench: _Bench, event: ThermalFrame) -> None:
+    _reading(bench, hottest_of_face(event))
+
+
 def _seen_somebody(bench: _Bench) -> None:
     if bench.state.phase in (Phase.IDENTIFYING, Phase.MEASURING, Phase.IDLE):
         _advance(bench)
@@ -573,7 +579,7 @@ def _measure(bench: _Bench) -> None:
         return
     if found.outcome is TemperatureOutcome.NOT_MEASURED and person.measuring_since_ns is None:
         return
-    bench.person(temperature=found, shots=person.shots + 1)
+    bench.person(temperature=found, window=fresh.warm, shots=person.shots + 1)
 
 
 def _recent(bench: _Bench, person: Person) -> Estimate | None:
@@ -640,7 +646,7 @@ def _commit_passage(bench: _Bench, verdict: Verdict, *, guard: str) -> None:
         evidence=_evidence(bench, person),
         verdict=verdict,
         sensor=bench.setup.sensor,
-        window=tuple(r for r in watch.warm if r.at_ns >= person.fresh_from_ns),
+        window=person.window,
         passage=person.passage,
         follows=person.follows,
         credential_to_verdict_ms=(bench.ns - person.credential_ns) // 1_000_000,
@@ -846,7 +852,7 @@ def _measure_again(bench: _Bench, event: MeasureAgain) -> None:
         bench.reply(done=False, message="nobody_here" if person is None else "no_thermometer")
         return
     bench.person(
-        temperature=None, presence=None, fresh_from_ns=bench.ns, measuring_since_ns=None, measure_by_ns=None,
+        temperature=None, window=(), presence=None, fresh_from_ns=bench.ns, measuring_since_ns=None, measure_by_ns=None,
         follows=person.follows or person.passage,
     )  # fmt: skip
     bench.reply(done=True, passage=person.passage)
@@ -862,7 +868,7 @@ def _enter_temperature(bench: _Bench, event: EnterTemperature) -> None:
     if person is None:
         bench.reply(done=False, message="nobody_here")
         return
-    bench.person(temperature=screening.by_contact_thermometer(object_c), shots=person.shots + 1)
+    bench.person(temperature=screening.by_contact_thermometer(object_c), window=(), shots=person.shots + 1)
     bench.reply(done=True, passage=person.passage)
     _advance(bench)
 
@@ -1051,6 +1057,8 @@ ROWS: tuple[tuple[tuple[Phase, ...], tuple[type[Any], ...], Handler, frozenset[P
     (_ALL, (CredentialGone,), _gone, frozenset()),
     ((_IDLE, _IDENT, _MEAS), (TemperatureReading,), _reading, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (TemperatureReading,), _reading, frozenset()),
+    ((_IDLE, _IDENT, _MEAS), (ThermalFrame,), _thermal, frozenset({_IDLE, *_GOES_ON})),
+    ((_DEC, _FAULT), (ThermalFrame,), _thermal, frozenset()),
     ((_IDLE, _IDENT, _MEAS), (InputChange,), _input, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (InputChange,), _input, frozenset()),
     (_ALL, (Committed,), _committed, frozenset()),

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config.policy import Policy
-from drivers.devices import CardTap, InputChange, QrText, TemperatureReading
+from drivers.devices import CardTap, InputChange, QrText, TemperatureReading, ThermalFrame
 from kiosk.board import Acknowledge, Attest, CommandResult, Emergency, EnterTemperature, MeasureAgain, Override
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.reasons import ClockTrust, Direction, Passed, Reason
@@ -173,6 +173,7 @@ Event = (
     CardTap
     | QrText
     | TemperatureReading
+    | ThermalFrame
     | InputChange
     | PassVerified
     | CodeVerified
@@ -353,6 +354,7 @@ __all__ = [
     "Reply",
     "TapTorn",
     "TemperatureReading",
+    "ThermalFrame",
     "TimePassed",
     "VerifyCard",
     "VerifyCode",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drivers.devices import CardTap, QrText
+from drivers.devices import CardTap, QrText, TemperatureReading
 from kiosk.board import DeviceLight, Hint, LaneView, Phase
 from kiosk.evidence import Attestation, CodeFinding, Estimate, NotMeasured, PassFinding, TemperatureOutcome
 from kiosk.passage_events import LaneSetup
@@ -18,7 +18,8 @@ class Person:
 
     ``presence`` is the number of the presence that the credential bound to (None: nobody before the sensor yet);
     ``fresh_from_ns`` is from when readings count. ``deadline_ns`` ends the wait for a second credential,
-    ``measure_by_ns`` the wait for a face. ``waiting_for`` names what the screen asks for.
+    ``measure_by_ns`` the wait for a face. ``window`` are the readings behind ``temperature``; ``waiting_for`` names
+    what the screen asks for.
     """
 
     passage: str
@@ -32,6 +33,7 @@ class Person:
     pending: str = ""
     attestation: Attestation | None = None
     temperature: Estimate | None = None
+    window: tuple[TemperatureReading, ...] = ()
     presence: int | None = None
     fresh_from_ns: int = 0
     measuring_since_ns: int | None = None

@@ -49,6 +49,15 @@ class WindowRule:
     max_slope_c_per_s: float = 0.15
 
 
+def window_for(period_s: float) -> WindowRule:
+    """The window of a sensor that reads every ``period_s`` seconds: five readings must fit, however slow it is.
+
+    10 Hz keeps one second and two; an array at 4 Hz settles after 1.25 s, a module at 2 Hz after 2.5 s.
+    """
+    window_s = max(1.0, 5.2 * period_s)
+    return WindowRule(window_s=window_s, extended_s=max(2.0, 1.6 * window_s))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
     """The thermometer of a lane: its site's model, its window, its own calibration and the air about it.
