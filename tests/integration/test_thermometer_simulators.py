@@ -33,6 +33,7 @@ from drivers.thermometers.gy_614v3 import Gy614V3Conversation
 from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
 from drivers.thermometers.gy_mcu90640 import GyMcu90640Conversation
 from drivers.thermometers.xy_md02_air import XyMd02Conversation
+from tests.canary import Canary
 
 
 def _hottest_c(event: DeviceEvent) -> float:
@@ -87,15 +88,16 @@ def test_each_unit_is_proven_shows_a_person_and_its_silence(tmp_path: Path) -> N
 
     All units at once, as on a kiosk with four lanes: they wait for the clock, not for the processor.
     """
-    with ThreadPoolExecutor(len(UNITS)) as pool:
+    with Canary() as canary, ThreadPoolExecutor(len(UNITS)) as pool:
         trials = {
-            name: pool.submit(_trial, unit, tmp_path / str(number)) for number, (name, unit) in enumerate(UNITS.items())
+            name: pool.submit(_trial, unit, tmp_path / str(number), canary)
+            for number, (name, unit) in enumerate(UNITS.items())
         }
     failures = {name: repr(trial.exception()) for name, trial in trials.items() if trial.exception() is not None}
     assert failures == {}
 
 
-def _trial(unit: Unit, folder: Path) -> None:
+def _trial(unit: Unit, folder: Path, canary: Canary) -> None:
     kind = kind_of(unit.kind)
     baud = unit.baud or kind.baud
     spec = Spec(name="unit", kind=unit.kind, baud=baud, seed=11, folder=folder, options=unit.options)
@@ -105,21 +107,21 @@ def _trial(unit: Unit, folder: Path) -> None:
     wire.start()
     device.start(events.put)
     try:
-        first = events.get(timeout=6.0)
+        first = events.get(timeout=15.0)
         assert isinstance(first, DeviceReady)
         assert str(baud) in first.detail
-        assert _hottest_c(events.get(timeout=2.0)) < 26.0
+        assert _hottest_c(events.get(timeout=15.0)) < 26.0
         wire.command(unit.raised_by)
         stepped_up = time.monotonic()
-        while _hottest_c(events.get(timeout=2.0)) < 35.8:
+        while _hottest_c(events.get(timeout=15.0)) < 35.8:
             pass
-        assert time.monotonic() - stepped_up < unit.shown_within_s
+        assert time.monotonic() - stepped_up < unit.shown_within_s + canary.overslept_s
         wire.fault("silence")
         silent_ns = time.monotonic_ns()
-        while not isinstance(event := events.get(timeout=2.0), DeviceFault):
+        while not isinstance(event := events.get(timeout=15.0), DeviceFault):
             pass
         assert event.kind is FaultKind.SILENT
-        assert event.at_ns - silent_ns < 1_500_000_000
+        assert (event.at_ns - silent_ns) / 1e9 < 1.5 + canary.overslept_s
     finally:
         device.stop()
         wire.stop()
@@ -135,7 +137,7 @@ def test_the_module_of_the_other_coding_is_never_taken_for_skin(tmp_path: Path) 
     wire.command({"do": "person", "skin_c": 34.1})
     device.start(events.put)
     try:
-        ends = time.monotonic() + 4.0
+        ends = time.monotonic() + 15.0
         while time.monotonic() < ends:
             try:
                 event = events.get(timeout=0.5)
