@@ -27,6 +27,24 @@ def read_acknowledged(path: Path) -> list[Acknowledged]:
         return []
 
 
+def read_confirmed(path: Path, now_us: int) -> list[Acknowledged]:
+    """The same points, each as much later as the central's last confirmation of its chain lies back: for purging.
+
+    Retention runs only while the central goes on confirming. Without that, an acknowledgement from before a long
+    outage would look old enough, although the central may have been restored from a backup meanwhile.
+    """
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as db:
+            rows = db.execute("SELECT incarnation, stream, seq, hash, at_us, confirmed_us FROM acknowledged").fetchall()
+        return [
+            Acknowledged(row[0], Stream(row[1]), row[2], row[3], row[4] + max(0, now_us - row[5])) for row in rows
+        ]
+    except (sqlite3.Error, ValueError):
+        return []
+
+
 def newest(points: list[Acknowledged]) -> dict[tuple[str, Stream], Acknowledged]:
     """The highest acknowledged point of each chain."""
     best: dict[tuple[str, Stream], Acknowledged] = {}

@@ -1,8 +1,9 @@
 """What the central has acknowledged, kept by the sync process in a database of its own (``sync.db``).
 
-The kiosk reads it (view ``acknowledged``) to know what may be purged: a record goes only when it is acknowledged
-*and* that acknowledgement is older than the retention, so that a central restored from last night's backup can
-still be given everything it lost.
+The kiosk reads it (view ``acknowledged``) to know what may be purged: a record goes only when the central has
+confirmed its acknowledgement *again* at least the retention later (``confirmed_us - at_us``), so that a central
+restored from last night's backup can still be given everything it lost. Age alone is not enough: a kiosk that was
+cut off for a week has old acknowledgements, too, from a central that may have gone back meanwhile.
 
 Acknowledgements are kept as points ``(seq, head, when)``, at most one a minute and stream. The points also tell
 where a journal that was restored from a backup still agreed with the central.
@@ -28,8 +29,13 @@ CREATE TABLE IF NOT EXISTS set_aside (
   incarnation TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL,
   PRIMARY KEY (incarnation, stream)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS confirmed (
+  incarnation TEXT NOT NULL, stream TEXT NOT NULL, at_us INTEGER NOT NULL, server_us INTEGER NOT NULL,
+  PRIMARY KEY (incarnation, stream)) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS acknowledged AS
-  SELECT incarnation, stream, seq, head AS hash, at_us, server_us FROM ack_points;
+  SELECT incarnation, stream, seq, head AS hash, p.at_us, p.server_us,
+    coalesce(c.at_us, p.at_us) AS confirmed_us, coalesce(c.server_us, p.server_us) AS confirmed_server_us
+  FROM ack_points p LEFT JOIN confirmed c USING (incarnation, stream);
 """
 
 
@@ -101,15 +107,24 @@ class AckStore:
         return {(row[0], Stream(row[1])): AckPoint(*row[2:]) for row in rows}
 
     def advance(self, incarnation: str, stream: Stream, point: AckPoint) -> None:
-        """Note a further acknowledgement, durably. Points of the same minute as the newest replace it.
+        """Note a further acknowledgement, or the same one confirmed again, durably.
+
+        Points of the same minute as the newest replace it.
 
         Replacing moves ``at_us`` later by less than a minute, so nothing is purged too early by it.
         """
         newest = self.acked(incarnation, stream)
-        if point.seq <= newest.seq:
+        if point.seq < newest.seq:
             return
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "INSERT INTO confirmed VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at_us = excluded.at_us,"
+                " server_us = excluded.server_us",
+                (incarnation, str(stream), point.at_us, point.server_us),
+            )
+            if point.seq == newest.seq:
+                return
             if newest.seq and point.at_us // MINUTE_US == newest.at_us // MINUTE_US:
                 self._db.execute(
                     "DELETE FROM ack_points WHERE incarnation = ? AND stream = ? AND seq = ?",

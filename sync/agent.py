@@ -1,7 +1,7 @@
 """The sender: reads the journal, sends batches, believes nothing but the central's acknowledgements.
 
 ``Agent.step`` does at most one exchange and says when it wants to be called again; the loop around it only waits.
-Clock, randomness, journal and link are arguments, so a simulation runs this very code (``tests/simulation``).
+Clock, randomness, journal and link are arguments: a simulation runs this very code (``tests/scenarios/sync_world.py``).
 
 What drives it
     a timer (heartbeat when idle, bulk every few seconds with jitter, back-off after a failure) and success (a
@@ -295,6 +295,11 @@ class Agent:
         for ack in answer.acks:
             if (ack.incarnation, ack.stream) == key:
                 self._apply(ack, answer, now, newer_epoch=newer_epoch)
+                if answer.result in (Result.STORED, Result.DUPLICATE, Result.PARTIAL) and ack.acked >= header.last:
+                    # This batch at least is there, whatever else: also where the central has more than a restored
+                    # journal, so that its ``acked`` and ``head`` lie beyond what can be compared here.
+                    point = AckPoint(header.last, header.last_head, now.at_us, answer.server_us)
+                    self._state.advance(*key, point)
                 if answer.result is Result.FORK and ack.quarantined_to == header.last:
                     self._trouble(Trouble.FORKED, f"{header.stream} {header.first} to {header.last}")
                     self._state.set_aside(*key, header.last, header.last_head)
@@ -344,16 +349,7 @@ class Agent:
             clock_trust=str(now.clock_trust),
             software=self._options.software,
             store_epoch=self._epoch(),
-            positions=tuple(
-                Position(
-                    incarnation=key[0],
-                    stream=key[1],
-                    last=positions[key].seq,
-                    last_head=positions[key].hash,
-                    acked=self._state.acked(*key).seq,
-                )
-                for key in newest
-            ),
+            positions=tuple(self._position(key, positions[key]) for key in newest),
             backlog=sum(max(0, head.seq - self._cursor(key).seq) for key, head in positions.items()),
             offset_us=_int_or_none(self._state.fact("offset_us")),
             offset_error_us=_int_or_none(self._state.fact("offset_error_us")),
@@ -385,6 +381,18 @@ class Agent:
         self._settle_epoch = False
         self._heartbeat_due_s = now.mono_ns / 1e9 + self._options.heartbeat_interval_s
 
+    def _position(self, key: StreamKey, head: Head) -> Position:
+        aside = self._state.set_aside_to(*key)
+        return Position(
+            incarnation=key[0],
+            stream=key[1],
+            last=head.seq,
+            last_head=head.hash,
+            acked=self._state.acked(*key).seq,
+            set_aside=aside.seq,
+            set_aside_head=aside.head,
+        )
+
     # -- answers -----------------------------------------------------------------------------------------------
 
     def _believed(self, request: SignedRequest, reply: Reply, sent: Instant) -> Answer:
@@ -397,7 +405,9 @@ class Agent:
             raise LinkError("answer of the central", seen="to another request", expected="to this one")
         epoch = self._epoch()
         if answer.store_epoch < epoch:
+            # Not believed; but the next heartbeat tells it, and a central that was restored takes a newer epoch.
             self._trouble(Trouble.OLD_CENTRAL, f"epoch {answer.store_epoch}, seen before {epoch}")
+            self._settle_epoch = True
             raise LinkError(
                 "central",
                 seen=f"store epoch {answer.store_epoch}",
@@ -425,8 +435,8 @@ class Agent:
         key = (ack.incarnation, ack.stream)
         held = self._state.acked(*key)
         point = AckPoint(ack.acked, ack.head, now.at_us, answer.server_us)
-        if ack.acked > held.seq:
-            if self._journal_agrees(key, ack):
+        if ack.acked >= held.seq:
+            if ack.acked and self._journal_agrees(key, ack):
                 self.counters.records_acked += ack.acked - held.seq
                 self._state.advance(*key, point)
         elif ack.acked < held.seq and (newer_epoch or ack.resend_from is not None):
@@ -465,10 +475,10 @@ class Agent:
     # -- what the journal does ---------------------------------------------------------------------------------
 
     def _notice_journal(self, positions: Mapping[StreamKey, Head], now: Instant) -> None:
-        """A journal that holds less than was acknowledged was restored from a backup: find where it still agrees."""
+        """A journal that holds less than the central has of it was restored from a backup."""
         for key, head in positions.items():
-            acked = self._state.acked(*key)
-            if head.seq < acked.seq or (head.seq == acked.seq and head.hash != acked.head):
+            cursor = self._cursor(key)
+            if head.seq < cursor.seq or (head.seq == cursor.seq and head.hash != cursor.head):
                 self._journal_went_back(key, head, now)
 
     def _journal_went_back(self, key: StreamKey, head: Head, now: Instant) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from kiosk.records import JsonValue, Stream, canonical
+from kiosk.records import ZERO_HASH, JsonValue, Stream, canonical
 from sync.batch import hash_of, loads_canonical, short, stream_of, take
 from sync.errors import WireError
 
@@ -20,13 +20,19 @@ MAX_POSITIONS = 192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """One stream: ``last`` written with hash ``last_head``, ``acked`` as the kiosk believes."""
+    """One stream: ``last`` written with hash ``last_head``; what the kiosk believes the central holds of it.
+
+    ``acked`` is stored, and for a forked stream everything up to ``set_aside`` (hash ``set_aside_head``) lies in
+    quarantine; 0 and 32 zero bytes for a sound one.
+    """
 
     incarnation: str
     stream: Stream
     last: int
     last_head: bytes
     acked: int
+    set_aside: int = 0
+    set_aside_head: bytes = ZERO_HASH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,8 @@ class Heartbeat:
                     "last": p.last,
                     "last_head": p.last_head.hex(),
                     "acked": p.acked,
+                    "set_aside": p.set_aside,
+                    "set_aside_head": p.set_aside_head.hex(),
                 }
                 for p in self.positions
             ],
@@ -111,14 +119,16 @@ class Heartbeat:
 
 def _position(wire: Any) -> Position:
     fields = take(wire, "position", _POSITION_FIELDS)
-    if fields["last"] < 0 or fields["acked"] < 0:
-        raise WireError("position", seen=f"last {fields['last']}, acked {fields['acked']}", expected="0 or more")
+    if min(fields["last"], fields["acked"], fields["set_aside"]) < 0:
+        raise WireError("position", seen=str(fields)[:120], expected="no negative seq")
     return Position(
         incarnation=short(fields["incarnation"], "position incarnation"),
         stream=stream_of(fields["stream"]),
         last=fields["last"],
         last_head=hash_of(fields["last_head"], "position last_head"),
         acked=fields["acked"],
+        set_aside=fields["set_aside"],
+        set_aside_head=hash_of(fields["set_aside_head"], "position set_aside_head"),
     )
 
 
@@ -128,6 +138,8 @@ _POSITION_FIELDS: dict[str, tuple[type, ...]] = {
     "last": (int,),
     "last_head": (str,),
     "acked": (int,),
+    "set_aside": (int,),
+    "set_aside_head": (str,),
 }
 _FIELDS: dict[str, tuple[type, ...]] = {
     "v": (int,),

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from kiosk.records import ZERO_HASH, PayloadClass
@@ -52,8 +52,54 @@ kiosks, ledger, records = table(Kiosk), table(Ledger), table(StoredRecord)
 payloads, passages, batches = table(StoredPayload), table(Passage), table(Batch)
 quarantine, forks, gaps, counters = table(Quarantined), table(Fork), table(Gap), table(Counter)
 
+# The statements of every request are built once: building one costs more than running it.
+_THIS_KIOSK = kiosks.c.kiosk_id == bindparam("b_kiosk_id")
+_KEY_OF_KIOSK = select(kiosks.c.public_key, kiosks.c.state).where(_THIS_KIOSK)
+_NOTE_KIOSK = update(kiosks).where(_THIS_KIOSK)
+_HEARD_OF_KIOSK = select(kiosks.c.heartbeat_boot_id, kiosks.c.heartbeat_mono_ns).where(_THIS_KIOSK)
+
+
+def _this_chain(target: Any) -> Any:
+    return and_(*(target.c[name] == bindparam(f"b_{name}") for name in ("kiosk_id", "incarnation", "stream")))
+
+
+_LEDGER_ROW = select(ledger.c.hi, ledger.c.head).where(_this_chain(ledger)).with_for_update()
+_MOVE_LEDGER = (
+    update(ledger)
+    .where(_this_chain(ledger))
+    .values(
+        hi=bindparam("b_hi"),
+        head=bindparam("b_head"),
+        last_us=bindparam("b_last_us"),
+        records=ledger.c.records + bindparam("b_count"),
+    )
+)
+_CLAIM_LEDGER = update(ledger).where(_this_chain(ledger)).values(claimed_last=bindparam("b_last"))
+_HASH_OF_RECORD = select(records.c.hash).where(_this_chain(records), records.c.seq == bindparam("b_seq"))
+_HASH_SET_ASIDE = select(quarantine.c.digest).where(
+    _this_chain(quarantine), quarantine.c.seq == bindparam("b_seq"), quarantine.c.reason != "fork"
+)
+_IS_SET_ASIDE = select(quarantine.c.quarantine_id).where(
+    _this_chain(quarantine), quarantine.c.seq == bindparam("b_seq"), quarantine.c.digest == bindparam("b_digest")
+)
+_NUMBER_RECORDS = (
+    update(counters)
+    .where(counters.c.name == "receive_id")
+    .values(value=counters.c.value + bindparam("b_count"))
+    .returning(counters.c.value)
+)
+_INSERT_BATCH = insert(batches).returning(batches.c.batch_id)
+_INSERT_RECORDS, _INSERT_PAYLOADS, _INSERT_PASSAGES = insert(records), insert(payloads), insert(passages)
+_CHANGE_PASSED, _CHANGE_OVERRIDDEN = (
+    update(passages)
+    .where(passages.c.kiosk_id == bindparam("b_kiosk_id"), passages.c.ref == bindparam("b_ref"))
+    .values({name: bindparam("b_value")})
+    for name in ("passed", "overridden")
+)
+
 APPROVED = "approved"
 CLOCK_ALARM_US = 30_000_000
+MAX_EPOCH_LEAP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +139,10 @@ class _Chain:
     hi: int
     head: bytes
     known: bool
+
+    def bound(self, **more: Any) -> dict[str, Any]:
+        """The parameters that name this chain in a statement."""
+        return {**{f"b_{name}": value for name, value in self.key.items()}, **more}
 
 
 class Ingest:
@@ -204,9 +254,11 @@ class Ingest:
         self._note_kiosk_heartbeat(connection, heartbeat, now_us)
         acks = [self._ack_position(connection, heartbeat, position, now_us) for position in heartbeat.positions]
         epoch = self._store.epoch(connection)
-        if heartbeat.store_epoch == epoch and any(ack.resend_from is not None for ack in acks):
-            # The kiosk was told by this very epoch that we had more: this store is an older copy of itself.
-            epoch = self._store.raise_epoch(connection)
+        told_more = heartbeat.store_epoch == epoch and any(ack.resend_from is not None for ack in acks)
+        if told_more or epoch < heartbeat.store_epoch <= epoch + MAX_EPOCH_LEAP:
+            # This kiosk was told by this very epoch that we had more, or knows an epoch that we do not: this store
+            # is an older copy of itself. A new epoch, higher than any heard of, makes every kiosk look again.
+            epoch = self._store.raise_epoch(connection, above=heartbeat.store_epoch)
             raise_alert(connection, now_us, "store_went_back", heartbeat.kiosk_id, f"store epoch is now {epoch}")
         return Answer(
             request=signed.request,
@@ -224,45 +276,42 @@ class Ingest:
         }
         chain = _chain_of(connection, key)
         if chain.known:
-            connection.execute(update(ledger).where(_is(ledger, chain)).values(claimed_last=position.last))
+            connection.execute(_CLAIM_LEDGER, chain.bound(b_last=position.last))
         if position.last < chain.hi or (position.last == chain.hi and position.last_head != chain.head):
             detail = f"{position.stream} at {position.last}, stored {chain.hi}"
             raise_alert(connection, now_us, "kiosk_went_back", heartbeat.kiosk_id, detail)
-        quarantined_to = connection.execute(select(func.max(forks.c.quarantined_to)).where(_is(forks, chain))).scalar()
+        aside = position.set_aside
+        aside_is_here = not aside or _is_set_aside(connection, chain, aside, position.set_aside_head)
         return StreamAck(
             incarnation=position.incarnation,
             stream=position.stream,
             acked=chain.hi,
             head=chain.head,
-            resend_from=chain.hi + 1 if position.acked > chain.hi else None,
-            quarantined_to=quarantined_to or 0,
+            resend_from=None if position.acked <= chain.hi and aside_is_here else chain.hi + 1,
+            quarantined_to=aside if aside_is_here else 0,
         )
 
     def _note_kiosk_heartbeat(self, connection: Connection, heartbeat: Heartbeat, now_us: int) -> None:
-        row = connection.execute(
-            select(kiosks.c.heartbeat_boot_id, kiosks.c.heartbeat_mono_ns).where(
-                kiosks.c.kiosk_id == heartbeat.kiosk_id
-            )
-        ).one()
+        row = connection.execute(_HEARD_OF_KIOSK, {"b_kiosk_id": heartbeat.kiosk_id}).one()
         if row.heartbeat_boot_id == heartbeat.boot_id and heartbeat.mono_ns <= row.heartbeat_mono_ns:
             return  # repeated by the network or by someone else: already known, and no sign of life
         connection.execute(
-            update(kiosks)
-            .where(kiosks.c.kiosk_id == heartbeat.kiosk_id)
-            .values(
-                last_seen_us=now_us,
-                heartbeat_boot_id=heartbeat.boot_id,
-                heartbeat_mono_ns=heartbeat.mono_ns,
-                wall_us=heartbeat.wall_us,
-                clock_trust=heartbeat.clock_trust,
-                offset_us=heartbeat.offset_us,
-                offset_error_us=heartbeat.offset_error_us,
-                backlog=heartbeat.backlog,
-                oldest_us=heartbeat.oldest_us,
-                software=heartbeat.software,
-                held=json.dumps(heartbeat.held, sort_keys=True),
-                alarms=" ".join(heartbeat.alarms),
-            )
+            _NOTE_KIOSK,
+            {
+                "b_kiosk_id": heartbeat.kiosk_id,
+                "last_seen_us": now_us,
+                "heartbeat_boot_id": heartbeat.boot_id,
+                "heartbeat_mono_ns": heartbeat.mono_ns,
+                "wall_us": heartbeat.wall_us,
+                "clock_trust": heartbeat.clock_trust,
+                "offset_us": heartbeat.offset_us,
+                "offset_error_us": heartbeat.offset_error_us,
+                "backlog": heartbeat.backlog,
+                "oldest_us": heartbeat.oldest_us,
+                "software": heartbeat.software,
+                "held": json.dumps(heartbeat.held, sort_keys=True),
+                "alarms": " ".join(heartbeat.alarms),
+            },
         )
         if heartbeat.offset_us is not None and abs(heartbeat.offset_us) > CLOCK_ALARM_US:
             detail = f"{heartbeat.offset_us // 1_000_000} s"
@@ -289,17 +338,14 @@ def _append(
         detail = f"{header.stream} {len(set_aside)}"
         raise_alert(connection, entry.now_us, "records_rejected", header.kiosk_id, detail)
     chain.hi, chain.head = header.last, header.last_head
-    values = {"hi": chain.hi, "head": chain.head, "last_us": entry.now_us}
     if chain.known:
         connection.execute(
-            update(ledger).where(_is(ledger, chain)).values(**values, records=ledger.c.records + len(sound))
+            _MOVE_LEDGER,
+            chain.bound(b_hi=chain.hi, b_head=chain.head, b_last_us=entry.now_us, b_count=len(sound)),
         )
     else:
-        connection.execute(
-            insert(ledger).values(
-                **chain.key, **values, records=len(sound), first_us=entry.now_us, claimed_last=header.last, forks=0
-            )
-        )
+        row = {**chain.key, "hi": chain.hi, "head": chain.head, "records": len(sound), "claimed_last": header.last}
+        connection.execute(insert(ledger), {**row, "first_us": entry.now_us, "last_us": entry.now_us, "forks": 0})
 
 
 def _set_aside_fork(
@@ -338,9 +384,7 @@ def _require_signature(public_key: bytes, context: bytes, message: bytes, signat
 
 
 def _admitted_key(connection: Connection, kiosk_id: str) -> bytes:
-    row = connection.execute(
-        select(kiosks.c.public_key, kiosks.c.state).where(kiosks.c.kiosk_id == kiosk_id)
-    ).one_or_none()
+    row = connection.execute(_KEY_OF_KIOSK, {"b_kiosk_id": kiosk_id}).one_or_none()
     if row is None:
         raise WireError(
             "kiosk", status=401, seen=kiosk_id[:64], expected="an enrolled kiosk", hint="gatepost-sync enrol"
@@ -363,34 +407,21 @@ def _chain(connection: Connection, header: BatchHeader) -> _Chain:
 
 def _chain_of(connection: Connection, key: dict[str, str]) -> _Chain:
     chain = _Chain(key, 0, ZERO_HASH, known=False)
-    row = connection.execute(
-        select(ledger.c.hi, ledger.c.head).where(_is(ledger, chain)).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_LEDGER_ROW, chain.bound()).one_or_none()
     return _Chain(key, row.hi, bytes(row.head), known=True) if row is not None else chain
 
 
 def _hash_at(connection: Connection, chain: _Chain, seq: int) -> bytes | None:
     """The stored link of one record, also of a record that was set aside as outside the contract."""
-    found = connection.execute(select(records.c.hash).where(_is(records, chain), records.c.seq == seq)).scalar()
+    found = connection.execute(_HASH_OF_RECORD, chain.bound(b_seq=seq)).scalar()
     if found is None:
-        found = connection.execute(
-            select(quarantine.c.digest).where(
-                _is(quarantine, chain), quarantine.c.seq == seq, quarantine.c.reason != "fork"
-            )
-        ).scalar()
+        found = connection.execute(_HASH_SET_ASIDE, chain.bound(b_seq=seq)).scalar()
     return bytes(found) if found is not None else None
 
 
 def _is_set_aside(connection: Connection, chain: _Chain, seq: int, link: bytes) -> bool:
     """Whether the record before this batch is one of a fork that is being set aside."""
-    return (
-        connection.execute(
-            select(quarantine.c.quarantine_id).where(
-                _is(quarantine, chain), quarantine.c.seq == seq, quarantine.c.digest == link
-            )
-        ).first()
-        is not None
-    )
+    return connection.execute(_IS_SET_ASIDE, chain.bound(b_seq=seq, b_digest=link)).first() is not None
 
 
 def _log_batch(
@@ -398,42 +429,37 @@ def _log_batch(
 ) -> _Entry:
     header, parsed = batch.parsed.header, batch.parsed
     oldest_us = next((item.record.at_us for item in parsed.records if item.record is not None), now_us)
-    statement = insert(batches).values(
-        kiosk_id=header.kiosk_id,
-        incarnation=header.incarnation,
-        stream=str(header.stream),
-        first_seq=header.first,
-        last_seq=header.last,
-        count=len(parsed.records),
-        stored=fresh - rejected,
-        duplicates=len(parsed.records) - fresh if result not in (Result.GAP, Result.FORK) else 0,
-        rejected=rejected,
-        compressed_bytes=parsed.compressed_bytes,
-        body_bytes=parsed.body_bytes,
-        received_us=now_us,
-        lag_us=max(0, now_us - oldest_us),
-        result=str(result),
-        detail="",
-        digest=parsed.digest,
-        signature=batch.signed.signature,
-        last_head=header.last_head,
-        head_signature=batch.signed.head_signature,
-        fingerprint=batch.fingerprint,
-    )
-    return _Entry(int(connection.execute(statement.returning(batches.c.batch_id)).scalar_one()), now_us)
+    row = {
+        "kiosk_id": header.kiosk_id,
+        "incarnation": header.incarnation,
+        "stream": str(header.stream),
+        "first_seq": header.first,
+        "last_seq": header.last,
+        "count": len(parsed.records),
+        "stored": fresh - rejected,
+        "duplicates": len(parsed.records) - fresh if result not in (Result.GAP, Result.FORK) else 0,
+        "rejected": rejected,
+        "compressed_bytes": parsed.compressed_bytes,
+        "body_bytes": parsed.body_bytes,
+        "received_us": now_us,
+        "lag_us": max(0, now_us - oldest_us),
+        "result": str(result),
+        "detail": "",
+        "digest": parsed.digest,
+        "signature": batch.signed.signature,
+        "last_head": header.last_head,
+        "head_signature": batch.signed.head_signature,
+        "fingerprint": batch.fingerprint,
+    }
+    return _Entry(int(connection.execute(_INSERT_BATCH, row).scalar_one()), now_us)
 
 
 def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry: _Entry) -> None:
-    last_id = connection.execute(
-        update(counters)
-        .where(counters.c.name == "receive_id")
-        .values(value=counters.c.value + len(items))
-        .returning(counters.c.value)
-    ).scalar_one()
+    last_id = connection.execute(_NUMBER_RECORDS, {"b_count": len(items)}).scalar_one()
     record_rows: list[dict[str, Any]] = []
     payload_rows: list[dict[str, Any]] = []
     passage_rows: list[dict[str, Any]] = []
-    changes: list[tuple[str, str, dict[str, str]]] = []
+    changes: dict[str, list[dict[str, str]]] = {"passed": [], "overridden": []}
     for receive_id, item in enumerate(items, start=last_id - len(items) + 1):
         record = item.record
         assert record is not None  # noqa: S101 - the caller sends sound records only
@@ -463,16 +489,16 @@ def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry
             passage_rows.append({"receive_id": receive_id, "received_us": entry.now_us, **row})
         change = later_change(record)
         if change is not None and record.ref:
-            changes.append((record.kiosk_id, record.ref, change))
-    connection.execute(insert(records), record_rows)
+            column, value = change
+            changes[column].append({"b_kiosk_id": record.kiosk_id, "b_ref": record.ref, "b_value": value})
+    connection.execute(_INSERT_RECORDS, record_rows)
     if payload_rows:
-        connection.execute(insert(payloads), payload_rows)
+        connection.execute(_INSERT_PAYLOADS, payload_rows)
     if passage_rows:
-        connection.execute(insert(passages), passage_rows)
-    for kiosk_id, ref, values in changes:
-        connection.execute(
-            update(passages).where(passages.c.kiosk_id == kiosk_id, passages.c.ref == ref).values(**values)
-        )
+        connection.execute(_INSERT_PASSAGES, passage_rows)
+    for column, rows in changes.items():
+        if rows:
+            connection.execute(_CHANGE_PASSED if column == "passed" else _CHANGE_OVERRIDDEN, rows)
 
 
 def _payload_row(
@@ -525,13 +551,13 @@ def _note_gap(connection: Connection, chain: _Chain, last: int, entry: _Entry) -
 
 def _note_kiosk(connection: Connection, header: BatchHeader, now_us: int) -> None:
     connection.execute(
-        update(kiosks)
-        .where(kiosks.c.kiosk_id == header.kiosk_id)
-        .values(
-            last_seen_us=now_us,
-            wall_us=header.wall_us,
-            clock_trust=header.clock_trust,
-            software=header.software,
-            held=json.dumps(header.held, sort_keys=True),
-        )
+        _NOTE_KIOSK,
+        {
+            "b_kiosk_id": header.kiosk_id,
+            "last_seen_us": now_us,
+            "wall_us": header.wall_us,
+            "clock_trust": header.clock_trust,
+            "software": header.software,
+            "held": json.dumps(header.held, sort_keys=True),
+        },
     )

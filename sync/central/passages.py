@@ -79,13 +79,13 @@ def passage_row(record: Record) -> dict[str, Any] | None:
     }
 
 
-def later_change(record: Record) -> dict[str, str] | None:
-    """The columns of a passage that a later record of the same ``ref`` changes, or None."""
+def later_change(record: Record) -> tuple[str, str] | None:
+    """The column of a passage that a later record of the same ``ref`` changes, and its value; or None."""
     facts = _facts(record)
     if record.kind is Kind.PASSED:
         passed = _text(facts, "passed")
-        return {"passed": passed if passed in set(Passed) else str(Passed.UNKNOWN)}
+        return "passed", passed if passed in set(Passed) else str(Passed.UNKNOWN)
     if record.kind is Kind.OVERRIDE:
         admit = facts.get("admit")
-        return {"overridden": {True: "admit", False: "deny"}.get(admit, "yes") if isinstance(admit, bool) else "yes"}
+        return "overridden", ("admit" if admit else "deny") if isinstance(admit, bool) else "yes"
     return None

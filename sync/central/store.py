@@ -321,6 +321,9 @@ def table(model: type[CentralTable]) -> Table:
     return result
 
 
+_EPOCH = select(table(Meta).c.value).where(table(Meta).c.name == "store_epoch")
+
+
 def database_url(database: str) -> str:
     """An SQLAlchemy URL of a URL, or of the path of a SQLite file."""
     return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
@@ -372,13 +375,11 @@ class Store:
 
     def epoch(self, connection: Connection) -> int:
         """The store epoch, 1 or more; it rises whenever this store went back to an earlier state."""
-        return int(
-            connection.execute(select(table(Meta).c.value).where(table(Meta).c.name == "store_epoch")).scalar_one()
-        )
+        return int(connection.execute(_EPOCH).scalar_one())
 
-    def raise_epoch(self, connection: Connection) -> int:
-        """Raise the store epoch by one and return it."""
-        epoch = self.epoch(connection) + 1
+    def raise_epoch(self, connection: Connection, *, above: int = 0) -> int:
+        """Raise the store epoch beyond itself and ``above``, and return it."""
+        epoch = max(self.epoch(connection), above) + 1
         connection.execute(update(table(Meta)).where(table(Meta).c.name == "store_epoch").values(value=str(epoch)))
         return epoch
 

@@ -305,15 +305,15 @@ class World:
                 self.journal.purge(key, min(up_to, self.journal.head(key).seq))
 
     def purgeable(self, key: StreamKey) -> int:
-        """The highest seq of a chain whose acknowledgement is older than the retention, by both clocks."""
-        server_us = int(self.state.fact("last_server_us", "0"))
+        """The highest seq of a chain that the central confirmed again the retention after acknowledging it."""
         head = self.journal.head(key)
         best = 0
-        for row in self.state._db.execute(
-            "SELECT seq, at_us, server_us FROM acknowledged WHERE incarnation = ? AND stream = ?", (key[0], str(key[1]))
+        for seq, at_us, told_us, again_us, again_told_us in self.state._db.execute(
+            "SELECT seq, at_us, server_us, confirmed_us, confirmed_server_us FROM acknowledged"
+            " WHERE incarnation = ? AND stream = ?",
+            (key[0], str(key[1])),
         ):
-            seq, at_us, told_us = row
-            if self.clock.at_us - at_us >= RETENTION_US and server_us - told_us >= RETENTION_US and seq <= head.seq:
+            if min(again_us - at_us, again_told_us - told_us) >= RETENTION_US and seq <= head.seq:
                 best = max(best, seq)
         return best
 
