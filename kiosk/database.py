@@ -29,6 +29,10 @@ from config.errors import GatepostError
 
 Row = tuple[Any, ...]
 
+PAGE_BYTES = 2048
+"""Page size of a new file: a commit writes whole pages, and a row here takes 0.2 to 1 kB. Against 4096 bytes it halves
+what goes to the card; 1024 would push most payloads into overflow pages."""
+
 
 class KioskTable(SQLModel, registry=registry()):
     """Base of every table that the kiosk keeps; a registry of its own, apart from the central's."""
@@ -141,17 +145,18 @@ class SqliteDatabase:
         uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}"
         if not read_only:
             self._create_private(path)
-        with self._translated():
+        try:
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
             )
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
         try:
-            with self._translated():
-                if read_only:
-                    self._connection.execute("PRAGMA query_only=ON")
-                    self._connection.execute("SELECT count(*) FROM sqlite_master")
-                else:
-                    self._settle()
+            if read_only:
+                self.run("PRAGMA query_only=ON")
+                self.rows("SELECT count(*) FROM sqlite_master")
+            else:
+                self._settle()
         except BaseException:
             self._connection.close()
             raise
@@ -171,60 +176,64 @@ class SqliteDatabase:
             ) from error
 
     def _settle(self) -> None:
-        mode = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        self.run(f"PRAGMA page_size={PAGE_BYTES}")
+        ((mode,),) = self.rows("PRAGMA journal_mode=WAL")
         if mode != "wal":
             raise DatabaseError(
                 str(self._path), Failure.NOT_OPENED, seen=f"journal mode {mode}", expected="wal",
                 hint="keep it on a local file system (ext4), not on a network share",
             )  # fmt: skip
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA secure_delete=ON")
-        self._connection.execute("PRAGMA foreign_keys=ON")
+        self.run("PRAGMA synchronous=FULL")
+        self.run("PRAGMA secure_delete=ON")
+        self.run("PRAGMA foreign_keys=ON")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            name = getattr(error, "sqlite_errorname", type(error).__name__)
-            failure = failure_of(getattr(error, "sqlite_errorcode", None))
-            if "decode to UTF-8" in str(error):  # the driver's own complaint about a damaged text value, without a code
-                failure = Failure.DAMAGED
-            raise DatabaseError(str(self._path), failure, seen=f"{name}: {error}", hint=_HINTS[failure]) from error
-        except UnicodeDecodeError as error:  # likewise, where the damaged text stands in SQLite's own message
-            damaged = Failure.DAMAGED
-            raise DatabaseError(str(self._path), damaged, seen=str(error), hint=_HINTS[damaged]) from error
+    def _translated(self, error: Exception) -> DatabaseError:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        failure = failure_of(getattr(error, "sqlite_errorcode", None))
+        # The driver's own complaints about damaged text, in a value or in SQLite's message, come without a code.
+        if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
+            failure = Failure.DAMAGED
+        return DatabaseError(str(self._path), failure, seen=f"{name}: {error}", hint=_HINTS[failure])
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the number of rows it changed."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, parameters).rowcount
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
-        with self._translated():
+        try:
             self._connection.executemany(sql, rows)
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, parameters).fetchall()
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
 
     def commit(self) -> None:
         """End the transaction; durable when it returns."""
-        with self._translated():
-            self._connection.execute("COMMIT")
+        self.run("COMMIT")
 
     def rollback(self) -> None:
         """Give the transaction up, if there is one (SQLite may have done so by itself)."""
         if self._connection.in_transaction:
-            with self._translated():
-                self._connection.execute("ROLLBACK")
+            self.run("ROLLBACK")
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._translated():
+        try:
             self._connection.close()
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
+
+
+_DRIVER_ERRORS = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
 
 
 def failure_of(code: int | None) -> Failure:

@@ -35,9 +35,12 @@ from kiosk.journal_tables import (
     INSERT_PAYLOAD,
     INSERT_RECORD,
     PAYLOAD_TABLE,
+    RECORD_HASH,
     SCHEMA_VERSION,
+    SEQ_MASK,
     STREAM_NUMBER,
     create_schema,
+    row_key,
 )
 from kiosk.journal_types import (
     Acknowledged,
@@ -193,15 +196,15 @@ class Journal:
     def purge(self, acknowledged: Iterable[Acknowledged], *, now: Instant, retention_us: int) -> PurgeReport:
         """Delete records that the central has kept for certain for at least ``retention_us``.
 
-        Of each chain everything up to the highest mark with ``now - mark.at_us >= retention_us`` goes; retention
-        counts from the acknowledgement. A mark whose hash is not this journal's is passed over, and with clock
+        Of each chain everything up to the highest mark that is held for ``retention_us`` goes: counted from the
+        acknowledgement, and confirmed at the end of that time where the sync process keeps confirmations. A mark whose hash is not this journal's is passed over, and with clock
         trust ``none`` nothing is purged. Works in short transactions, so that a passage never waits long. Raises
         JournalError.
         """
         report = PurgeReport({}, {})
         if now.clock_trust is ClockTrust.NONE:
             return report
-        ripe = [mark for mark in acknowledged if now.at_us - mark.at_us >= retention_us]
+        ripe = [mark for mark in acknowledged if mark.held_us(now.at_us) >= retention_us]
         for mark in sorted(ripe, key=lambda m: m.seq):
             count = self._purge_to(mark)
             if count:
@@ -232,8 +235,8 @@ class Journal:
                                 (str(cls), before_us),
                             )
                         count = database.run(
-                            f"DELETE FROM {table} WHERE (number, stream, seq) IN "  # noqa: S608
-                            f"(SELECT number, stream, seq FROM {table} WHERE at_us < ? LIMIT {_PURGE_STEP})",
+                            f"DELETE FROM {table} WHERE id IN "  # noqa: S608
+                            f"(SELECT id FROM {table} WHERE at_us < ? LIMIT {_PURGE_STEP})",
                             (before_us,),
                         )
                     erased += count
@@ -447,7 +450,6 @@ class Journal:
         records = []
         for entry, payloads, bodies in prepared:
             head = after[entry.stream]
-            stream = STREAM_NUMBER[entry.stream]
             record = Record(
                 kiosk_id=self._kiosk_id,
                 incarnation=incarnation,
@@ -464,10 +466,10 @@ class Journal:
             )
             header, digests = canonical(record.header()), record.digests()
             digest = chain_hash(head.hash, header, digests)
-            database.run(INSERT_RECORD, (number, stream, record.seq, header, digests, digest))
+            key = row_key(number, entry.stream, record.seq)
+            database.run(INSERT_RECORD, (key, header, digests, digest))
             for cls, body in bodies.items():
-                row = (number, stream, record.seq, record.at_us, payloads[cls].salt, body)
-                database.run(INSERT_PAYLOAD[cls], row)
+                database.run(INSERT_PAYLOAD[cls], (key, record.at_us, payloads[cls].salt, body))
             after[entry.stream] = Head(record.seq, digest)
             records.append(record)
         for name, head in after.items():
@@ -501,26 +503,23 @@ class Journal:
         )
         if row is None or not row.base.seq < mark.seq <= row.head.seq:
             return 0
-        key = (row.number, STREAM_NUMBER[row.stream])
-        at_mark = database.rows(
-            "SELECT hash FROM journal_record WHERE number = ? AND stream = ? AND seq = ?", (*key, mark.seq)
-        )
+        at_mark = database.rows(RECORD_HASH, (row_key(row.number, row.stream, mark.seq),))
         if not at_mark or at_mark[0][0] != mark.hash:
             return 0
-        last, base_head = database.rows(
-            "SELECT seq, hash FROM (SELECT seq, hash FROM journal_record WHERE number = ? AND stream = ? AND seq <= ? "
-            "ORDER BY seq LIMIT ?) ORDER BY seq DESC LIMIT 1",
-            (*key, mark.seq, _PURGE_STEP),
-        )[0]
+        begin, end = row_key(row.number, row.stream, 0), row_key(row.number, row.stream, mark.seq)
+        oldest = database.rows(
+            f"SELECT id & {SEQ_MASK}, hash FROM journal_record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608
+            (begin, end, _PURGE_STEP),
+        )
+        last, base_head = oldest[-1]
+        end = row_key(row.number, row.stream, last)
         with transaction(database):
-            count = database.run(
-                "DELETE FROM journal_record WHERE number = ? AND stream = ? AND seq <= ?", (*key, last)
-            )
+            count = database.run("DELETE FROM journal_record WHERE id > ? AND id <= ?", (begin, end))
             for table in PAYLOAD_TABLE.values():
-                database.run(f"DELETE FROM {table} WHERE number = ? AND stream = ? AND seq <= ?", (*key, last))  # noqa: S608
+                database.run(f"DELETE FROM {table} WHERE id > ? AND id <= ?", (begin, end))  # noqa: S608
             database.run(
                 "UPDATE journal_chain SET base_seq = ?, base_head = ? WHERE number = ? AND stream = ?",
-                (last, base_head, *key),
+                (last, base_head, row.number, STREAM_NUMBER[row.stream]),
             )
         return count
 

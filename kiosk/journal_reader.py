@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kiosk.database import Database, DatabaseError, Failure, OpenDatabase, SqliteDatabase
-from kiosk.journal_tables import RECORDS_AFTER, STREAM_NUMBER
+from kiosk.journal_tables import RECORD_HASH, RECORDS_AFTER, row_key, rows_after
 from kiosk.journal_types import Head, JournalError, Slice, StreamKey
 from kiosk.journal_verify import ChainRow, chain_rows, payload_rows
 from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
@@ -79,9 +79,8 @@ class JournalReader:
             self._close()
 
     def _slice(self, database: Database, row: ChainRow, after: int, max_records: int, max_bytes: int) -> Slice:
-        number = STREAM_NUMBER[row.stream]
         prev = row.base.hash if after == row.base.seq else self._hash_at(database, row, after)
-        rows = database.rows(RECORDS_AFTER, (row.number, number, after, max(1, max_records)))
+        rows = database.rows(RECORDS_AFTER, rows_after(row.number, row.stream, after, max(1, max_records)))
         if rows and not rows[0][1]:
             # A hole that a salvage left: begin behind it.
             return self._slice(database, row, rows[0][0], max_records, max_bytes)
@@ -106,10 +105,7 @@ class JournalReader:
         return Slice(tuple(records), prev, head)
 
     def _hash_at(self, database: Database, row: ChainRow, seq: int) -> bytes:
-        found = database.rows(
-            "SELECT hash FROM journal_record WHERE number = ? AND stream = ? AND seq = ?",
-            (row.number, STREAM_NUMBER[row.stream], seq),
-        )
+        found = database.rows(RECORD_HASH, (row_key(row.number, row.stream, seq),))
         if not found:
             raise JournalError(
                 f"{self._path}: {row.stream} record {seq} of {row.incarnation}",

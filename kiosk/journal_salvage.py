@@ -28,6 +28,8 @@ from kiosk.journal_tables import (
     INSERT_RECORD,
     RECORDS_AFTER,
     STREAM_NUMBER,
+    row_key,
+    rows_after,
 )
 from kiosk.journal_types import Head
 from kiosk.journal_verify import (
@@ -173,7 +175,7 @@ def _named_by_their_records(old: Database, chains: list[ChainRow]) -> list[Chain
 
 def _names(old: Database, row: ChainRow) -> Iterator[tuple[str, str]]:
     try:
-        rows = old.rows(RECORDS_AFTER, (row.number, STREAM_NUMBER[row.stream], 0, 50))
+        rows = old.rows(RECORDS_AFTER, rows_after(row.number, row.stream, 0, 50))
     except DatabaseError:
         return
     for _, header, _, _ in rows:
@@ -204,7 +206,6 @@ def _horizons(old: Database) -> dict[str, int]:
 
 def _carry_chain(old: Database, new: Database, row: ChainRow, horizons: dict[str, int]) -> tuple[int, Head, list[Hole]]:
     needles = Needles(row.incarnation, row.kiosk_id, row.stream)
-    number = STREAM_NUMBER[row.stream]
     holes: list[Hole] = []
     good: Head = row.base
     bridge: Head | None = row.base
@@ -217,10 +218,11 @@ def _carry_chain(old: Database, new: Database, row: ChainRow, horizons: dict[str
             if before is not None and stored.follows(before.hash, needles):
                 if before.seq > good.seq:
                     holes.append(Hole(row.incarnation, row.stream, good.seq + 1, before.seq))
-                    new.run(INSERT_RECORD, (row.number, number, before.seq, b"", b"", before.hash))
-                new.run(INSERT_RECORD, (row.number, number, *stored))
+                    new.run(INSERT_RECORD, (row_key(row.number, row.stream, before.seq), b"", b"", before.hash))
+                key = row_key(row.number, row.stream, stored.seq)
+                new.run(INSERT_RECORD, (key, *stored[1:]))
                 for cls, payload in payloads.to_keep(stored, horizons):
-                    new.run(INSERT_PAYLOAD[cls], (row.number, number, stored.seq, *payload))
+                    new.run(INSERT_PAYLOAD[cls], (key, *payload))
                 good = bridge = Head(stored.seq, stored.hash)
                 count += 1
             else:
@@ -228,7 +230,7 @@ def _carry_chain(old: Database, new: Database, row: ChainRow, horizons: dict[str
     last = min(row.head.seq, MAX_SAFE_INTEGER)
     if last > good.seq:
         holes.append(Hole(row.incarnation, row.stream, good.seq + 1, last))
-    new.run(INSERT_CHAIN, (row.number, number, good.seq, good.hash, row.base.seq, row.base.hash))
+    new.run(INSERT_CHAIN, (row.number, STREAM_NUMBER[row.stream], good.seq, good.hash, row.base.seq, row.base.hash))
     return count, good, holes
 
 
@@ -303,7 +305,7 @@ def _readable(old: Database, row: ChainRow) -> Iterator[list[_Stored]]:
     after, step, failures = row.base.seq, 1000, 0
     while failures < MAX_UNREADABLE:
         try:
-            rows = old.rows(RECORDS_AFTER, (row.number, STREAM_NUMBER[row.stream], after, step))
+            rows = old.rows(RECORDS_AFTER, rows_after(row.number, row.stream, after, step))
         except DatabaseError:
             if step == 1:
                 after += 1

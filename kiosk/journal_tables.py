@@ -20,14 +20,22 @@ APPLICATION_ID = 0x47504A31
 SCHEMA_VERSION = 1
 """PRAGMA user_version. A later one comes with a numbered migration."""
 
-STREAM_NUMBER = {Stream.ALARM: 1, Stream.PASSAGE: 2, Stream.DIAGNOSTIC: 3}
-"""How a stream is written in a key: one byte instead of a word in every row and index page."""
+STREAM_NUMBER = {Stream.ALARM: 1, Stream.DIAGNOSTIC: 2, Stream.PASSAGE: 3}
+"""How a stream is written in a key. Passages come last, so that the busiest stream fills the tree at its end."""
 
 STREAM_OF_NUMBER = {number: stream for stream, number in STREAM_NUMBER.items()}
 
 
-_BY_KEY = {"sqlite_with_rowid": False}
-# WITHOUT ROWID: a row lies in its key's own tree, one page to write instead of two.
+SEQ_BITS = 40
+SEQ_MASK = (1 << SEQ_BITS) - 1
+
+
+def row_key(number: int, stream: Stream, seq: int) -> int:
+    """The one integer under which a record and its payloads lie: incarnation number, stream, sequence number.
+
+    Being SQLite's own row number it costs no index, and records of a chain lie one after the other.
+    """
+    return (number << 44) | (STREAM_NUMBER[stream] << SEQ_BITS) | seq
 
 
 class JournalIncarnation(KioskTable, table=True):
@@ -44,7 +52,6 @@ class JournalChain(KioskTable, table=True):
     """Counter and head of one stream: the last ``seq`` and its hash, and the last purged ``seq`` and its hash."""
 
     __tablename__ = "journal_chain"
-    __table_args__ = _BY_KEY
 
     number: int = Field(primary_key=True)
     stream: int = Field(primary_key=True)
@@ -55,25 +62,20 @@ class JournalChain(KioskTable, table=True):
 
 
 class JournalRecord(KioskTable, table=True):
-    """One record: canonical header, digests of its payloads in the order of the header, hash after it."""
+    """One record, under its :func:`row_key`: canonical header, digests of its payloads in the header's order, hash."""
 
     __tablename__ = "journal_record"
-    __table_args__ = _BY_KEY
 
-    number: int = Field(primary_key=True)
-    stream: int = Field(primary_key=True)
-    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    id: int = Field(primary_key=True)
     header: bytes
     digests: bytes
     hash: bytes
 
 
 class _JournalPayload(KioskTable):
-    """One payload: its canonical bytes and salt. ``body`` and ``salt`` are null only when damage destroyed them."""
+    """One payload, under its record's :func:`row_key`. ``body`` and ``salt`` are null only when damage destroyed them."""
 
-    number: int = Field(primary_key=True)
-    stream: int = Field(primary_key=True)
-    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    id: int = Field(primary_key=True)
     at_us: int = Field(sa_type=BigInteger)
     salt: bytes | None
     body: bytes | None
@@ -83,28 +85,24 @@ class JournalFacts(_JournalPayload, table=True):
     """Payloads of class ``facts``: what happened, about nobody's health and nobody's name."""
 
     __tablename__ = "journal_facts"
-    __table_args__ = _BY_KEY
 
 
 class JournalHealth(_JournalPayload, table=True):
     """Payloads of class ``health``: temperature and health code findings."""
 
     __tablename__ = "journal_health"
-    __table_args__ = _BY_KEY
 
 
 class JournalPerson(_JournalPayload, table=True):
     """Payloads of class ``person``: pseudonym of the holder, guard's notes."""
 
     __tablename__ = "journal_person"
-    __table_args__ = _BY_KEY
 
 
 class JournalErasure(KioskTable, table=True):
     """Up to when payloads of a class were erased: a payload missing at or after it was not erased by retention."""
 
     __tablename__ = "journal_erasure"
-    __table_args__ = _BY_KEY
 
     payload_class: str = Field(primary_key=True)
     before_us: int = Field(sa_type=BigInteger)
@@ -139,13 +137,19 @@ ADVANCE_CHAIN = "UPDATE journal_chain SET last_seq = ?, head = ? WHERE number = 
 CHAINS = """
     SELECT i.number, i.incarnation, i.kiosk_id, c.stream, c.last_seq, c.head, c.base_seq, c.base_head
     FROM journal_incarnation i JOIN journal_chain c ON c.number = i.number ORDER BY i.number, c.stream"""
-RECORDS_AFTER = """
-    SELECT seq, header, digests, hash FROM journal_record
-    WHERE number = ? AND stream = ? AND seq > ? ORDER BY seq LIMIT ?"""
+RECORDS_AFTER = f"""
+    SELECT id & {SEQ_MASK}, header, digests, hash FROM journal_record
+    WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"""  # noqa: S608
+RECORD_HASH = "SELECT hash FROM journal_record WHERE id = ?"
 PAYLOADS_BETWEEN = {
-    cls: f"SELECT seq, at_us, salt, body FROM {table} WHERE number = ? AND stream = ? AND seq BETWEEN ? AND ?"  # noqa: S608
+    cls: f"SELECT id & {SEQ_MASK}, at_us, salt, body FROM {table} WHERE id BETWEEN ? AND ?"  # noqa: S608
     for cls, table in PAYLOAD_TABLE.items()
 }
+
+
+def rows_after(number: int, stream: Stream, seq: int, limit: int) -> tuple[int, int, int]:
+    """The parameters of ``RECORDS_AFTER``."""
+    return row_key(number, stream, seq), row_key(number, stream, SEQ_MASK), limit
 
 
 def create_schema(database: Database) -> None:

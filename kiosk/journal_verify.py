@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.database import Database, DatabaseError, OpenDatabase, SqliteDatabase
-from kiosk.journal_tables import CHAINS, PAYLOADS_BETWEEN, RECORDS_AFTER, STREAM_NUMBER, STREAM_OF_NUMBER
+from kiosk.journal_tables import (
+    CHAINS,
+    PAYLOADS_BETWEEN,
+    RECORD_HASH,
+    RECORDS_AFTER,
+    SEQ_BITS,
+    STREAM_OF_NUMBER,
+    row_key,
+    rows_after,
+)
 from kiosk.journal_types import Acknowledged, BadRecord, ChainReport, Head, JournalError, VerifyReport
 from kiosk.records import PayloadClass, Stream, canonical
 
@@ -112,10 +121,10 @@ def _key(row: ChainRow) -> tuple[str, Stream]:
 
 
 def _records_without_chain(database: Database) -> int:
-    groups = database.rows("SELECT number, stream, count(*) FROM journal_record GROUP BY number, stream")
-    chains = {(number, stream) for number, stream in database.rows("SELECT number, stream FROM journal_chain")}
-    lives = {number for (number,) in database.rows("SELECT number FROM journal_incarnation")}
-    return sum(count for number, stream, count in groups if (number, stream) not in chains or number not in lives)
+    groups = database.rows(f"SELECT id >> {SEQ_BITS}, count(*) FROM journal_record GROUP BY 1")  # noqa: S608
+    chains = database.rows("SELECT c.number, c.stream FROM journal_chain c JOIN journal_incarnation USING (number)")
+    owned = {row_key(number, STREAM_OF_NUMBER[stream], 0) >> SEQ_BITS for number, stream in chains}
+    return sum(count for group, count in groups if group not in owned)
 
 
 def _against_known(database: Database, row: ChainRow, known: list[Acknowledged]) -> BadRecord | None:
@@ -124,10 +133,7 @@ def _against_known(database: Database, row: ChainRow, known: list[Acknowledged])
             what = f"ends at {row.head.seq}, but {mark.seq} was acknowledged: the journal went back"
             return BadRecord(row.incarnation, row.stream, row.head.seq, what)
         if row.base.seq < mark.seq:
-            found = database.rows(
-                "SELECT hash FROM journal_record WHERE number = ? AND stream = ? AND seq = ?",
-                (row.number, STREAM_NUMBER[row.stream], mark.seq),
-            )
+            found = database.rows(RECORD_HASH, (row_key(row.number, row.stream, mark.seq),))
             if not found or found[0][0] != mark.hash:
                 return BadRecord(row.incarnation, row.stream, mark.seq, "not the record that was acknowledged")
     return None
@@ -142,11 +148,11 @@ class Needles:
     def __init__(self, incarnation: str, kiosk_id: str, stream: Stream) -> None:
         self.incarnation = b'","incarnation":' + canonical(incarnation) + b',"kind":"'
         self.kiosk = b'","kiosk_id":' + canonical(kiosk_id) + b',"lane":"'
-        self.tail = b',"stream":' + canonical(str(stream)) + b',"v":1}'
+        self.tail = b'","seq":%d,"stream":' + canonical(str(stream)) + b',"v":1}'
 
     def misplaced(self, header: bytes, seq: int) -> str:
         """What the header names differently from the place where it is stored; "" when nothing."""
-        if not header.endswith(b'","seq":%d' % seq + self.tail):
+        if not header.endswith(self.tail % seq):
             return "its header names another sequence number or stream"
         if self.incarnation not in header or self.kiosk not in header:
             return "its header names another incarnation or kiosk"
@@ -183,7 +189,7 @@ def payload_rows(
     classes: Iterable[PayloadClass] = tuple(PayloadClass),
 ) -> PayloadRows:
     """The stored payloads of ``first`` to ``last`` as ``{class: {seq: (at_us, salt, body)}}``."""
-    parameters = (number, STREAM_NUMBER[stream], first, last)
+    parameters = (row_key(number, stream, first), row_key(number, stream, last))
     return {
         cls: {seq: (at_us, salt, body) for seq, at_us, salt, body in database.rows(PAYLOADS_BETWEEN[cls], parameters)}
         for cls in classes
@@ -210,11 +216,11 @@ def _walk(
     first = records = erased = lost = bad_seq = 0
     what = ""
     while not what:
-        rows = database.rows(RECORDS_AFTER, (row.number, STREAM_NUMBER[row.stream], seq, CHUNK_RECORDS))
+        rows = database.rows(RECORDS_AFTER, rows_after(row.number, row.stream, seq, CHUNK_RECORDS))
         if not rows:
             break
-        payloads = payload_rows(database, row.number, row.stream, seq + 1, rows[-1][0])
-        unclaimed = sum(map(len, payloads.values()))
+        stored = payload_rows(database, row.number, row.stream, seq + 1, rows[-1][0])
+        payloads = _PayloadCheck(stored, horizons)
         for at, header, digests, digest in rows:
             bad_seq = at
             if not header and at > seq:
@@ -228,51 +234,72 @@ def _walk(
             if _sha256(prev + header + digests).digest() != digest:
                 what = "its hash does not follow from the record before it and its own content"
                 break
-            what = needles.misplaced(header, at)
+            what = needles.misplaced(header, at) or payloads.fault(at, header, digests)
             if what:
                 break
-            what, found, gone, broken = _check_payloads(at, header, digests, payloads, horizons)
-            if what:
-                break
-            unclaimed -= found
-            erased += gone
-            lost += broken
             first = first or at
             records += 1
             seq, prev = at, digest
-        if not what and unclaimed:
-            bad_seq, what = rows[0][0], f"{unclaimed} payloads between here and {rows[-1][0]} belong to no record"
+        erased += payloads.erased
+        lost += payloads.lost
+        if not what and payloads.unclaimed():
+            bad_seq = rows[0][0]
+            what = f"{payloads.unclaimed()} payloads between here and {rows[-1][0]} belong to no record"
     if not what and (seq, prev) != (row.head.seq, row.head.hash):
         bad_seq, what = min(seq, row.head.seq) + 1, f"the chain's head is at {row.head.seq}, its last record at {seq}"
     report = ChainReport(row.incarnation, row.stream, first or row.base.seq + 1, seq, records, erased, lost, prev)
     return report, BadRecord(row.incarnation, row.stream, bad_seq, what) if what else None
 
 
-def _check_payloads(
-    seq: int, header: bytes, digests: bytes, payloads: PayloadRows, horizons: Mapping[PayloadClass, int]
-) -> tuple[str, int, int, int]:
-    """What is wrong with a record's payloads ("" when nothing), and how many are there, erased, and lost."""
-    classes = classes_of(header)
-    if len(digests) != 32 * len(classes):
-        return "its digests are not as many as its payloads", 0, 0, 0
-    found = erased = lost = start = 0
-    for cls in classes:
-        payload = payloads[cls].get(seq)
-        if payload is None:
-            erased += 1
-            if at_us_of(header) >= horizons.get(cls, _NEVER):
-                return f"its {cls} payload is missing without having been erased by retention", 0, 0, 0
-        else:
-            found += 1
-            at_us, salt, body = payload
-            if salt is None or body is None:
-                lost += 1
-            elif _sha256(salt + body).digest() != digests[start : start + 32]:
-                return f"its {cls} payload does not match its digest", 0, 0, 0
-            if not header.startswith(b'{"at_us":%d,' % at_us):
-                return f"its {cls} payload is filed under another time", 0, 0, 0
-        start += 32
-    return "", found, erased, lost
+class _PayloadCheck:
+    """Checks the payloads of a run of records against their digests, and counts.
+
+    This and the loop above are the walk's inner part: no enum is hashed here (that alone would cost a third).
+    """
+
+    def __init__(self, stored: PayloadRows, horizons: Mapping[PayloadClass, int]) -> None:
+        self._tables = {
+            str(cls).encode(): (str(cls), table, horizons.get(cls, _NEVER)) for cls, table in stored.items()
+        }
+        self._listed: dict[bytes, list[tuple[str, dict[int, tuple[int, bytes | None, bytes | None]], int]]] = {}
+        self._total = sum(map(len, stored.values()))
+        self._found = 0
+        self.erased = 0
+        self.lost = 0
+
+    def unclaimed(self) -> int:
+        """How many stored payloads belonged to no record of the run."""
+        return self._total - self._found
+
+    def fault(self, seq: int, header: bytes, digests: bytes) -> str:
+        """What is wrong with the payloads of one record; "" when nothing. Raises ValueError for a strange header."""
+        begin = header.rindex(b',"payloads":[') + 13
+        listed = header[begin : header.index(b"]", begin)]
+        classes = self._listed.get(listed)
+        if classes is None:
+            names = [name.strip(b'"') for name in listed.split(b",") if name]
+            classes = self._listed[listed] = [self._tables[name] for name in names]
+        if len(digests) != 32 * len(classes):
+            return "its digests are not as many as its payloads"
+        filed_us = int(header[9 : header.index(b",")])
+        start = 0
+        for name, table, horizon_us in classes:
+            payload = table.get(seq)
+            if payload is None:
+                self.erased += 1
+                if filed_us >= horizon_us:
+                    return f"its {name} payload is missing without having been erased by retention"
+            else:
+                self._found += 1
+                at_us, salt, body = payload
+                if salt is None or body is None:
+                    self.lost += 1
+                elif _sha256(salt + body).digest() != digests[start : start + 32]:
+                    return f"its {name} payload does not match its digest"
+                if at_us != filed_us:
+                    return f"its {name} payload is filed under another time"
+            start += 32
+        return ""
 
 
 def at_us_of(header: bytes) -> int:

@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kiosk.database import Failure
 from kiosk.journal import Acknowledged, Entry, Journal, JournalError, JournalReader, verify
+from kiosk.journal_tables import row_key
 from kiosk.journal_types import Head
 from kiosk.reasons import ClockTrust
 from kiosk.records import ZERO_HASH, Kind, PayloadClass, RecordError, Stream
@@ -271,6 +273,19 @@ def test_records_go_only_when_acknowledged_for_long_enough(tmp_path: Path) -> No
         assert verify(journal.path).ok
 
 
+def test_an_acknowledgement_counts_only_as_long_as_it_is_heard_again(tmp_path: Path) -> None:
+    """A kiosk that was cut off for a week does not purge on a word that a restored central may not stand by."""
+    clock = FakeClock()
+    with open_journal(tmp_path, clock) as journal:
+        write_passage(journal, clock, 1)
+        mark = acknowledged(journal, Stream.PASSAGE, 2, clock.at_us)
+        clock.advance(30 * 86_400)
+        stale = replace(mark, confirmed_us=mark.at_us + 7 * DAY_US - 1)
+        assert journal.purge([stale], now=clock.now(), retention_us=7 * DAY_US).purged == {}
+        fresh = replace(mark, confirmed_us=mark.at_us + 7 * DAY_US)
+        assert journal.purge([fresh], now=clock.now(), retention_us=7 * DAY_US).purged != {}
+
+
 @pytest.mark.parametrize("change", ["hash", "seq", "incarnation", "trust", "future"])
 def test_a_mark_that_cannot_be_right_frees_nothing(tmp_path: Path, change: str) -> None:
     """Another record's hash, a number not yet written, an unknown incarnation, no clock, an acknowledgement to come."""
@@ -418,8 +433,9 @@ def test_a_payload_changed_in_the_file_does_not_leave_the_reader_unnoticed(tmp_p
         for number in range(3):
             write_passage(journal, clock, number)
         raw = sqlite3.connect(journal.path)
-        raw.execute("UPDATE journal_record SET header = replace(header, 'in-1', 'in-2') WHERE stream = 2 AND seq = 3")
-        raw.execute("UPDATE journal_record SET header = CAST(header AS BLOB)")
+        key = row_key(1, Stream.PASSAGE, 3)
+        sql = "UPDATE journal_record SET header = CAST(replace(header, 'in-1', 'in-2') AS BLOB) WHERE id = ?"
+        raw.execute(sql, (key,))
         raw.commit()
         raw.close()
         with pytest.raises(JournalError, match="record 3") as caught:

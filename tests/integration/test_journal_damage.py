@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.journal import Journal, JournalError, verify
+from kiosk.journal_tables import row_key
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from tests.fakes import FakeClock
 from tests.integration.journal_cases import all_records, open_journal, write_passage
@@ -39,8 +40,13 @@ def edited(written: Path, memory_folder: Path, script: str = "") -> Path:
     return path
 
 
+def at(seq: int) -> int:
+    """The row key of a passage record."""
+    return row_key(1, Stream.PASSAGE, seq)
+
+
+AT_7 = f"WHERE id = {at(7)}"
 R, F, H, P = "journal_record", "journal_facts", "journal_health", "journal_person"
-AT_7 = "WHERE stream = 2 AND seq = 7"
 
 CHANGES = [
     ("a header", 7, f"UPDATE {R} SET header = CAST(replace(header, 'in-1', 'in-2') AS BLOB) {AT_7}"),
@@ -51,22 +57,22 @@ CHANGES = [
     ("a payload's time", 7, f"UPDATE {P} SET at_us = at_us + 1 {AT_7}"),
     ("a payload taken out", 7, f"DELETE FROM {H} {AT_7}"),
     ("a record taken out", 7, f"DELETE FROM {R} {AT_7}"),
-    ("the last record", 41, "; ".join(f"DELETE FROM {t} WHERE stream = 2 AND seq = 41" for t in (R, F, H, P))),
+    ("the last record", 41, "; ".join(f"DELETE FROM {t} WHERE id = {at(41)}" for t in (R, F, H, P))),
     (
         "two records exchanged",
         7,
-        f"UPDATE {R} SET seq = 1000 {AT_7}; UPDATE {R} SET seq = 7 WHERE stream = 2 AND seq = 8;"
-        f"UPDATE {R} SET seq = 8 WHERE stream = 2 AND seq = 1000",
+        f"UPDATE {R} SET id = 1000 {AT_7}; UPDATE {R} SET id = {at(7)} WHERE id = {at(8)};"
+        f"UPDATE {R} SET id = {at(8)} WHERE id = 1000",
     ),
-    ("a record put in", 42, f"INSERT INTO {R} SELECT number, stream, 42, header, digests, hash FROM {R} {AT_7}"),
-    ("a payload put in", 1, f"INSERT INTO {P} SELECT number, stream, 1, at_us, salt, body FROM {P} {AT_7}"),
-    ("a record in another stream", 2, f"UPDATE {R} SET stream = 1 WHERE stream = 2 AND seq = 2"),
-    ("the counter", 41, "UPDATE journal_chain SET last_seq = 40 WHERE stream = 2"),
-    ("the head", 42, "UPDATE journal_chain SET head = zeroblob(32) WHERE stream = 2"),
-    ("the base", 2, "UPDATE journal_chain SET base_seq = 1 WHERE stream = 2"),
+    ("a record put in", 42, f"INSERT INTO {R} SELECT {at(42)}, header, digests, hash FROM {R} {AT_7}"),
+    ("a payload put in", 1, f"INSERT INTO {P} SELECT {at(1)}, at_us, salt, body FROM {P} {AT_7}"),
+    ("a record in another stream", 2, f"UPDATE {R} SET id = {row_key(1, Stream.ALARM, 2)} WHERE id = {at(2)}"),
+    ("the counter", 41, "UPDATE journal_chain SET last_seq = 40 WHERE stream = 3"),
+    ("the head", 42, "UPDATE journal_chain SET head = zeroblob(32) WHERE stream = 3"),
+    ("the base", 2, "UPDATE journal_chain SET base_seq = 1 WHERE stream = 3"),
     ("the incarnation", 1, "UPDATE journal_incarnation SET incarnation = 'x'"),
     ("the kiosk", 1, "UPDATE journal_incarnation SET kiosk_id = 'gate-2'"),
-    ("a whole chain taken out", 0, "DELETE FROM journal_chain WHERE stream = 2"),
+    ("a whole chain taken out", 0, "DELETE FROM journal_chain WHERE stream = 3"),
     ("everything taken out", 0, "DELETE FROM journal_chain; DELETE FROM journal_incarnation"),
 ]
 
@@ -99,13 +105,11 @@ def one_byte_changed(raw: sqlite3.Connection, rng: random.Random) -> str:
     """Change one random byte of one random stored value; where it was."""
     table = rng.choice(list(STORED))
     column = rng.choice(STORED[table])
-    rows = raw.execute(f"SELECT number, stream, seq, {column} FROM {table}").fetchall()
-    number, stream, seq, value = rng.choice(rows)
+    key, value = rng.choice(raw.execute(f"SELECT id, {column} FROM {table}").fetchall())
     at = rng.randrange(len(value))
     changed = value[:at] + bytes([value[at] ^ (1 << rng.randrange(8))]) + value[at + 1 :]
-    sql = f"UPDATE {table} SET {column} = ? WHERE number = ? AND stream = ? AND seq = ?"
-    raw.execute(sql, (changed, number, stream, seq))
-    return f"{table}.{column} of {stream}/{seq} at {at}"
+    raw.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (changed, key))
+    return f"{table}.{column} of {key:x} at {at}"
 
 
 def every_change_is_found(written: Path, memory_folder: Path, count: int, seed: int) -> None:
@@ -206,9 +210,7 @@ def test_a_bad_record_in_the_middle_costs_that_record_alone(written: Path, memor
     """Records behind it are carried over too: their hashes prove where the chain goes on."""
     before = all_records(written)
     old = next(iter(before))[0]
-    path = edited(
-        written, memory_folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20"
-    )
+    path = edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(20)}")
     assert start_after_damage(path, before) == "set aside"
     seqs = [record.seq for record in all_records(path)[old, Stream.PASSAGE]]
     assert seqs == [*range(1, 20), *range(21, 42)]
@@ -216,14 +218,10 @@ def test_a_bad_record_in_the_middle_costs_that_record_alone(written: Path, memor
 
 def test_a_second_damage_keeps_the_first_hole(written: Path, memory_folder: Path) -> None:
     """The new file is damaged again: old holes stay holes, and everything is still there once."""
-    path = edited(
-        written, memory_folder, "UPDATE journal_record SET header = zeroblob(300) WHERE stream = 2 AND seq = 20"
-    )
+    path = edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(20)}")
     open_journal(memory_folder).close()
     raw = sqlite3.connect(path)
-    raw.execute(
-        "UPDATE journal_record SET header = zeroblob(9) WHERE number = 1 AND stream = 2 AND seq BETWEEN 30 AND 32"
-    )
+    raw.execute(f"UPDATE {R} SET header = zeroblob(9) WHERE id BETWEEN {at(30)} AND {at(32)}")
     raw.commit()
     raw.close()
     open_journal(memory_folder).close()
@@ -247,7 +245,7 @@ def test_a_destroyed_payload_leaves_its_record(written: Path, memory_folder: Pat
     """The passage itself survives with the payload's digest alone."""
     before = all_records(written)
     old = next(iter(before))[0]
-    path = edited(written, memory_folder, "UPDATE journal_health SET body = zeroblob(4) WHERE stream = 2 AND seq = 20")
+    path = edited(written, memory_folder, f"UPDATE {H} SET body = zeroblob(4) WHERE id = {at(20)}")
     assert start_after_damage(path, before) == "set aside"
     record = all_records(path)[old, Stream.PASSAGE][19]
     assert record.payloads[PayloadClass.HEALTH].erased
