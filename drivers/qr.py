@@ -162,6 +162,14 @@ class _Clock:
         self._costs[name] = cost if name not in self._costs else 0.8 * self._costs[name] + 0.2 * cost
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a look at a frame gave: texts, largest first, and the corners of symbols that could not be read."""
+
+    texts: list[QrText]
+    unread: list[Corners]
+
+
 class QrReader:
     """The engines of one process, shared by all its cameras; :func:`decode` uses :func:`shared_reader`.
 
@@ -194,19 +202,36 @@ class QrReader:
         self, frame: NDArray[np.uint8], budget_s: float = DEFAULT_BUDGET_S, at_ns: int | None = None
     ) -> list[QrText]:
         """See :func:`decode`."""
+        return self.look(frame, budget_s, at_ns).texts
+
+    def look(
+        self,
+        frame: NDArray[np.uint8],
+        budget_s: float = DEFAULT_BUDGET_S,
+        at_ns: int | None = None,
+        turn: int | None = None,
+    ) -> Sighting:
+        """As :func:`decode`, for one frame of a stream: also tells what was seen and not read.
+
+        ``turn`` counts the frames of a stream: where nothing hints at a code, one of the rescuing looks is tried all
+        the same, another one each time, so that a stream has them all within a second.
+        """
         clock = _Clock(budget_s, self._costs)
         at_ns = time.monotonic_ns() if at_ns is None else at_ns
         gray = gray_of(frame)
         if min(gray.shape) < _SMALLEST_SIDE:
-            return []
+            return Sighting([], [])
         if self._zxing is None:
-            return without_nested(self._read_zbar(gray, clock, at_ns, least_ms=_ZBAR_LEAST_MS))
+            return Sighting(without_nested(self._read_zbar(gray, clock, at_ns, least_ms=_ZBAR_LEAST_MS)), [])
         found, failed = self._read_zxing(gray, at_ns)
         if found:
             if failed and len(found) > 1:
                 found += self._read_rest(gray, found, clock, at_ns)
-            return without_nested(found)
-        return without_nested(self._rescue(gray, failed, clock, at_ns))
+            return Sighting(without_nested(found), [])
+        found, failed = self._rescue(gray, failed, clock, at_ns)
+        if not found and not failed and turn is not None:
+            found = self._look(RESCUES[turn % len(RESCUES)], gray, clock, at_ns, _Place())
+        return Sighting(without_nested(found), failed)
 
     def _read_zxing(self, gray: Gray, at_ns: int, place: _Place | None = None) -> tuple[list[QrText], list[Corners]]:
         """The symbols read, and the corners of those that were found but not read."""
@@ -247,7 +272,9 @@ class QrReader:
         clock.spent(look.name, began_ns, gray.size)
         return found
 
-    def _rescue(self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int) -> list[QrText]:
+    def _rescue(
+        self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
+    ) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
         whole = _Place()
         if is_dim(gray) and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
@@ -256,25 +283,31 @@ class QrReader:
             found, failed = self._read_zxing(gray, at_ns)
             clock.spent(STRETCH.name, began_ns, gray.size)
             if found:
-                return found
-        part, place = gray, whole
+                return found, failed
         if not failed:
-            if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
-                return []
-            small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
-            scale = small.shape[1] / gray.shape[1]
-            found, failed = self._read_zxing(small, at_ns, whole.scaled(scale))
-            if found:
-                return found
-            if not failed:
-                finders = qr_finders.find(small, thorough=False)
-                if len(finders) < 2:
-                    return []
+            found, failed = self._search(gray, clock, at_ns, whole)
+            if found or not failed:
+                return found, failed
+        part, place = _part(gray, failed)
+        found = self._unroll(part, clock, at_ns, place) or self._look_again(part, clock, at_ns, place)
+        return found, failed
+
+    def _search(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> tuple[list[QrText], list[Corners]]:
+        """Steps 2 and 3: read at half the size, or at least find where a code may be."""
+        if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
+            return [], []
+        began_ns = time.perf_counter_ns()
+        small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
+        scale = small.shape[1] / gray.shape[1]
+        found, failed = self._read_zxing(small, at_ns, place.scaled(scale))
+        if not found and not failed:
+            finders = qr_finders.find(small, thorough=False)
+            if len(finders) > 1:
+                failed = [_around(finders, 1 / scale)]
                 if not qr_finders.triples(finders, limit=1):
                     clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
-                failed = [_around(finders, 1 / scale)]
-        part, place = _part(gray, failed)
-        return self._unroll(part, clock, at_ns, place) or self._look_again(part, clock, at_ns, place)
+        clock.spent(HALF.name, began_ns, gray.size)
+        return found, failed
 
     def _unroll(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
         """Step 4."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.camera import Frame, FrameSource
 from drivers.devices import DeviceFault, DeviceReady, Emit, FaultKind, QrText
 from drivers.errors import DeviceError, PortError
 from drivers.picture_health import PictureHealth
-from drivers.qr import Corners, QrReader, shared_reader
+from drivers.qr import Corners, Gray, QrReader, Sighting, shared_reader
+from drivers.qr_child import WatchedChild
 from drivers.qr_focus import Focus
+from drivers.qr_gaze import Gaze
 
 _NS = 1_000_000_000
 _READ_TIMEOUT_S = 0.25
@@ -31,14 +33,16 @@ _HEALTH_TEXT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStats:
-    """Counts since the start. ``frame_age_ms`` is the age of the last good frame, None before the first.
+    """Counts since the start. ``dropped`` frames came while another was decoded, ``passed`` ones showed nothing new.
 
-    ``boxes`` are the corners of the codes in the last decoded frame: for aiming; their texts are not kept.
+    ``frame_age_ms`` is the age of the last good frame, None before the first. ``boxes`` are the corners of the codes
+    in the last decoded frame: for aiming; their texts are not kept.
     """
 
     in_service: bool
     frames: int
     dropped: int
+    passed: int
     decodes: int
     hits: int
     frame_age_ms: float | None
@@ -46,6 +50,66 @@ class CameraStats:
     child_restarts: int
     child_overruns: int
     boxes: tuple[Corners, ...]
+
+
+class StreamReader:
+    """Frame after frame of one camera through gaze, engines and focus; without a thread, so that a bench can run it.
+
+    ``passed`` counts frames that were let pass, ``decodes`` looks, ``hits`` looks that read something.
+    """
+
+    def __init__(self, reader: QrReader | None = None, *, forget_s: float = 3.0, budget_s: float = 0.04) -> None:
+        self._reader = reader
+        self._budget_s = budget_s
+        self._gaze = Gaze()
+        self._focus = Focus(forget_s=forget_s)
+        self.passed = self.decodes = self.hits = self.decode_ns = 0
+        self.boxes: tuple[Corners, ...] = ()
+
+    @property
+    def child(self) -> WatchedChild | None:
+        """The process around libzbar, None before the first look or when it is not used."""
+        return self._reader.child if self._reader is not None else None
+
+    def decided(self) -> None:
+        """See :meth:`drivers.qr_focus.Focus.decided`."""
+        self._focus.decided()
+
+    def take(self, frame: Frame) -> QrText | None:
+        """The next frame of the stream; the text to tell now, or None."""
+        look = self._gaze.next(frame.gray, frame.at_ns)
+        if look is None:
+            self.passed += 1
+            return None
+        left, top, right, bottom = look.box or (0, 0, frame.gray.shape[1], frame.gray.shape[0])
+        part = frame.gray[top:bottom, left:right]
+        sighting = self._look(part, self._budget_s, frame.at_ns, self.decodes if look.eager else None)
+
+        def in_frame(corners: Corners) -> Corners:
+            return tuple((x + left, y + top) for x, y in corners)
+
+        texts = [replace(text, corners=in_frame(text.corners)) for text in sighting.texts]
+        self.boxes = tuple(text.corners for text in texts)
+        unread = [in_frame(corners) for corners in sighting.unread]
+        self._gaze.saw(self.boxes, unread, frame.gray.shape, frame.at_ns)
+        return self._focus.observe(texts, frame.at_ns)
+
+    def picture(self, frame: Frame, limit_s: float) -> list[QrText]:
+        """A single picture: all its codes, largest first, with more patience when the first look reads none."""
+        texts = self._look(frame.gray, self._budget_s, frame.at_ns, None).texts
+        texts = texts or self._look(frame.gray, limit_s, frame.at_ns, 0).texts
+        self.boxes = tuple(text.corners for text in texts)
+        return texts
+
+    def _look(self, gray: Gray, budget_s: float, at_ns: int, turn: int | None) -> Sighting:
+        if self._reader is None:
+            self._reader = shared_reader()
+        began_ns = time.monotonic_ns()
+        sighting = self._reader.look(gray, budget_s, at_ns, turn)
+        self.decode_ns += time.monotonic_ns() - began_ns
+        self.decodes += 1
+        self.hits += bool(sighting.texts)
+        return sighting
 
 
 def _fault_kind(error: PortError) -> FaultKind:
@@ -77,9 +141,7 @@ class QrCamera:
     ) -> None:
         self.name = name
         self._source = source
-        self._reader = reader
-        self._focus = Focus(forget_s=forget_s)
-        self._budget_s = budget_s
+        self._stream = StreamReader(reader, forget_s=forget_s, budget_s=budget_s)
         self._picture_limit_s = picture_limit_s
         self._reopen_s = reopen_s
         self._clock_ns = clock_ns
@@ -93,9 +155,7 @@ class QrCamera:
         self._threads: list[threading.Thread] = []
         self._fault: FaultKind | None = None
         self._in_service = False
-        self._frames = self._dropped = self._decodes = self._hits = 0
-        self._decode_ns = 0
-        self._boxes: tuple[Corners, ...] = ()
+        self._frames = self._dropped = 0
 
     def start(self, emit: Emit) -> None:
         """See :class:`drivers.devices.Device`."""
@@ -127,19 +187,20 @@ class QrCamera:
 
     def stats(self) -> CameraStats:
         """Counts and health; cheap, from any thread."""
-        latest, reader = self._latest, self._reader
-        child = reader.child if reader is not None else None
+        latest, stream = self._latest, self._stream
+        child = stream.child
         return CameraStats(
             in_service=self._in_service,
             frames=self._frames,
             dropped=self._dropped,
-            decodes=self._decodes,
-            hits=self._hits,
+            passed=stream.passed,
+            decodes=stream.decodes,
+            hits=stream.hits,
             frame_age_ms=None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6,
-            decode_ms_mean=self._decode_ns / 1e6 / max(1, self._decodes),
+            decode_ms_mean=stream.decode_ns / 1e6 / max(1, stream.decodes),
             child_restarts=child.restarts if child else 0,
             child_overruns=child.overruns if child else 0,
-            boxes=self._boxes,
+            boxes=stream.boxes,
         )
 
     # Faults: told once each, until the source is ready again
@@ -226,25 +287,14 @@ class QrCamera:
                 continue
             if self._decided.is_set():
                 self._decided.clear()
-                self._focus.decided()
-            text = self._focus.observe(self._decode(frame, self._budget_s), frame.at_ns)
+                self._stream.decided()
+            try:
+                text = self._stream.take(frame)
+            except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera
+                self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while decoding a frame")
+                continue
             if text is not None:
                 self._emit(text)
-
-    def _decode(self, frame: Frame, budget_s: float) -> list[QrText]:
-        if self._reader is None:
-            self._reader = shared_reader()
-        started_ns = self._clock_ns()
-        try:
-            texts = self._reader.decode(frame.gray, budget_s, frame.at_ns)
-        except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera
-            self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while decoding a frame")
-            texts = []
-        self._decodes += 1
-        self._hits += bool(texts)
-        self._decode_ns += self._clock_ns() - started_ns
-        self._boxes = tuple(text.corners for text in texts)
-        return texts
 
     # A folder of pictures
 
@@ -282,7 +332,11 @@ class QrCamera:
 
     def _show(self, frame: Frame) -> None:
         """One picture: tell its nearest code and wait for the verdict, or pass it over."""
-        texts = self._decode(frame, self._budget_s) or self._decode(frame, self._picture_limit_s)
+        try:
+            texts = self._stream.picture(frame, self._picture_limit_s)
+        except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile picture must not end the folder
+            self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} in picture {frame.name}")
+            return
         if not texts:
             self._pass_over(FaultKind.SILENT, f"{self.name}: picture {frame.name}: no code found; passed over")
             return

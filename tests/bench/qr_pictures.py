@@ -59,6 +59,7 @@ class Shot:
     noise: float = 0.012
     jpeg: int = 88
     invert: bool = False
+    supersample: int = 2
     overlays: list[Callable[[Image, NDArray[np.float32], np.random.Generator], Image]] = field(default_factory=list)
 
 
@@ -183,9 +184,11 @@ def _blur(picture: Image, shot: Shot) -> Image:
     return picture
 
 
-def take(sheet: Sheet, shot: Shot, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture of a sheet, in gray."""
-    scale = 2
+def take(
+    sheet: Sheet, shot: Shot, rng: np.random.Generator, noise: np.random.Generator | None = None
+) -> NDArray[np.uint8]:
+    """The picture of a sheet, in gray; ``noise`` is the sensor's own dice where the scene is to stay the same."""
+    scale = shot.supersample
     u, v, cosine = _trace(shot, scale)
     if shot.crumple_px:
         knots = rng.normal(0, 1, (2, 6, 9)).astype(np.float32)
@@ -214,7 +217,9 @@ def take(sheet: Sheet, shot: Shot, rng: np.random.Generator) -> NDArray[np.uint8
         picture = overlay(picture, np.dstack([u, v]), rng)
     picture = cv2.resize(picture, shot.size, interpolation=cv2.INTER_AREA)
     picture = _blur(picture, shot)
-    picture = picture + rng.normal(0, 1, picture.shape).astype(np.float32) * shot.noise * np.sqrt(0.2 + picture)
+    picture = picture + (noise or rng).normal(0, 1, picture.shape).astype(np.float32) * shot.noise * np.sqrt(
+        0.2 + picture
+    )
     gray = np.clip(picture * 255, 0, 255).astype(np.uint8)
     _, packed = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, shot.jpeg])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
@@ -307,7 +312,7 @@ def _curl(rng: np.random.Generator) -> tuple[Sheet, Shot]:
 
 
 def _crumple(rng: np.random.Generator) -> tuple[Sheet, Shot]:
-    return _any(rng), Shot(fill=rng.uniform(0.75, 0.95), crumple_px=rng.uniform(4, 14), **_small_turn(rng))
+    return _any(rng), Shot(fill=rng.uniform(0.75, 0.95), crumple_px=rng.uniform(2, 10), **_small_turn(rng))
 
 
 def _glare(rng: np.random.Generator) -> tuple[Sheet, Shot]:

@@ -21,7 +21,7 @@ from drivers.camera import CameraHints, FolderSource, FrameSource, V4l2Source, V
 from drivers.devices import DeviceEvent, DeviceFault, DeviceReady, FaultKind, QrText
 from drivers.errors import DriverError
 from drivers.opencv import cv2
-from drivers.qr import QrReader
+from drivers.qr import QrReader, Sighting
 from drivers.qr_stream import QrCamera
 
 CANARY = "HC1:CANARY-7F3A9C51"
@@ -146,8 +146,9 @@ def test_a_missing_folder_is_a_fault_until_it_is_there(tmp_path: Path, watch: Ca
     assert seen.next(DeviceFault).kind is FaultKind.MISSING
     time.sleep(0.3)
     assert seen.events.empty()
-    (tmp_path / "pictures").mkdir()
-    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), scene("HERE"))
+    (tmp_path / "made").mkdir()
+    cv2.imwrite(str(tmp_path / "made" / "a.png"), scene("HERE"))
+    (tmp_path / "made").rename(tmp_path / "pictures")
     assert seen.next(QrText).text == "HERE"
 
 
@@ -303,9 +304,9 @@ def test_a_slow_reader_drops_frames_and_always_takes_the_newest(device: Path, wa
     """Nothing queues: the drops are counted."""
 
     class Slow(QrReader):
-        def decode(self, frame: np.ndarray, budget_s: float = 0.04, at_ns: int | None = None) -> list[QrText]:
+        def look(self, *args: Any, **options: Any) -> Sighting:
             time.sleep(0.15)
-            return super().decode(frame, budget_s, at_ns)
+            return super().look(*args, **options)
 
     source = V4l2Source(str(device), open_capture=lambda path: Sensor(Path(path), lambda i: scene(f"F{i // 20}", i)))
     seen = watch(source, reader=Slow(use_zbar=False))
