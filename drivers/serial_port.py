@@ -331,6 +331,9 @@ def _open(path: str, rate: int) -> serial.Serial:
     except OSError:
         port.close()
         raise
+    with contextlib.suppress(ValueError, OSError):
+        # FTDI adapters hold bytes back for 16 ms otherwise, at each exchange with a card; others know no such thing.
+        port.set_low_latency_mode(True)
     return port
 
 

@@ -102,10 +102,16 @@ class Line:
         return bytes(passed_bytes)
 
     def next_ns(self) -> int | None:
-        """When there is something to do; None while there is nothing."""
-        times = [self.player.due_ns()]
-        times += [self._incoming[0][0] if self._incoming else None, self._outgoing[0][0] if self._outgoing else None]
+        """When there is something to do, the end of the message on the line included; None while there is nothing."""
+        times = [self.player.due_ns(), self._incoming[0][0] if self._incoming else None]
+        if self._outgoing:
+            not_before, data = self._outgoing[0]
+            times.append(max(self._outgoing_free_ns, not_before) + len(data) * self._byte_ns)
         return min((time for time in times if time is not None), default=None)
+
+    def speaking(self, now: int) -> bool:
+        """Is a message on the line, so that bytes of it pass from moment to moment?"""
+        return bool(self._outgoing) and self._outgoing[0][0] <= now
 
     def scrambled(self, data: bytes) -> bytes:
         """What a receiver at another baud rate makes of these bytes."""

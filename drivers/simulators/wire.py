@@ -23,7 +23,7 @@ from drivers.simulators.line import Line
 from drivers.simulators.registry import Player
 
 _TICK_S = 0.002
-"""The line is served in portions of this length: fine enough for every protocol, coarse enough for a Pi."""
+"""A long message passes in portions of this length; a short one arrives whole, when its last bit has passed."""
 _IDLE_S = 0.02
 """How often to look whether somebody opened the port (the kernel does not tell)."""
 _READ_BYTES = 4096
@@ -157,16 +157,15 @@ class Wire:
     def _run(self) -> None:
         while not self._stopping:
             with self._lock:
-                wait_s, master = self._serve(time.monotonic_ns()), self._master
-            poller = select.poll()
-            poller.register(self._wake_read, select.POLLIN)
-            if master >= 0 and wait_s > _TICK_S:
-                # Between ticks the bytes can wait; a closed port reports a hang-up at once and must not be polled.
-                poller.register(master, select.POLLIN)
-            events = dict(poller.poll(wait_s * 1000))
-            if events.get(master, 0) & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
-                time.sleep(_IDLE_S)
-            if self._wake_read in events:
+                wait_s = self._serve(time.monotonic_ns())
+                attached = self._master >= 0 and self._attached()
+                # A port that nobody has open is always "readable" (hung up) and must not be waited for.
+                ears = [self._wake_read, self._master] if attached else [self._wake_read]
+            try:
+                ready, _, _ = select.select(ears, [], [], wait_s if attached else min(wait_s, _IDLE_S))
+            except (OSError, ValueError):  # unplugged meanwhile
+                continue
+            if self._wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
 
@@ -179,10 +178,8 @@ class Wire:
         self._listen(now)
         self._line.run(now)
         self._hand_over(self._line.spoken(now))
-        next_ns = self._line.next_ns()
-        if next_ns is not None and next_ns <= now:
-            return _TICK_S
-        return _until(now, next_ns, self._fault_ends_ns)
+        wait_s = _until(now, self._line.next_ns(), self._fault_ends_ns)
+        return min(wait_s, _TICK_S) if self._line.speaking(now) else wait_s
 
     def _attached(self) -> bool:
         """Has somebody the port open?"""
@@ -218,7 +215,7 @@ class Wire:
 
 def _until(now: int, *times: int | None) -> float:
     nearest = min((time_ns for time_ns in times if time_ns is not None), default=now + 500_000_000)
-    return max(0.0005, min(0.5, (nearest - now) / 1e9))
+    return max(0.0001, min(0.5, (nearest - now) / 1e9))
 
 
 def _number(line: dict[str, Any], key: str) -> float | None:
