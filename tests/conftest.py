@@ -27,3 +27,8 @@ def test_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--screenshots``: the browser tests also write the pictures of the docs."""
+    parser.addoption("--screenshots", action="store_true", help="write the pictures of docs/img anew")

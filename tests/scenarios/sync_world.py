@@ -24,7 +24,7 @@ from kiosk.journal_types import StreamKey
 from kiosk.records import Stream
 from sync.ackstore import AckPoint, AckStore
 from sync.agent import Agent, AgentOptions
-from sync.central.store import Fork, Ledger, Quarantined, StoredRecord, table
+from sync.central.store import Fork, Ledger, Quarantined, Store, StoredRecord, table
 from sync.central.verify import verify_store
 from sync.errors import LinkError
 from sync.uplink import Reply, SignedRequest
@@ -114,6 +114,20 @@ class FragileAckStore(AckStore):
         self._db.deserialize(backup)
 
 
+_store_and_blank: list[tuple[Store, bytes]] = []
+
+
+def _blank_central(now: Any) -> MemoryCentral:
+    """A central that has seen nothing yet; all share one store, wound back, since compiling statements costs most."""
+    if not _store_and_blank:
+        fresh = MemoryCentral(now)
+        _store_and_blank.append((fresh.store, fresh.backup()))
+    store, blank = _store_and_blank[0]
+    central = MemoryCentral(now, store=store)
+    central.restore(blank)
+    return central
+
+
 class World:
     """One kiosk, one central, a network between them, and misfortune."""
 
@@ -121,7 +135,7 @@ class World:
         self.rng = random.Random(seed)
         self.weather = weather(self.rng)
         self.clock = FakeClock()
-        self.central = MemoryCentral(self.clock.now)
+        self.central = _blank_central(self.clock.now)
         self.journal = ChainJournal()
         self.state = FragileAckStore(":memory:")
         self.state.dies = self._maybe_die  # type: ignore[method-assign]
@@ -385,6 +399,4 @@ def run_seed(seed: int) -> World:
             world.run()
     except Violation as violation:
         raise Violation(f"seed {seed}: {violation}") from None
-    finally:
-        world.central.store.close()
     return world
