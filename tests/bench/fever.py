@@ -148,7 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     model = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
     cameras = load(options.data)
-    results = evaluate(cameras, model)
+    results = evaluate(cameras, model, times=BOOTSTRAPS)
     print(table(results, model))
     if options.json_file:
         options.json_file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
