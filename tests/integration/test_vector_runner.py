@@ -52,6 +52,19 @@ def _shift_outside(contents: Any) -> None:
     contents["cases"][4]["bytes_outside_accepted_frames"] -= 1
 
 
+def _window_elsewhere(contents: Any) -> None:
+    [case] = [case for case in contents["cases"] if "window" in case["tags"]]
+    case["true_object_median_c"] += 0.5
+
+
+def _stuck_that_moves(contents: Any) -> None:
+    contents["cases"][0]["tags"] = ["stuck"]
+
+
+def _odd_hex(contents: Any) -> None:
+    contents["cases"][1]["chunks"][0] = "5"
+
+
 def _unknown_field(contents: Any) -> None:
     contents["cases"][0]["expected"][0]["humidity"] = 40
 
@@ -64,6 +77,9 @@ def _unknown_field(contents: Any) -> None:
         (_shift_offset, "gy_mcu90615-004"),
         (_shift_outside, "gy_mcu90615-005"),
         (_unknown_field, "gy_mcu90615-001"),
+        (_window_elsewhere, "gy_mcu90615-020"),
+        (_stuck_that_moves, "gy_mcu90615-001"),
+        (_odd_hex, "gy_mcu90615-002: raised ValueError"),
         (lambda contents: contents.update(more=[{"id": "x"}]), "gy_mcu90615.json/more"),
         (lambda contents: contents.pop("cases"), "KeyError"),
     ],
