@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from config.sensor_model import SensorModel
+from kiosk.screening import Sensor
 
 CAVEAT = "from 543 adults of a university health centre, indoors, 20 to 29 degC, rested, unmasked; never at a gate"
 Z95 = 1.959964
@@ -64,6 +65,13 @@ def expected(
         specificity_high=specificity_high,
         raised=_share_from(model.fever_c, model.high_c, unit_sd_c, bias_c),
     )
+
+
+def expected_of_unit(sensor: Sensor) -> Expectation | None:
+    """What this very unit finds, its calibration's own error added; None (unknown) while it is not calibrated."""
+    if not sensor.calibration or sensor.drifted:
+        return None
+    return expected(sensor.model, unit_sd_c=sensor.unit_error_c)
 
 
 def threshold_for_retest(

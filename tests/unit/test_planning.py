@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from config.sensor_model import load_sensor_model
-from kiosk.expectation import expected, threshold_for_retest, wilson
+from kiosk.expectation import expected, expected_of_unit, threshold_for_retest, wilson
 from kiosk.plan_cli import app
 from kiosk.planning import erlang_c, plan_gate, waiting
+from kiosk.screening import Sensor
 
 SITES = ("full_face", "forehead_max", "single_spot")
 
@@ -43,6 +45,15 @@ def test_a_unit_that_reads_half_a_degree_low_misses_fevers() -> None:
     model = load_sensor_model("full_face")
     assert expected(model, bias_c=-0.5).sensitivity < 0.7 * expected(model).sensitivity
     assert expected(model, bias_c=0.5).retest > 0.33
+
+
+def test_an_uncalibrated_unit_claims_nothing() -> None:
+    """Unknown until calibrated; then its own error is in the figure; drifted, unknown again."""
+    sensor = Sensor(model=load_sensor_model("full_face"))
+    assert expected_of_unit(sensor) is None
+    calibrated = replace(sensor, calibration="c1", unit_error_c=0.3)
+    assert expected_of_unit(calibrated).sensitivity < expected(sensor.model).sensitivity
+    assert expected_of_unit(replace(calibrated, drifted=True)) is None
 
 
 @given(
