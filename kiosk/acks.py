@@ -38,9 +38,7 @@ def read_confirmed(path: Path, now_us: int) -> list[Acknowledged]:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as db:
             rows = db.execute("SELECT incarnation, stream, seq, hash, at_us, confirmed_us FROM acknowledged").fetchall()
-        return [
-            Acknowledged(row[0], Stream(row[1]), row[2], row[3], row[4] + max(0, now_us - row[5])) for row in rows
-        ]
+        return [Acknowledged(row[0], Stream(row[1]), row[2], row[3], row[4] + max(0, now_us - row[5])) for row in rows]
     except (sqlite3.Error, ValueError):
         return []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from kiosk.acks import newest, read_acknowledged
+from kiosk.acks import newest, read_acknowledged, read_confirmed
 from kiosk.clock import Instant
 from kiosk.journal import Journal
 from kiosk.journal_types import JournalError
@@ -77,7 +77,7 @@ class Upkeep:
             erased = self._journal.erase(PayloadClass.HEALTH, at.at_us - self._health_us)
             erased += self._register.erase(at.at_us - self._visit_us)
             report = self._journal.purge(
-                read_acknowledged(self._sync_state), now=at, retention_us=self._acknowledged_us
+                read_confirmed(self._sync_state, at.at_us), now=at, retention_us=self._acknowledged_us
             )
         except (JournalError, RegisterError) as error:
             self.retention_failed = True

@@ -184,12 +184,12 @@ def batch_of(journal: ChainJournal, stream: Stream, first: int, last: int, **cha
 class MemoryCentral:
     """The real ingest over SQLite in memory, reached by a call; it can be backed up and restored."""
 
-    def __init__(self, now: Any, kiosk_ids: tuple[str, ...] = (KIOSK,)) -> None:
+    def __init__(self, now: Any, *, store: Store | None = None) -> None:
         self._now = now
-        self.store = Store("sqlite://")
+        self.store = store or Store("sqlite://")
         self.ingest = Ingest(self.store, now_us=self._now_us)
-        for kiosk_id in kiosk_ids:
-            self.admit(kiosk_id)
+        if store is None:
+            self.admit(KIOSK)
 
     def _now_us(self) -> int:
         instant: Instant = self._now()

@@ -34,7 +34,7 @@ from tests.sync_kit import KEY, KIOSK, ChainJournal, MemoryCentral
 RETENTION_US = 1800 * 1_000_000
 BACKUP_MAX_AGE_US = RETENTION_US - 300 * 1_000_000
 HEAL_LIMIT_S = 600.0
-FAULTY_STEPS = 60
+FAULTY_STEPS = 45
 
 
 class Crash(BaseException):
