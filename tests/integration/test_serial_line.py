@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import random
 import threading
 import time
 import tty
@@ -314,6 +316,54 @@ def test_a_broken_protocol_file_does_not_end_the_thread(tmp_path: Path) -> None:
     finally:
         gate.device.stop()
         gate.wire.stop()
+
+
+def test_a_flood_of_garbage_neither_ends_the_thread_nor_becomes_an_event(tmp_path: Path) -> None:
+    """A megabyte of random bytes as fast as they are taken, then a sensor: one fault, no reading, then service."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    os.set_blocking(master, False)
+    link = tmp_path / "thermo"
+    link.symlink_to(os.ttyname(slave))
+    events: queue.Queue[DeviceEvent] = queue.Queue()
+    device = SerialDevice("thermo", str(link), GyMcu90615Conversation())
+    device.start(events.put)
+    draw = random.Random(3)
+    try:
+        flooded = 0
+        while flooded < 1_000_000 or events.empty():
+            try:
+                flooded += os.write(master, draw.randbytes(4096))
+            except BlockingIOError:
+                time.sleep(0.001)
+        fault = events.get()
+        assert isinstance(fault, DeviceFault)
+        assert fault.kind is FaultKind.GARBLED
+        ends = time.monotonic() + 15.0
+        while events.empty():
+            assert time.monotonic() < ends
+            with contextlib.suppress(BlockingIOError):
+                os.write(master, encode(23.0, 25.0))
+            time.sleep(0.02)
+        assert isinstance(events.get(), DeviceReady)
+    finally:
+        device.stop()
+        os.close(master)
+        os.close(slave)
+
+
+def test_replugging_leaves_no_open_files_behind(gate: Gate) -> None:
+    """After five unpluggings as many files are open as before the first."""
+    gate.ready()
+    gate.reading()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        gate.wire.unplug()
+        gate.fault()
+        gate.wire.plug()
+        gate.ready()
+    gate.reading()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_stop_ends_the_thread_within_a_second_and_start_works_again(gate: Gate) -> None:
