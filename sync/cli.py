@@ -15,7 +15,7 @@ from urllib.parse import quote
 import structlog
 import typer
 
-from config.errors import GatepostError
+from config.errors import ConfigError, GatepostError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 log = structlog.get_logger("gatepost.sync")
@@ -30,21 +30,46 @@ State = Annotated[Path, typer.Option("--state", help="sync's own database, sync.
 @app.command()
 def run(
     *,
-    journal: Annotated[Path, typer.Option("--journal", help="the kiosk's journal (read only)")],
-    state: State,
-    central: Central,
-    key: Key,
-    kiosk_id: KioskId,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="the gate's settings file; the options below go before it")
+    ] = None,
+    journal: Annotated[Path | None, typer.Option("--journal", help="the kiosk's journal (read only)")] = None,
+    state: Annotated[Path | None, typer.Option("--state", help="sync's own database, sync.db")] = None,
+    central: Annotated[str, typer.Option("--central", help="address of the central")] = "",
+    key: Annotated[Path | None, typer.Option("--key", help="this kiosk's Ed25519 key (PKCS#8 PEM)")] = None,
+    kiosk_id: Annotated[str, typer.Option("--kiosk-id", help="this kiosk's name at the central")] = "",
     ca_file: CaFile = None,
     encoding: Annotated[str, typer.Option(help="zstd or gzip")] = "zstd",
-    bulk_interval_s: Annotated[float, typer.Option(min=0.0, max=3600.0, help="mean wait of what is no alarm")] = 5.0,
-    heartbeat_interval_s: Annotated[float, typer.Option(min=0.5, max=3600.0, help="longest silence")] = 60.0,
+    bulk_interval_s: Annotated[
+        float | None, typer.Option(min=0.0, max=3600.0, help="mean wait of what is no alarm")
+    ] = None,
+    heartbeat_interval_s: Annotated[float | None, typer.Option(min=0.5, max=3600.0, help="longest silence")] = None,
     poll_interval_s: Annotated[float, typer.Option(min=0.02, max=60.0, help="how often the journal is asked")] = 0.25,
     retry_cap_s: Annotated[float, typer.Option(min=0.5, max=3600.0, help="longest wait after failures")] = 300.0,
 ) -> None:
     """Send until told to stop (SIGTERM, SIGINT)."""
+    from config.settings import load_settings, secret_file
     from sync.agent import AgentOptions, run_agent
 
+    settings = load_settings(config).settings if config is not None else None
+    if settings is not None:
+        journal = journal or settings.state.folder / "journal.db"
+        state = state or settings.state.folder / "sync.db"
+        central = central or settings.sync.central_url
+        key = key or secret_file(settings.keys.kiosk)
+        kiosk_id = kiosk_id or settings.site.kiosk_id
+        ca_file = ca_file or settings.sync.ca_file
+        bulk_interval_s = settings.sync.interval_s if bulk_interval_s is None else bulk_interval_s
+        heartbeat_interval_s = settings.sync.heartbeat_s if heartbeat_interval_s is None else heartbeat_interval_s
+    if journal is None or state is None or key is None or not central or not kiosk_id:
+        raise ConfigError(
+            "gatepost-sync run",
+            seen="no --config, and not all of --journal, --state, --central, --key, --kiosk-id"
+            if settings is None
+            else f"no sync.central_url in {config}",
+            expected="where the central is",
+            hint="gatepost config explain",
+        )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -56,8 +81,8 @@ def run(
         kiosk_id=kiosk_id,
         ca_file=ca_file,
         encoding=encoding,
-        bulk_interval_s=bulk_interval_s,
-        heartbeat_interval_s=heartbeat_interval_s,
+        bulk_interval_s=5.0 if bulk_interval_s is None else bulk_interval_s,
+        heartbeat_interval_s=60.0 if heartbeat_interval_s is None else heartbeat_interval_s,
         poll_interval_s=poll_interval_s,
         retry_cap_s=retry_cap_s,
         software=software(),

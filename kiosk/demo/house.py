@@ -99,6 +99,8 @@ guards = "{self.folder / "keys/guards.toml"}"
 port = {self.gate_port}
 [sync]
 central_url = "{self.addresses.central}"
+interval_s = 1.0
+heartbeat_s = 5.0
 """
 
     # --------------------------------------------------------------------------------------- running it
@@ -143,12 +145,7 @@ central_url = "{self.addresses.central}"
 
     def start_sync(self) -> None:
         """The sender, quicker than on a real gate so that the demo shows it at work."""
-        self.programs.start(
-            "gatepost-sync",
-            *("sync.cli", "run", *self._sync_identity),
-            *("--journal", str(self.state / "journal.db"), "--state", str(self.state / "sync.db")),
-            *("--bulk-interval-s", "1", "--heartbeat-interval-s", "5", "--retry-cap-s", "2"),
-        )
+        self.programs.start("gatepost-sync", "sync.cli", "run", "--config", str(self.config), "--retry-cap-s", "2")
 
     @property
     def _database(self) -> tuple[str, str]:

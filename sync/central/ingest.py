@@ -424,11 +424,22 @@ def _is_set_aside(connection: Connection, chain: _Chain, seq: int, link: bytes) 
     return connection.execute(_IS_SET_ASIDE, chain.bound(b_seq=seq, b_digest=link)).first() is not None
 
 
+def _lag_us(batch: CheckedBatch, now_us: int) -> int:
+    """How old the batch's oldest record was when it left: by the kiosk's monotonic clock where both are of one boot,
+    since its wall clock may be wrong, else by the wall clocks."""
+    header = batch.parsed.header
+    oldest = next((item.record for item in batch.parsed.records if item.record is not None), None)
+    if oldest is None:
+        return 0
+    if oldest.boot_id == header.boot_id:
+        return max(0, header.mono_ns - oldest.mono_ns) // 1000
+    return max(0, now_us - oldest.at_us)
+
+
 def _log_batch(
     connection: Connection, batch: CheckedBatch, result: Result, now_us: int, *, fresh: int, rejected: int
 ) -> _Entry:
     header, parsed = batch.parsed.header, batch.parsed
-    oldest_us = next((item.record.at_us for item in parsed.records if item.record is not None), now_us)
     row = {
         "kiosk_id": header.kiosk_id,
         "incarnation": header.incarnation,
@@ -442,7 +453,7 @@ def _log_batch(
         "compressed_bytes": parsed.compressed_bytes,
         "body_bytes": parsed.body_bytes,
         "received_us": now_us,
-        "lag_us": max(0, now_us - oldest_us),
+        "lag_us": _lag_us(batch, now_us),
         "result": str(result),
         "detail": "",
         "digest": parsed.digest,

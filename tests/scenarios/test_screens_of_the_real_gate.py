@@ -93,7 +93,7 @@ def test_the_central_shows_what_was_synced(
     page.click("form.login button")
     page.wait_for_url("**/admin/kiosks")
     wanted = bool(pytestconfig.getoption("--screenshots"))
-    for path, text in (("sync-log", "demo-north-1"), ("passages", "all_checks_passed")):
+    for path, text in (("sync-log", "demo-north-1"), ("passages", "all checks passed")):
         page.goto(f"{gate.house.addresses.central}/admin/{path}")
         for _ in range(20):
             if text in page.content():
