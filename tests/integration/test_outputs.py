@@ -6,6 +6,7 @@ restart of a killed supervisor included.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,12 +110,13 @@ def test_a_stopped_supervisor_is_noticed_killed_and_replaced(bench: Bench, board
 
 
 PARENT = """
-import sys, time
+import os, sys, time
 from drivers.outputs import RelayBoard
 ready = []
 board = RelayBoard("out", sys.argv[1], channels=2, max_pulse_s=5.0)
 board.start(lambda event: ready.append(event))
 while not ready: time.sleep(0.01)
+if sys.argv[3] == "heir" and os.fork() == 0: time.sleep(8); os._exit(0)
 if sys.argv[2] == "hold": board.hold(1, True)
 else: board.pulse(1, 3.0)
 print("go", flush=True)
@@ -122,27 +124,40 @@ time.sleep(60)
 """
 
 
+def kill(parent: subprocess.Popen[bytes], how: str) -> None:
+    match how:
+        case "ctrl-c":
+            parent.send_signal(signal.SIGINT)
+        case "group":
+            os.killpg(parent.pid, signal.SIGKILL)
+        case _:
+            parent.send_signal(signal.SIGKILL)
+
+
 @pytest.mark.parametrize("what", ["pulse", "hold"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_the_death_of_the_gate_switches_off(bench: Bench, what: str, number: signal.Signals) -> None:
-    """kill -9 (or Ctrl-C) of the parent ends a 3 s pulse or an emergency hold at once, and the supervisor ends too."""
+@pytest.mark.parametrize("how", ["kill-9", "ctrl-c", "group", "heir"])
+def test_the_death_of_the_gate_switches_off(bench: Bench, what: str, how: str) -> None:
+    """A 3 s pulse or an emergency hold ends at once when its process is killed: alone, by Ctrl-C, with its whole
+    process group, and when a forked child has inherited the pipe to the supervisor and keeps it open."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(bench.wire.link), what],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", PARENT, str(bench.wire.link), what, how],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )
     try:
         eventually(lambda: bench.changes)
         killed_ns = time.monotonic_ns()
-        parent.send_signal(number)
+        kill(parent, how)
         parent.wait(5)
         eventually(lambda: len(bench.changes) == 2)
         assert (bench.changes[1]["at_ns"] - killed_ns) / 1e6 < MARGIN_MS
     finally:
-        parent.kill()
-        parent.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)  # the heir, too
+        parent.wait(5)
 
 
 def test_a_hold_ends_only_by_its_release_and_survives_a_killed_supervisor(bench: Bench, board: RelayBoard) -> None:

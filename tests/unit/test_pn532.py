@@ -284,6 +284,17 @@ def test_silence_is_reported_within_a_second_and_garbage_as_garbage() -> None:
     assert other.broken.kind is FaultKind.WRONG_DEVICE
 
 
+def test_a_late_answer_to_an_earlier_command_is_not_taken_for_this_one() -> None:
+    """An answer counts only behind the ACK of its own command."""
+    conversation = Pn532Conversation()
+    conversation.begin(0)
+    for answer in ("0000FF02FED5151600", "0000FF06FAD50332010607E800", "0000FF02FED533F800"):
+        conversation.receive(pn532.ACK + bytes.fromhex(answer), 0)
+    card = bytes.fromhex("0000FF0CF4D54B0101000408045AE2B3DE0100")
+    assert conversation.receive(card, 0) == []
+    assert isinstance(conversation.receive(pn532.ACK + card, 0)[0], CardTap)
+
+
 def test_an_echoing_adapter_changes_nothing() -> None:
     """Own commands that come back first are passed over."""
     player = Pn532Player()
@@ -373,6 +384,22 @@ def test_a_dialogue_runs_over_apdus_and_its_proof_is_in_the_tap() -> None:
     (tap,) = taps(loop)
     assert tap.proof is not None
     assert tap.proof.outcome is ProofOutcome.GENUINE
+
+
+def long_talk(tap: CardTap) -> Any:
+    """Ninety APDUs, which take over 300 ms."""
+    for number in range(90):
+        yield bytes((number,))
+    return CardProof(kind=ProofKind.EV2, outcome=ProofOutcome.GENUINE)
+
+
+def test_a_long_exchange_is_no_absence() -> None:
+    """A card that talks for longer than the debounce time is still one presentation."""
+    loop, player = reader(dialogue=long_talk)
+    player.put(Talker(SEVEN, 0x0344, 0x20, bytes.fromhex("067777710280")), 2500 * MS)
+    loop.run(4000)
+    assert loop.events[0][0] > 400 * MS
+    assert len(taps(loop)) == 1
 
 
 def test_a_card_pulled_away_in_the_exchange_is_a_hint_and_no_tap() -> None:
