@@ -204,7 +204,8 @@ def first_map(gray: Gray, triple: Triple, size: int) -> NDArray[np.float32]:
             inner**3 - inner**2 + np.maximum(t - 1, 0),
         ]
     )
-    return np.asarray(np.einsum("ay,abk,bx->yxk", basis, geometry, basis), np.float32)
+    planes = [basis.T @ geometry[..., k] @ basis for k in (0, 1)]
+    return np.dstack(planes).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -224,15 +225,21 @@ def straighten(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.uint8]:
     )
 
 
-def _phase(slope: NDArray[np.float32], size: int, axis: int, sigma: float) -> tuple[NDArray[np.float32], ...]:
-    """The edges' first harmonic around each module, real and imaginary part, and the sum of their strengths."""
-    wave = np.exp(1j * _TWO_PI * (np.arange(PX) + 0.5) / PX)
-    blocks = slope.reshape(size, PX, size, PX)
-    lines = blocks.sum(axis=1 if axis == 0 else 3)  # along the edge, one module
-    sums = lines @ wave if axis == 0 else np.einsum("rpc,p->rc", lines, wave)
-    total = lines.sum(axis=2 if axis == 0 else 1)
-    parts = (np.ascontiguousarray(part, np.float32) for part in (sums.real, sums.imag, total))
-    blurred = (cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT) for part in parts)
+def _phase(drawn: NDArray[np.uint8], size: int, axis: int, sigma: float) -> tuple[NDArray[np.float32], ...]:
+    """The first harmonic of the edges across ``axis`` (0: along rows) around each module, real and imaginary part,
+    and the sum of their strengths. The edge of a spot of glare counts no more than a few others."""
+    steep = cv2.convertScaleAbs(cv2.Sobel(drawn, cv2.CV_16S, 1 - axis, axis, ksize=3), alpha=0.25)
+    _, steep = cv2.threshold(steep, 3 * cv2.mean(steep)[0] + 1, 0, cv2.THRESH_TRUNC)
+    long, short = size * PX, size
+    lines = cv2.resize(steep, (long, short) if axis == 0 else (short, long), interpolation=cv2.INTER_AREA)
+    lines = lines if axis == 0 else lines.T
+    a, b, c, d = (np.asarray(lines[:, k::PX], np.float32) for k in range(PX))
+    # cosine and sine of the four pixels' places, at 1/8, 3/8, 5/8 and 7/8 of a module, times the root of two
+    parts = ((a - b - c + d), (a + b - c - d), (a + b + c + d) * np.float32(np.sqrt(2)))
+    blurred = (
+        cv2.GaussianBlur(part if axis == 0 else part.T.copy(), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        for part in parts
+    )
     return tuple(np.asarray(part, np.float32) for part in blurred)
 
 
@@ -243,19 +250,21 @@ def unwrapped(turns: Floats, weight: Floats) -> Floats:
     transform); where there is little weight the differences of the solution itself are put in, and again.
     """
     size = turns.shape[0]
-    reliable = np.clip(weight / (0.35 * float(np.percentile(weight, 75)) + 1e-9), 0, 1) ** 2
-    steps, shares, fields = [], [], []
-    for axis in (0, 1):
-        step = np.diff(turns, axis=axis)
-        steps.append(step - np.round(step))
-        first, second = (reliable[:-1], reliable[1:]) if axis == 0 else (reliable[:, :-1], reliable[:, 1:])
-        shares.append(np.minimum(first, second))
-        fields.append(np.zeros_like(step))
+    usual = float(np.partition(weight, -weight.size // 4, axis=None)[-weight.size // 4])
+    reliable = np.clip(weight / (0.35 * usual + 1e-9), 0, 1) ** 2
+    if float((np.abs(turns) * reliable).max()) < 0.3:  # nothing can have turned over: only fill the gaps
+        near_by = cv2.GaussianBlur(np.dstack([turns * reliable, reliable]), (0, 0), 2.0)
+        filled = near_by[..., 0] / np.maximum(near_by[..., 1], 1e-3)
+        return np.asarray(filled + (turns - filled) * reliable)
+    down, right = turns[1:] - turns[:-1], turns[:, 1:] - turns[:, :-1]
+    steps = (down - np.round(down), right - np.round(right))
+    shares = (np.minimum(reliable[:-1], reliable[1:]), np.minimum(reliable[:, :-1], reliable[:, 1:]))
+    fields = (np.zeros_like(down), np.zeros_like(right))
     cosines = 2 * np.cos(np.pi * np.arange(size) / size)
     divisor = cosines[:, None] + cosines[None, :] - 4
     divisor[0, 0] = 1
     field = np.zeros_like(turns)
-    for _ in range(5):
+    for _ in range(4):
         flow = [share * step + (1 - share) * own for share, step, own in zip(shares, steps, fields, strict=True)]
         spring = np.zeros_like(turns)
         spring[:-1] += flow[0]
@@ -263,7 +272,7 @@ def unwrapped(turns: Floats, weight: Floats) -> Floats:
         spring[:, :-1] += flow[1]
         spring[:, 1:] -= flow[1]
         field = cv2.idct(cv2.dct(spring) / divisor)
-        fields = [np.diff(field, axis=0), np.diff(field, axis=1)]
+        fields = (field[1:] - field[:-1], field[:, 1:] - field[:, :-1])
     near = max(2, round(7 * size / (2 * size + 1)))
     corners = np.zeros_like(turns, bool)
     corners[:near, :near] = corners[:near, -near:] = corners[-near:, :near] = True
@@ -285,11 +294,9 @@ def refine(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.float32]:
         drawn = straighten(gray, grid)
         offsets = []
         for axis in (0, 1):
-            slope = np.abs(cv2.Sobel(drawn, cv2.CV_32F, 1 - axis, axis, ksize=3))
-            slope = np.minimum(slope, 3 * float(cv2.mean(slope)[0]) + 1)
             real, imaginary, total = (
                 cv2.resize(each, (half, half), interpolation=cv2.INTER_AREA)
-                for each in _phase(slope, size, axis, spread)
+                for each in _phase(drawn, size, axis, spread)
             )
             strength = np.hypot(real, imaginary).astype(np.float64)
             turns = np.arctan2(imaginary, real).astype(np.float64) / _TWO_PI
@@ -319,9 +326,8 @@ def _moved(grid: NDArray[np.float32], columns: NDArray[np.float32], rows: NDArra
 
 def levels(drawn: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(n, n): brightness in the middle of each module."""
-    size = drawn.shape[0] // PX
-    middle = drawn.reshape(size, PX, size, PX)[:, 1:3, :, 1:3]
-    return np.asarray(middle.mean(axis=(1, 3)), np.float32)
+    inner = [drawn[row::PX, column::PX] for row in (1, 2) for column in (1, 2)]
+    return np.asarray(sum(part.astype(np.float32) for part in inner) / np.float32(4), np.float32)
 
 
 def thresholds(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
