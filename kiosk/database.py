@@ -176,7 +176,9 @@ class SqliteDatabase:
             ) from error
 
     def _settle(self) -> None:
+        # Both take effect only in a new file; with the second, freed pages can be given back later, in steps.
         self.run(f"PRAGMA page_size={PAGE_BYTES}")
+        self.run("PRAGMA auto_vacuum=INCREMENTAL")
         ((mode,),) = self.rows("PRAGMA journal_mode=WAL")
         if mode != "wal":
             raise DatabaseError(

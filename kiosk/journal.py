@@ -85,6 +85,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 """A payload's canonical form may take this much, so that one record always fits in a batch."""
 
 _PURGE_STEP = 2000
+_SHRINK_STEP = 500
 _UNSET: dict[PayloadClass, Mapping[str, Any]] = {}
 
 
@@ -196,15 +197,15 @@ class Journal:
     def purge(self, acknowledged: Iterable[Acknowledged], *, now: Instant, retention_us: int) -> PurgeReport:
         """Delete records that the central has kept for certain for at least ``retention_us``.
 
-        Of each chain everything up to the highest mark that is held for ``retention_us`` goes: counted from the
-        acknowledgement, and confirmed at the end of that time where the sync process keeps confirmations. A mark whose hash is not this journal's is passed over, and with clock
-        trust ``none`` nothing is purged. Works in short transactions, so that a passage never waits long. Raises
-        JournalError.
+        Of each chain everything up to the highest mark with ``now - mark.at_us >= retention_us`` goes: retention
+        counts from the acknowledgement. A mark whose hash is not this journal's is passed over, and with clock trust
+        ``none`` nothing is purged unless ``retention_us`` is 0. Works in short transactions, so that a passage never
+        waits long. Raises JournalError.
         """
         report = PurgeReport({}, {})
-        if now.clock_trust is ClockTrust.NONE:
+        if retention_us and now.clock_trust is ClockTrust.NONE:
             return report
-        ripe = [mark for mark in acknowledged if mark.held_us(now.at_us) >= retention_us]
+        ripe = [mark for mark in acknowledged if now.at_us - mark.at_us >= retention_us]
         for mark in sorted(ripe, key=lambda m: m.seq):
             count = self._purge_to(mark)
             if count:
@@ -244,6 +245,72 @@ class Journal:
                     if count < _PURGE_STEP:
                         database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
                         return erased
+                except DatabaseError as error:
+                    self._after(error)
+                    raise _journal_error(error) from error
+
+    def give_up(self, stream: Stream, *, at: Instant, why: str) -> int:
+        """Delete what is left of a stream of this incarnation, sent or not; how many records went.
+
+        For a disk that is nearly full, and for diagnostics: passages and alarms are refused here. One transaction
+        deletes and writes the gap record that says so, in the alarm stream. Raises JournalError.
+        """
+        if stream is not Stream.DIAGNOSTIC:
+            raise JournalError(f"giving up {stream} records", seen="asked for", expected="diagnostics only")
+        with self._lock:
+            try:
+                database = self._ready()
+                head = self._heads[stream]
+                base = next(r.base for r in chain_rows(database) if (r.number, r.stream) == (self._number, stream))
+                if base.seq == head.seq:
+                    return 0
+                facts = {
+                    "why": why,
+                    "incarnation": self._incarnation,
+                    "stream": str(stream),
+                    "first_seq": base.seq + 1,
+                    "last_seq": head.seq,
+                    "count": head.seq - base.seq,
+                }
+                gap = Entry(stream=Stream.ALARM, kind=Kind.GAP, at=at, payloads={PayloadClass.FACTS: facts})
+                with transaction(database):
+                    _delete_to(database, self._number, stream, head)
+                    _, heads = self._write(database, self._incarnation, self._number, self._heads, [_prepare(gap)])
+            except DatabaseError as error:
+                self._after(error)
+                raise _journal_error(error) from error
+            self._heads = heads
+            return head.seq - base.seq
+
+    def oldest_payload_us(self, cls: PayloadClass) -> int | None:
+        """When the oldest payload of a class that is still here was made; None when there is none.
+
+        Tells whether retention really happened, whatever its job believes. Raises JournalError.
+        """
+        with self._lock:
+            try:
+                ((oldest,),) = self._ready().rows(f"SELECT min(at_us) FROM {PAYLOAD_TABLE[cls]}")  # noqa: S608
+            except DatabaseError as error:
+                self._after(error)
+                raise _journal_error(error) from error
+        return None if oldest is None else int(oldest)
+
+    def shrink(self) -> None:
+        """Give the file's free pages back to the file system, in short transactions.
+
+        Where a reader holds the log, the file itself becomes smaller at the next call. Raises JournalError.
+        """
+        while True:
+            with self._lock:
+                try:
+                    database = self._ready()
+                    ((free,),) = database.rows("PRAGMA freelist_count")
+                    if not free:
+                        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+                        return
+                    with transaction(database):
+                        for _ in range(min(free, _SHRINK_STEP)):
+                            database.rows("PRAGMA incremental_vacuum(1)")  # the driver steps it once: one page
                 except DatabaseError as error:
                     self._after(error)
                     raise _journal_error(error) from error
@@ -511,17 +578,8 @@ class Journal:
             f"SELECT id & {SEQ_MASK}, hash FROM journal_record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608
             (begin, end, _PURGE_STEP),
         )
-        last, base_head = oldest[-1]
-        end = row_key(row.number, row.stream, last)
         with transaction(database):
-            count = database.run("DELETE FROM journal_record WHERE id > ? AND id <= ?", (begin, end))
-            for table in PAYLOAD_TABLE.values():
-                database.run(f"DELETE FROM {table} WHERE id > ? AND id <= ?", (begin, end))  # noqa: S608
-            database.run(
-                "UPDATE journal_chain SET base_seq = ?, base_head = ? WHERE number = ? AND stream = ?",
-                (last, base_head, row.number, STREAM_NUMBER[row.stream]),
-            )
-        return count
+            return _delete_to(database, row.number, row.stream, Head(*oldest[-1]))
 
     def _close_database(self) -> None:
         database, self._database = self._database, None
@@ -530,6 +588,19 @@ class Journal:
                 database.close()
             except DatabaseError:
                 return
+
+
+def _delete_to(database: Database, number: int, stream: Stream, last: Head) -> int:
+    """Delete a chain's records up to ``last``, which becomes its base (in the caller's transaction); how many."""
+    keys = row_key(number, stream, 0), row_key(number, stream, last.seq)
+    count = database.run("DELETE FROM journal_record WHERE id > ? AND id <= ?", keys)
+    for table in PAYLOAD_TABLE.values():
+        database.run(f"DELETE FROM {table} WHERE id > ? AND id <= ?", keys)  # noqa: S608
+    database.run(
+        "UPDATE journal_chain SET base_seq = ?, base_head = ? WHERE number = ? AND stream = ?",
+        (last.seq, last.hash, number, STREAM_NUMBER[stream]),
+    )
+    return count
 
 
 class _Prepared(NamedTuple):

@@ -73,7 +73,7 @@ class JournalRecord(KioskTable, table=True):
 
 
 class _JournalPayload(KioskTable):
-    """One payload, under its record's :func:`row_key`. ``body`` and ``salt`` are null only when damage destroyed them."""
+    """One payload, under its record's :func:`row_key`. ``body`` and ``salt`` are null where damage destroyed it."""
 
     id: int = Field(primary_key=True)
     at_us: int = Field(sa_type=BigInteger)

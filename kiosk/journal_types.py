@@ -66,8 +66,8 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The central's word, kept by the sync process: everything up to ``seq`` (whose hash is ``hash``) is committed
-    there. ``at_us`` is when the kiosk learnt it; retention counts from then, not from the passage. ``confirmed_us``
-    is when it was last heard again (None: not kept): a central that was restored meanwhile would have said less.
+    there. ``at_us`` is when the kiosk learnt it, moved later by the time since the central last confirmed it
+    (``kiosk/acks.py``); retention counts from then, not from the passage.
     """
 
     incarnation: str
@@ -75,12 +75,6 @@ class Acknowledged:
     seq: int
     hash: bytes
     at_us: int
-    confirmed_us: int | None = None
-
-    def held_us(self, now_us: int) -> int:
-        """For how long the central is known to have kept the records; microseconds, negative when learnt later."""
-        until_us = now_us if self.confirmed_us is None else min(now_us, self.confirmed_us)
-        return until_us - self.at_us
 
 
 @dataclass(frozen=True, slots=True)

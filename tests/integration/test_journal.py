@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -271,19 +270,6 @@ def test_records_go_only_when_acknowledged_for_long_enough(tmp_path: Path) -> No
         assert (report.purged, report.up_to) == ({key: 6}, {key: 6})
         assert [r.seq for r in all_records(journal.path)[key]] == [7, 8, 9, 10, 11]
         assert verify(journal.path).ok
-
-
-def test_an_acknowledgement_counts_only_as_long_as_it_is_heard_again(tmp_path: Path) -> None:
-    """A kiosk that was cut off for a week does not purge on a word that a restored central may not stand by."""
-    clock = FakeClock()
-    with open_journal(tmp_path, clock) as journal:
-        write_passage(journal, clock, 1)
-        mark = acknowledged(journal, Stream.PASSAGE, 2, clock.at_us)
-        clock.advance(30 * 86_400)
-        stale = replace(mark, confirmed_us=mark.at_us + 7 * DAY_US - 1)
-        assert journal.purge([stale], now=clock.now(), retention_us=7 * DAY_US).purged == {}
-        fresh = replace(mark, confirmed_us=mark.at_us + 7 * DAY_US)
-        assert journal.purge([fresh], now=clock.now(), retention_us=7 * DAY_US).purged != {}
 
 
 @pytest.mark.parametrize("change", ["hash", "seq", "incarnation", "trust", "future"])
