@@ -30,7 +30,18 @@ from sync.central.verify import verify_store
 from sync.heartbeat import Heartbeat, Position
 from sync.uplink import HEARTBEAT_PATH, Reply, SignedRequest
 from tests.fakes import FakeClock
-from tests.sync_kit import BOOT, INCARNATION, KEY, KIOSK, ChainJournal, MemoryCentral, batch_of, header_of, sign_batch
+from tests.sync_kit import (
+    BOOT,
+    INCARNATION,
+    KEY,
+    KIOSK,
+    MORNING_US,
+    ChainJournal,
+    MemoryCentral,
+    batch_of,
+    header_of,
+    sign_batch,
+)
 
 
 @pytest.fixture
