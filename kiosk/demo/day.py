@@ -49,12 +49,16 @@ class DayHouse(House):
         self._fill_roster()
 
     def start(self) -> None:
-        """The simulators first: the other end of every wire."""
+        """The simulators first, then what every house has."""
+        self.start_simulators()
+        super().start()
+
+    def start_simulators(self) -> None:
+        """The other end of every wire."""
         self.programs.start(
             "simulators", "drivers.simulators", "--dir", str(self.folder), "--plan", str(self.folder / "plan.toml")
         )
         self.programs.wait_for("its control socket", self.control.ready, program="simulators")
-        super().start()
 
     def gate_toml(self) -> str:
         """One lane of simulated devices under the scenario's policy, its clock at the scenario's start."""
