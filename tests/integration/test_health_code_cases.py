@@ -58,6 +58,8 @@ def test_odd_anchors_of_the_real_list_are_skipped_and_named(test_data: Path) -> 
     store = _store(test_data / "healthcodes" / "trust" / "eu-acc")
     assert store.key_count() == 609
     assert [anchor.why for anchor in store.skipped] == ["RSA of 1024 bits"]
+    store = _store(test_data / "healthcodes" / "trust" / "dcc-testdata")
+    assert [anchor.why for anchor in store.skipped] == ["curve secp384r1, not P-256", "an empty extended key usage"]
 
 
 def test_every_smart_health_card_is_judged_as_expected(test_data: Path) -> None:

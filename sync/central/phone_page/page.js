@@ -1,0 +1,94 @@
+// The resident's page: a key that never leaves this phone, the code it was given, and a fresh QR every 30 seconds.
+import { holderKeyHex, open, show } from "./gc1.js";
+import { qr } from "./qr.js";
+
+const REFRESH_MS = 30_000;
+const STATUS = ["green", "yellow", "red"];
+const byId = (id) => document.getElementById(id);
+
+function store(mode, work) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("gatepost", 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("kept");
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const asked = work(request.result.transaction("kept", mode).objectStore("kept"));
+      asked.onsuccess = () => resolve(asked.result);
+      asked.onerror = () => reject(asked.error);
+    };
+  });
+}
+
+async function ownKey() {
+  const kept = await store("readonly", (kept) => kept.get("key"));
+  if (kept) return kept;
+  const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
+  await store("readwrite", (kept) => kept.put(pair, "key"));
+  return pair;
+}
+
+// The code comes behind the # of a link, which no browser sends to a server.
+async function takeCode() {
+  if (location.hash.length > 1) {
+    const text = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, "", location.pathname);
+    open(text);
+    await store("readwrite", (kept) => kept.put(text, "code"));
+  }
+  return store("readonly", (kept) => kept.get("code"));
+}
+
+function draw(rows) {
+  const canvas = byId("code");
+  const cell = Math.max(3, Math.floor(Math.min(innerWidth, 640) / (rows.length + 8)));
+  canvas.width = canvas.height = (rows.length + 8) * cell;
+  const paper = canvas.getContext("2d");
+  paper.fillStyle = "#fff";
+  paper.fillRect(0, 0, canvas.width, canvas.height);
+  paper.fillStyle = "#000";
+  rows.forEach((row, y) =>
+    row.forEach((dark, x) => {
+      if (dark) paper.fillRect((x + 4) * cell, (y + 4) * cell, cell, cell);
+    }),
+  );
+}
+
+function say(name) {
+  for (const text of document.querySelectorAll("[data-when]")) text.hidden = text.dataset.when !== name;
+}
+
+let shownText = "";
+
+async function refresh(pair, code) {
+  const now = Date.now();
+  const { status, expiresS, holderKey } = open(code);
+  const mine = await holderKeyHex(pair.publicKey);
+  const bound = holderKey && [...holderKey].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (bound !== mine) return say("other-phone");
+  if (now >= expiresS * 1000) return say("expired");
+  shownText = await show(code, pair.privateKey, now, byId("challenge").value.trim());
+  draw(qr(shownText));
+  byId("until").textContent = new Date(expiresS * 1000).toLocaleTimeString("zh-CN", { hour: "2-digit", minute: "2-digit" });
+  document.body.dataset.status = STATUS[status];
+  document.body.dataset.shown = shownText;
+  say("ready");
+}
+
+async function main() {
+  const pair = await ownKey();
+  byId("holder-key").textContent = await holderKeyHex(pair.publicKey);
+  let code;
+  try {
+    code = await takeCode();
+  } catch {
+    return say("broken");
+  }
+  if (!code) return say("no-code");
+  const again = () => refresh(pair, code).catch(() => say("broken"));
+  byId("challenge").addEventListener("input", again);
+  document.addEventListener("visibilitychange", again);
+  setInterval(again, REFRESH_MS);
+  await again();
+}
+
+main().catch(() => say("no-key"));
