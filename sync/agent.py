@@ -17,7 +17,7 @@ What goes back
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +35,7 @@ from sync import keys
 from sync.ackstore import AckPoint, AckStore
 from sync.answer import Answer, Result, StreamAck
 from sync.batch import MAX_COMPRESSED_BYTES, MAX_RECORDS, BatchHeader, build, compress, head_statement
+from sync.downlink import Downlink, load_authority
 from sync.errors import LinkError, WireError
 from sync.heartbeat import MAX_POSITIONS, Heartbeat, Position
 from sync.retry import Backoff
@@ -81,14 +82,16 @@ class Trouble(StrEnum):
     BATCH_REFUSED = "batch_refused"
     NOT_ADMITTED = "not_admitted"
     RECORDS_GONE = "records_gone"
+    DOCUMENT_REFUSED = "document_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOptions:
     """Everything the agent is told. Times in seconds.
 
-    ``bulk_interval_s`` is the mean wait before records that are no alarms go (jittered to 0.5..1.5 of it),
-    ``poll_interval_s`` how often the journal is looked at, ``heartbeat_interval_s`` the longest silence.
+    ``documents`` is the folder for what comes down, believed when signed by the public key in file ``authority``;
+    both or neither. ``bulk_interval_s`` is the mean wait before records that are no alarms go (jittered to 0.5..1.5
+    of it), ``poll_interval_s`` how often the journal is looked at, ``heartbeat_interval_s`` the longest silence.
     """
 
     journal: Path
@@ -104,6 +107,8 @@ class AgentOptions:
     retry_base_s: float = 1.0
     retry_cap_s: float = 300.0
     batch_records: int = MAX_RECORDS
+    documents: Path | None = None
+    authority: Path | None = None
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     software: str = "gatepost"
@@ -151,7 +156,7 @@ class Agent:
         private_key: Ed25519PrivateKey,
         clock: Clock,
         rng: Random,
-        held: Callable[[], Mapping[str, str]] = dict,
+        downlink: Downlink | None = None,
     ) -> None:
         self._options = options
         self._journal = journal
@@ -160,7 +165,8 @@ class Agent:
         self._key = private_key
         self._clock = clock
         self._rng = rng
-        self._held = held
+        self._downlink = downlink
+        self._fetch_backoff = self._new_backoff()
         self._streams: dict[StreamKey, _StreamState] = {}
         self._backoff = self._new_backoff()
         self._heartbeat_due_s = float("-inf")
@@ -195,6 +201,8 @@ class Agent:
                 return 0.0
             if self._heartbeat_due_s <= now_s and self._backoff.not_before_s <= now_s:
                 self._send_heartbeat(positions, now)
+                return 0.0
+            if self._fetch_document(now_s):
                 return 0.0
         except JournalError as error:
             self._trouble(Trouble.JOURNAL_UNREADABLE, str(error))
@@ -265,7 +273,7 @@ class Agent:
             backlog=work.head.seq - cursor.seq,
             oldest_us=part.records[0].at_us,
             gap_first=gap_first,
-            held=dict(self._held()),
+            held=self._held(),
         )
         body = compress(build(header, part.records), self._options.encoding)
         if len(body) > MAX_COMPRESSED_BYTES and len(part.records) > 1:
@@ -353,7 +361,7 @@ class Agent:
             backlog=sum(max(0, head.seq - self._cursor(key).seq) for key, head in positions.items()),
             offset_us=_int_or_none(self._state.fact("offset_us")),
             offset_error_us=_int_or_none(self._state.fact("offset_error_us")),
-            held=dict(self._held()),
+            held=self._held(),
             alarms=tuple(self._troubles)[:32],
         )
         body = heartbeat.to_bytes()
@@ -380,6 +388,29 @@ class Agent:
         self._state.remember(store_epoch=answer.store_epoch, troubles=",".join(self._troubles))
         self._settle_epoch = False
         self._heartbeat_due_s = now.mono_ns / 1e9 + self._options.heartbeat_interval_s
+
+    # -- documents ---------------------------------------------------------------------------------------------
+
+    def _held(self) -> dict[str, str]:
+        return self._downlink.held() if self._downlink is not None else {}
+
+    def _fetch_document(self, now_s: float) -> bool:
+        """Fetch one document that the central offers newer than held; one that is refused is tried ever more slowly."""
+        if self._downlink is None or max(self._fetch_backoff.not_before_s, self._backoff.not_before_s) > now_s:
+            return False
+        wanted = self._downlink.wanted(self.offers)
+        if not wanted:
+            return False
+        try:
+            self._downlink.fetch(wanted[0], self._request_id())
+        except (LinkError, WireError) as error:
+            self._fetch_backoff.failed(now_s)
+            self._trouble(Trouble.DOCUMENT_REFUSED, str(error))
+            return True
+        self._fetch_backoff.succeeded()
+        # The central hears of it at once, so that its page shows what this kiosk works by.
+        self._heartbeat_due_s = now_s
+        return True
 
     def _position(self, key: StreamKey, head: Head) -> Position:
         aside = self._state.set_aside_to(*key)
@@ -541,6 +572,15 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
             read_timeout_s=options.read_timeout_s,
             software=options.software,
         ) as link:
+            downlink = None
+            if options.documents is not None and options.authority is not None:
+                downlink = Downlink(
+                    options.documents,
+                    kiosk_id=options.kiosk_id,
+                    private_key=private_key,
+                    authority=load_authority(options.authority),
+                    link=link,
+                )
             agent = Agent(
                 options,
                 journal=JournalReader(options.journal),
@@ -549,6 +589,7 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
                 private_key=private_key,
                 clock=clock or SystemClock(None),
                 rng=SystemRandom(),
+                downlink=downlink,
             )
             while not stop.is_set():
                 stop.wait(agent.step())

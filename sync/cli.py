@@ -39,6 +39,8 @@ def run(
     key: Annotated[Path | None, typer.Option("--key", help="this kiosk's Ed25519 key (PKCS#8 PEM)")] = None,
     kiosk_id: Annotated[str, typer.Option("--kiosk-id", help="this kiosk's name at the central")] = "",
     ca_file: CaFile = None,
+    documents: Annotated[Path | None, typer.Option(help="folder for roster, policy, … that come down")] = None,
+    authority: Annotated[Path | None, typer.Option(help="public key (PEM) that signs them")] = None,
     encoding: Annotated[str, typer.Option(help="zstd or gzip")] = "zstd",
     bulk_interval_s: Annotated[
         float | None, typer.Option(min=0.0, max=3600.0, help="mean wait of what is no alarm")
@@ -70,6 +72,8 @@ def run(
             expected="where the central is",
             hint="gatepost config explain",
         )
+    if (documents is None) != (authority is None):
+        raise ConfigError("--documents, --authority", seen="one of them", expected="both or neither")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -80,6 +84,8 @@ def run(
         key=key,
         kiosk_id=kiosk_id,
         ca_file=ca_file,
+        documents=documents,
+        authority=authority,
         encoding=encoding,
         bulk_interval_s=5.0 if bulk_interval_s is None else bulk_interval_s,
         heartbeat_interval_s=60.0 if heartbeat_interval_s is None else heartbeat_interval_s,

@@ -18,11 +18,13 @@ import httpx
 
 from sync.answer import MAX_ANSWER_BYTES
 from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
+from sync.document import MANIFEST_HEADER, MAX_BODY_BYTES
 from sync.errors import LinkError, SyncError
 
 BATCHES_PATH = "/v1/sync/batches"
 HEARTBEAT_PATH = "/v1/sync/heartbeat"
 ENROL_PATH = "/v1/enrol"
+DOCUMENTS_PATH = "/v1/sync/documents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,26 @@ class Reply:
     status: int
     body: bytes
     retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRequest:
+    """A signed question for a document newer than ``held``."""
+
+    kind: str
+    kiosk_id: str
+    request: str
+    held: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedDocument:
+    """A document as it arrived, not checked yet."""
+
+    manifest: bytes
+    signature: bytes
+    body: bytes
 
 
 def check_central_url(url: str) -> str:
@@ -126,19 +148,42 @@ class Uplink:
         """Send an unsigned JSON body (enrolment proves itself inside); raises LinkError as ``exchange`` does."""
         return self._send("POST", path, body, {"Content-Type": "application/json"})
 
+    def fetch(self, request: FetchRequest) -> FetchedDocument | None:
+        """The newest document of a kind, or None when the held one is the newest; raises LinkError."""
+        headers = {
+            KIOSK_HEADER: request.kiosk_id,
+            REQUEST_HEADER: request.request,
+            SIGNATURE_HEADER: base64.b64encode(request.signature).decode("ascii"),
+            "If-None-Match": f'"{request.held}"',
+        }
+        path = f"{DOCUMENTS_PATH}/{request.kind}"
+        status, answered, body = self._transfer("GET", path, None, headers, max_bytes=MAX_BODY_BYTES)
+        if status == 304:
+            return None
+        if status != 200:
+            raise LinkError(f"document {request.kind}", seen=f"HTTP {status}", expected="200 or 304")
+        try:
+            manifest = base64.b64decode(answered.get(MANIFEST_HEADER, ""), validate=True)
+            signature = base64.b64decode(answered.get(SIGNATURE_HEADER, ""), validate=True)
+        except ValueError:
+            raise LinkError(f"document {request.kind}", seen="headers that are not base64") from None
+        return FetchedDocument(manifest=manifest, signature=signature, body=body)
+
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
+        status, answered, received = self._transfer(method, path, body, headers, max_bytes=MAX_ANSWER_BYTES)
+        return Reply(status=status, body=received, retry_after_s=retry_after_s(answered.get("Retry-After", "")))
+
+    def _transfer(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, max_bytes: int
+    ) -> tuple[int, httpx.Headers, bytes]:
         try:
             with self._client.stream(method, self._base_url + path, content=body, headers=headers) as response:
                 received = bytearray()
                 for chunk in response.iter_raw():
                     received += chunk
-                    if len(received) > MAX_ANSWER_BYTES:
-                        raise LinkError(f"answer of {path}", seen="more", expected=f"at most {MAX_ANSWER_BYTES} bytes")
-                return Reply(
-                    status=response.status_code,
-                    body=bytes(received),
-                    retry_after_s=retry_after_s(response.headers.get("Retry-After", "")),
-                )
+                    if len(received) > max_bytes:
+                        raise LinkError(f"answer of {path}", seen="more", expected=f"at most {max_bytes} bytes")
+                return response.status_code, response.headers, bytes(received)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
             raise LinkError(
                 f"central {self._base_url}", seen=f"{type(error).__name__}: {error}"[:200], expected="an answer"

@@ -2,6 +2,7 @@
 
 =========================================  ==========================================================
 POST /v1/sync/batches, /v1/sync/heartbeat  signed by an approved kiosk's key
+GET /v1/sync/documents/{kind}              signed by an approved kiosk's key
 POST /v1/enrol                             a one-time code and a signature
 GET /v1/exports/passages                   auditor: bearer token or session
 GET /v1/kiosks/status                      auditor: bearer token or session
@@ -162,12 +163,14 @@ def create_app(
 ) -> FastAPI:
     """The application over ``store``; it owns the writer's thread from start-up to shut-down."""
     from sync.central.admin.pages import router as admin_router
+    from sync.central.documents import newest_versions
+    from sync.central.documents import router as documents_router
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.central = Central(
             store=store,
-            ingest=Ingest(store, now_us=now_us),
+            ingest=Ingest(store, now_us=now_us, offers=newest_versions),
             committer=Committer(store),
             now_us=now_us,
             options=options or CentralOptions(),
@@ -182,6 +185,7 @@ def create_app(
     _add_error_answers(app)
     _add_kiosk_routes(app)
     _add_program_routes(app)
+    app.include_router(documents_router)
     app.include_router(admin_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -259,6 +259,36 @@ def verify(database: Database) -> None:
 
 
 @app.command()
+def publish(
+    *,
+    database: Database,
+    kind: Annotated[str, typer.Option(help="roster, revocations, policy or trust")],
+    version: Annotated[int, typer.Option(min=1, help="higher than the last one")],
+    file: Annotated[Path, typer.Option(help="the document")],
+    authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")],
+    by: By = "cli",
+) -> None:
+    """Sign a document with the authority's key and offer it to the kiosks."""
+    from sync import keys
+    from sync.central.documents import publish as publish_document
+    from sync.document import Manifest, kind_of
+
+    key, now_us, body = keys.load_private_key(authority_key), _now_us(), file.read_bytes()
+    manifest_bytes = Manifest.of(kind_of(kind), version, body, now_us).to_bytes()
+    with _open(database).writing() as connection:
+        publish_document(
+            connection,
+            now_us,
+            manifest_bytes=manifest_bytes,
+            signature=keys.sign(key, keys.SNAPSHOT_CONTEXT, manifest_bytes),
+            body=body,
+            authority=keys.public_bytes(key),
+            by=by,
+        )
+    typer.echo(f"{kind} version {version}: {len(body)} bytes are offered")
+
+
+@app.command()
 def restored(database: Database, by: By = "cli") -> None:
     """Say that this database was restored from a backup: the kiosks send again what it lost."""
     from sync.central import enrolment

@@ -181,14 +181,14 @@ class Ingest:
 
     def _public_key(self, kiosk_id: str) -> bytes:
         with self._store.reading() as connection:
-            return _admitted_key(connection, kiosk_id)
+            return admitted_key(connection, kiosk_id)
 
     # -- batches, inside the transaction -----------------------------------------------------------------------
 
     def store_batch(self, connection: Connection, batch: CheckedBatch) -> Answer:
         """Put a checked batch into the store; its answer may be sent once the transaction is durable."""
         header, now_us = batch.parsed.header, self._now_us()
-        _admitted_key(connection, header.kiosk_id)
+        admitted_key(connection, header.kiosk_id)
         chain = _chain(connection, header)
         verdict, first_different = self._compare(connection, chain, header, batch.parsed.records)
         fresh = [item for item in batch.parsed.records if item.seq > chain.hi] if verdict is None else []
@@ -250,7 +250,7 @@ class Ingest:
     def note_heartbeat(self, connection: Connection, signed: SignedBody, heartbeat: Heartbeat) -> Answer:
         """Note what the kiosk says of itself and tell it where each of its chains stands here."""
         now_us = self._now_us()
-        _admitted_key(connection, heartbeat.kiosk_id)
+        admitted_key(connection, heartbeat.kiosk_id)
         self._note_kiosk_heartbeat(connection, heartbeat, now_us)
         acks = [self._ack_position(connection, heartbeat, position, now_us) for position in heartbeat.positions]
         epoch = self._store.epoch(connection)
@@ -383,7 +383,8 @@ def _require_signature(public_key: bytes, context: bytes, message: bytes, signat
         raise WireError("signature", status=401, seen="not by this kiosk's key")
 
 
-def _admitted_key(connection: Connection, kiosk_id: str) -> bytes:
+def admitted_key(connection: Connection, kiosk_id: str) -> bytes:
+    """The public key of an approved kiosk; raises WireError (401 unknown, 403 not approved or revoked)."""
     row = connection.execute(_KEY_OF_KIOSK, {"b_kiosk_id": kiosk_id}).one_or_none()
     if row is None:
         raise WireError(

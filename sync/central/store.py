@@ -279,6 +279,19 @@ class EnrolmentCode(CentralTable, table=True):
     used_us: int | None = _big(nullable=True)
 
 
+class Document(CentralTable, table=True):
+    """A roster, revocations, policy or trust store, as the authority signed it; every version is kept."""
+
+    __tablename__ = "documents"
+    kind: str = Field(primary_key=True)
+    version: int = _big(key=True)
+    manifest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    published_us: int = _big()
+    published_by: str
+
+
 class User(CentralTable, table=True):
     """A person (or a program with a token) that may look at the central; ``secret`` is an argon2id hash."""
 

@@ -34,6 +34,7 @@ from tests.sync_kit import KEY, KIOSK, ChainJournal, MemoryCentral
 RETENTION_US = 1800 * 1_000_000
 BACKUP_MAX_AGE_US = RETENTION_US - 300 * 1_000_000
 HEAL_LIMIT_S = 600.0
+HEAL_EXCHANGES = 600
 FAULTY_STEPS = 45
 
 
@@ -243,10 +244,12 @@ class World:
             self._happen()
             self._step()
         self.fair = True
-        healed_s = self.clock.mono_ns / 1e9
+        healed_s, exchanges = self.clock.mono_ns / 1e9, self.exchanges
         while not self._settled():
             if self.clock.mono_ns / 1e9 - healed_s > HEAL_LIMIT_S:
                 raise Violation(f"not settled {HEAL_LIMIT_S:.0f} s after the world healed: {self._where()}")
+            if self.exchanges - exchanges > HEAL_EXCHANGES:
+                raise Violation(f"{HEAL_EXCHANGES} exchanges since the world healed, and still at it: {self._where()}")
             self._step()
         self._reckon()
 

@@ -13,6 +13,7 @@ from sync.ackstore import AckStore
 from sync.answer import Answer, Result, StreamAck
 from sync.central.enrolment import ALPHABET
 from sync.central.exports import COLUMNS
+from sync.document import FETCH_CONTEXT, DocumentKind, Manifest, fetch_statement
 from sync.enrol import EnrolRequest, enrol_body, parse_enrol
 from sync.heartbeat import Heartbeat
 from tests.conftest import ROOT
@@ -86,9 +87,18 @@ def test_the_enrolment_is_the_documented_one() -> None:
     assert re.fullmatch(r"([0-9a-f]{4}-){7}[0-9a-f]{4}", keys.fingerprint(request.public_key))
 
 
+def test_the_document_is_the_documented_one() -> None:
+    """Question and manifest, to the byte."""
+    statement = fetch_statement("gate-east", DocumentKind.POLICY, "00112233445566778899aabbccddeeff")
+    assert statement == example("fetch_statement").encode()
+    manifest = Manifest.of(DocumentKind.POLICY, 17, b"rules 1", MORNING_US)
+    assert manifest.to_bytes() == example("manifest", SHA256=manifest.sha256.hex()).encode()
+
+
 def test_contexts_headers_and_caps_are_the_documented_ones() -> None:
     """Names and numbers that other programs would copy from the page."""
-    for context in (keys.BATCH_CONTEXT, keys.HEAD_CONTEXT, keys.HEARTBEAT_CONTEXT, keys.ENROL_CONTEXT):
+    contexts = (keys.BATCH_CONTEXT, keys.HEAD_CONTEXT, keys.HEARTBEAT_CONTEXT, keys.ENROL_CONTEXT)
+    for context in (*contexts, keys.SNAPSHOT_CONTEXT, FETCH_CONTEXT):
         assert f"| `{context.decode().strip()}` |" in PAGE
     for name in (batch.KIOSK_HEADER, batch.REQUEST_HEADER, batch.SIGNATURE_HEADER, batch.HEAD_SIGNATURE_HEADER):
         assert f"| `{name}` |" in PAGE
