@@ -364,7 +364,8 @@ class Pn532Conversation:
         self._proven = False
         self._deadline_ns: int | None = None
         self._last_byte_ns = 0
-        self._seen_ns: dict[bytes, int] = {}
+        self._missed_ns: dict[bytes, int | None] = {}
+        """The cards of this presentation; from when on each was not in the answers, None while it is."""
         self._crowded = False
         self._tap: CardTap | None = None
         self._target = 0
@@ -435,6 +436,9 @@ class Pn532Conversation:
             return [Send(ACK), *self._abandon(why, at_ns)]
         if start_over:
             return [Send(ACK), *self._initialise(at_ns)]
+        if self._phase is _Phase.LIST:
+            # It may have been carried out: a card that is listed already is found again only after the field was off.
+            return [Send(ACK), *self._say(_Phase.FIELD_OFF, WAKE_UP + field_off(), at_ns)]
         return self._send(self._frame if self._phase is _Phase.SAM else WAKE_UP + self._frame, at_ns)
 
     # Frames.
@@ -481,7 +485,7 @@ class Pn532Conversation:
             case _Phase.FIRMWARE:
                 return self._firmware(data, at_ns)
             case _Phase.RETRIES:
-                return self._poll(at_ns)
+                return self._release(at_ns)
             case _Phase.LIST:
                 return self._listed(data, at_ns)
             case _Phase.EXCHANGE:
@@ -511,16 +515,13 @@ class Pn532Conversation:
             hint = CardHint(detail=str(error), at_ns=at_ns)
             return [hint, *self._release(at_ns)]
         steps: list[Step] = []
-        self._seen_ns = {key: seen for key, seen in self._seen_ns.items() if at_ns - seen <= GONE_NS}
-        self._crowded = self._crowded and bool(self._seen_ns)
+        keys = {RANDOM_KEY if target.random_uid else target.uid for target in targets}
+        fresh = self._note(keys, at_ns)
         if self._tap is not None and all(target.uid != self._tap.uid for target in targets):
             steps.append(CardHint(detail="the card left before it had answered", at_ns=at_ns))
             self._tap = None
         if not targets:
             return steps + self._poll(at_ns)
-        keys = {RANDOM_KEY if target.random_uid else target.uid for target in targets}
-        fresh = not keys & self._seen_ns.keys()
-        self._seen_ns |= dict.fromkeys(keys, at_ns)
         first = targets[0]
         tap = CardTap(
             uid=first.uid,
@@ -544,6 +545,21 @@ class Pn532Conversation:
             self._dialogues = 0
             return steps + self._prove(tap, first.tg, at_ns)
         return steps + self._release(at_ns)
+
+    def _note(self, keys: set[bytes], at_ns: int) -> bool:
+        """Note which cards an answer names; true when none of them belongs to the presentation so far.
+
+        Only answers count: while the line fails, or a long exchange runs, nobody knows that a card has left.
+        """
+        for key, missed_ns in list(self._missed_ns.items()):
+            if missed_ns is None:
+                self._missed_ns[key] = at_ns
+            elif key not in keys and at_ns - missed_ns > GONE_NS:
+                del self._missed_ns[key]
+        self._crowded = self._crowded and bool(self._missed_ns)
+        fresh = not keys & self._missed_ns.keys()
+        self._missed_ns |= dict.fromkeys(keys)
+        return fresh
 
     def _release(self, at_ns: int) -> list[Step]:
         return self._say(_Phase.FIELD_OFF, field_off(), at_ns)
@@ -576,8 +592,6 @@ class Pn532Conversation:
         if status & 0x3F:  # UM0701-02, 7.1: 01 is a time-out, the card has left or has no power
             return self._abandon(f"status {status:02x}", at_ns)
         self._answer += data[1:]
-        if self._tap is not None:
-            self._seen_ns[self._tap.uid] = at_ns  # a long exchange is no absence
         if len(self._answer) > MAX_ANSWER_BYTES:
             return self._abandon("endless answer", at_ns)
         if status & 0x40:  # more information: the chip keeps the rest of a chained answer

@@ -112,10 +112,8 @@ class Pn532Player:
                     self._after(ACK_DELAY_NS, self._repeat)
                 case pn532.Message(code=code, data=params):
                     self._command(code, params)
-                case pn532.BadFrame(defect=pn532.Defect.DATA_CHECKSUM | pn532.Defect.LENGTH_CHECKSUM):
-                    self._after(ACK_DELAY_NS, lambda _: pn532.NACK)
                 case _:
-                    pass
+                    pass  # a frame with a wrong checksum is not acknowledged, that is all
         return []
 
     def due_ns(self) -> int | None:

@@ -185,6 +185,8 @@ def _play(session: Case, dialogue: Callable[[CardTap], pn532.Dialogue | None]) -
         for data in writes:
             for answer in reader.answers(data):
                 steps += conversation.receive(answer, at_ns)
+        if not steps:  # the pause behind switching the field off, or a time-out
+            steps = conversation.wake(conversation.wake_at_ns() or at_ns)
     unused = None if reader.finished else "the session was not played to its end"
     return tap, reader.failure or unused or (None if tap else "no tap")
 

@@ -137,6 +137,26 @@ def test_a_card_pulled_away_is_a_hint_or_nothing_but_never_a_refusal(hold_ms: in
         assert isinstance(event, CardHint) or event.proof.outcome is ProofOutcome.GENUINE
 
 
+@pytest.mark.parametrize("strength", ["ev2", "sun"])
+def test_one_damaged_answer_that_no_checksum_caught_does_not_make_a_card_forged(strength: str) -> None:
+    """Two changes that cancel out in the sum: the card is asked again and is genuine."""
+    damage = iter([True])
+
+    def cancel_out(data: bytes) -> bytes:
+        if data[5:7] == b"\xd5\x41" and len(data) > 25 and next(damage, False):
+            return data[:10] + bytes(((data[10] + 1) % 256, (data[11] - 1) % 256)) + data[12:]
+        return data
+
+    player = Pn532Player()
+    dialogue = ev2() if strength == "ev2" else sun()
+    loop = WireLoop(Pn532Conversation(dialogue), player, to_host=cancel_out).begin().run(100)
+    player.put(card(), 1500 * MS)
+    loop.run(2500)
+    ((_, tap),) = loop.events
+    assert tap.proof.outcome is ProofOutcome.GENUINE
+    assert next(damage, None) is None
+
+
 def test_the_retired_gate_key_is_replaced_by_the_sealed_one() -> None:
     """After a theft the central ships key 4: the same card goes on working, the stolen key 3 opens nothing."""
     sealed = bytes([0x44]) * 16

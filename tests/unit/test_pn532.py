@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.cards import pn532
 from drivers.cards.pn532 import Pn532Conversation
-from drivers.devices import CardHint, CardProof, CardTap, FaultKind, ProofKind, ProofOutcome
+from drivers.devices import Broken, CardHint, CardProof, CardTap, FaultKind, ProofKind, ProofOutcome
 from drivers.errors import FrameError
 from drivers.simulators.pn532 import Pn532Player, UidCard, uid_card
 from tests.conftest import VECTORS
@@ -290,9 +290,56 @@ def test_a_late_answer_to_an_earlier_command_is_not_taken_for_this_one() -> None
     conversation.begin(0)
     for answer in ("0000FF02FED5151600", "0000FF06FAD50332010607E800", "0000FF02FED533F800"):
         conversation.receive(pn532.ACK + bytes.fromhex(answer), 0)
+    conversation.receive(pn532.ACK + bytes.fromhex("0000FF02FED533F800"), 0)
+    conversation.wake(conversation.wake_at_ns())
     card = bytes.fromhex("0000FF0CF4D54B0101000408045AE2B3DE0100")
     assert conversation.receive(card, 0) == []
     assert isinstance(conversation.receive(pn532.ACK + card, 0)[0], CardTap)
+
+
+def test_a_nack_or_error_frame_of_the_reader_is_answered_by_the_command_again() -> None:
+    """What the chip could not read is said again, behind a wake-up; six times in a row is a fault."""
+    conversation = Pn532Conversation()
+    conversation.begin(0)
+    conversation.receive(pn532.ACK + bytes.fromhex("0000FF02FED5151600"), 0)
+    for refusal in (pn532.NACK, pn532.ERROR):
+        (step,) = conversation.receive(refusal, 0)
+        assert step.data == pn532.WAKE_UP + pn532.get_firmware_version()
+    for _ in range(4):
+        (step,) = conversation.receive(pn532.NACK, 0)
+    assert isinstance(step, Broken)
+    assert step.kind is FaultKind.GARBLED
+
+
+def test_a_line_that_fails_for_a_while_is_no_absence_of_the_card() -> None:
+    """Answers lost for 450 ms while a card is held: still one presentation."""
+    loop, player = reader()
+    player.put(uid_card(FOUR), 4000 * MS)
+    loop.run(500)
+    loop.to_host = lambda data: b""
+    loop.run(450)
+    loop.to_host = lambda data: data
+    loop.run(1000)
+    assert loop.broken is None
+    assert len(taps(loop)) == 1
+
+
+@pytest.mark.parametrize("lost", ["ack", "answer"])
+def test_a_card_whose_listing_was_lost_is_found_again(lost: str) -> None:
+    """The chip has listed the card, the host never heard of it: the field is switched off, the card is told."""
+    once = iter([True])
+
+    def lose(data: bytes) -> bytes:
+        listing = data[5:7] == b"\xd5\x4b" and data[7] == 1
+        here = listing if lost == "answer" else data == pn532.ACK and b"\xd4\x4a" in loop.sent[-1][1]
+        return b"" if here and next(once, False) else data
+
+    loop, player = reader()
+    loop.run(200)
+    player.put(uid_card(SEVEN), 1500 * MS)
+    loop.to_host = lose
+    loop.run(1500)
+    assert [tap.uid for tap in taps(loop)] == [SEVEN]
 
 
 def test_an_echoing_adapter_changes_nothing() -> None:
@@ -342,7 +389,7 @@ def test_thirty_idle_days_do_not_slow_the_poll() -> None:
     player.put(uid_card(SEVEN), 300 * MS)
     loop.run(400)
     assert loop.events[-1][0] - at_ns < 60 * MS
-    assert not loop.conversation._seen_ns.keys() - {SEVEN}
+    assert not loop.conversation._missed_ns.keys() - {SEVEN}
 
 
 @pytest.mark.campaign
@@ -354,6 +401,8 @@ def test_thirty_days_of_polls_one_by_one() -> None:
     conversation.receive(pn532.ACK + bytes.fromhex(answers[0x14]), now_ns)
     conversation.receive(pn532.ACK + bytes.fromhex(answers[0x02]), now_ns)
     conversation.receive(pn532.ACK + bytes.fromhex(answers[0x32]), now_ns)
+    conversation.receive(pn532.ACK + bytes.fromhex(answers[0x32]), now_ns)
+    conversation.wake(now_ns := conversation.wake_at_ns())
     no_card = pn532.ACK + bytes.fromhex("0000FF03FDD54B00E000")
     poll = pn532.in_list_passive_target(2)
     while now_ns < 30 * 86_400 * 1_000_000_000:
@@ -415,7 +464,7 @@ def test_a_card_pulled_away_in_the_exchange_is_a_hint_and_no_tap() -> None:
 def test_a_card_that_keeps_breaking_off_is_one_hint() -> None:
     """Three broken exchanges with a card that stays give one hint, and no more while it is held."""
 
-    class Broken(Talker):
+    class Stubborn(Talker):
         def apdu(self, command: bytes) -> bytes:
             return b"" if len(command) < 5 else b"\x00"
 
@@ -424,7 +473,7 @@ def test_a_card_that_keeps_breaking_off_is_one_hint() -> None:
         raise FrameError("card", seen="", expected="an answer")
 
     loop, player = reader(dialogue=stubborn)
-    player.put(Broken(SEVEN, 0x0344, 0x20, bytes.fromhex("067777710280")), 3000 * MS)
+    player.put(Stubborn(SEVEN, 0x0344, 0x20, bytes.fromhex("067777710280")), 3000 * MS)
     loop.run(4000)
     assert taps(loop) == []
     assert len(loop.events) == 1
