@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kiosk.credentials import CodeReason, CodeState, GateContext, TrustStore, gc1, gp1, verify_health_code
 from kiosk.credentials.anchors import CommunityKey, CommunityUse
 from kiosk.credentials.cbor import dumps, loads
+from kiosk.credentials.challenge import accepted_challenges, shown_challenge
 from kiosk.credentials.code_verdict import CodeRefusedError, CodeVerdict
 from kiosk.credentials.community import key_id_of, open_text, seal, sign
 from kiosk.credentials.finding import code_finding
@@ -31,6 +32,7 @@ from kiosk.reasons import Reason
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SUBJECT = "0123456789abcdef"
+MATCH_SECRET = bytes(range(16))
 COMMUNITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KIOSK = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 PHONE = ec.derive_private_key(0x1234567890ABCDEF, ec.SECP256R1())
@@ -140,6 +142,18 @@ def test_the_gates_challenge_must_be_signed_in_and_takes_the_clock_out_of_the_ar
     assert judge(gc1.show(text, PHONE, NOW + timedelta(minutes=10), "417"), context=gate).state is CodeState.VALID
     assert judge(gc1.show(text, PHONE, NOW, "418"), context=gate).reason is CodeReason.CHALLENGE
     assert judge(gc1.show(text, PHONE, NOW), context=gate).reason is CodeReason.CHALLENGE
+
+
+def test_the_digits_change_every_thirty_seconds_and_stay_good_for_a_minute() -> None:
+    """Long enough to type them; another kiosk shows others."""
+    at = NOW + timedelta(seconds=29)
+    shown = shown_challenge(MATCH_SECRET, at)
+    assert len(shown) == 3
+    assert shown.isdigit()
+    assert shown in accepted_challenges(MATCH_SECRET, at + timedelta(seconds=60))
+    assert shown not in accepted_challenges(MATCH_SECRET, at + timedelta(seconds=61))
+    assert len({shown_challenge(MATCH_SECRET, NOW + timedelta(seconds=30 * step)) for step in range(100)}) > 80
+    assert shown != shown_challenge(bytes(16), at)
 
 
 @pytest.mark.parametrize("status", [CodeStatus.YELLOW, CodeStatus.RED])
