@@ -8,6 +8,7 @@ GET /v1/exports/passages                   auditor: bearer token or session
 GET /v1/kiosks/status                      auditor: bearer token or session
 GET /health                                anybody: up, and the store can be read
 /admin/…                                   a session; forms carry a token against forgery
+/code/                                     anybody: the phone's own page for a GC1 code (static)
 =========================================  ==========================================================
 """
 
@@ -46,6 +47,7 @@ from sync.central import access, enrolment, exports, lists
 from sync.central.access import Role, Visitor
 from sync.central.committer import Committer, Overloaded
 from sync.central.ingest import Ingest, SignedBody
+from sync.central.phone import phone_app
 from sync.central.store import Store
 from sync.enrol import MAX_ENROL_BYTES, parse_enrol
 from sync.errors import LinkError, SyncError, WireError
@@ -188,6 +190,7 @@ def create_app(
     app.include_router(documents_router)
     app.include_router(admin_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/code", phone_app(), name="phone")
     return app
 
 
@@ -305,10 +308,10 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = CSP
+                headers.setdefault("Content-Security-Policy", CSP)  # the phone page brings its own
                 headers["X-Content-Type-Options"] = "nosniff"
                 # "no-referrer" would turn the Origin of our own forms into "null" (Fetch standard, 3.2.5).
-                headers["Referrer-Policy"] = "same-origin"
+                headers.setdefault("Referrer-Policy", "same-origin")
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 if not scope["path"].startswith("/static"):
                     headers["Cache-Control"] = "no-store"

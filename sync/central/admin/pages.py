@@ -7,6 +7,7 @@ session's token against forgery.
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy import Connection
 
-from sync.central import access, alerts, enrolment, lists
+from sync.central import access, alerts, enrolment, lists, reports
 from sync.central.access import Role, Visitor
 from sync.central.app import COOKIE, Central, NotAllowed, body_of, central_of, require
 from sync.errors import WireError
@@ -79,6 +80,17 @@ def size(count: int) -> str:
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
+def checks_text(checks: str) -> str:
+    """The checks that did not simply pass, in words; ``all passed`` when there is none."""
+    try:
+        states = json.loads(checks)
+    except ValueError:
+        return checks
+    other = [f"{name} {state}".replace("_", " ") for name, state in states.items() if state != "pass"]
+    return ", ".join(other) or ("all passed" if states else "–")
+
+
+_templates.filters["checks"] = checks_text
 _templates.filters["span"] = span
 _templates.filters["size"] = size
 
@@ -289,6 +301,22 @@ def passages_page(
         wanted=chosen,
         older=_older(rows, "receive_id", **chosen),
     )
+
+
+@router.get("/admin/report")
+def report_page(request: Request, visitor: Auditor, day: Word = "") -> Response:
+    """The day in numbers, that nobody has to fill in; today unless another day is asked for."""
+    central = central_of(request)
+    zone = central.options.zone
+    from_us, to_us = _day_bounds(day, zone)
+    if from_us is None or to_us is None:
+        day = local_time(central.now_us(), zone)[:10]
+        from_us, to_us = _day_bounds(day, zone)
+    assert from_us is not None and to_us is not None  # noqa: S101, PT018 - today is a day
+    report = _reading(
+        request, lambda connection, _now_us: reports.daily_report(connection, zone, from_us=from_us, to_us=to_us)
+    )
+    return page(request, "report.html", visitor, day=day, report=report)
 
 
 @router.get("/admin/quarantine")
