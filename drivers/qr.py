@@ -51,6 +51,8 @@ _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a q
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
 _STRETCH = 2.5
+_FLOOR, _FLOORS = 150_000, {"grid": 60_000}  # pixels below which a step costs no less
+_POSSIBLE, _LIKELY = 0.6, 0.5  # shares of the modules known beforehand that fit a guessed place
 
 
 def gray_of(frame: NDArray[np.uint8]) -> Gray:
@@ -162,14 +164,15 @@ class _Clock:
 
     def affords(self, name: str, first_guess_ms: float, pixels: int) -> bool:
         """Whether a step that costs so much for a million pixels would end in time."""
-        return self._costs.get(name, first_guess_ms) * pixels / 1e6 + 0.3 < self.left_ms()
+        return self._costs.get(name, first_guess_ms) * max(pixels, _FLOORS.get(name, _FLOOR)) / 1e6 < self.left_ms()
 
     @contextmanager
     def spend(self, name: str, pixels: int) -> Iterator[None]:
         """Remember what this step takes (a moving mean: the machine may be slow)."""
         began_ns = time.thread_time_ns()
         yield
-        cost = (time.thread_time_ns() - began_ns) / max(pixels, 20_000)  # ns a pixel = ms a million
+        # nanoseconds a pixel are milliseconds a million
+        cost = (time.thread_time_ns() - began_ns) / max(pixels, _FLOORS.get(name, _FLOOR))
         self._costs[name] = cost if name not in self._costs else 0.8 * self._costs[name] + 0.2 * cost
 
 
@@ -285,54 +288,81 @@ class QrReader:
         self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
     ) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
-        whole = _Place()
         if is_dim(gray) and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
             with clock.spend(STRETCH.name, gray.size):
                 gray = STRETCH.make(gray)
                 found, failed = self._read_zxing(gray, at_ns)
             if found:
                 return found, failed
-        if not failed:
-            found, failed = self._search(gray, clock, at_ns, whole)
-            if found or not failed:
-                return found, failed
+        found, failed, finders = self._search(gray, failed, clock, at_ns)
+        if found or not failed:
+            return found, failed
         part, place = _part(gray, failed)
-        found = self._unroll(part, clock, at_ns, place) or self._look_again(part, clock, at_ns, place)
-        return found, failed
+        if qr_finders.triples(finders, limit=1):
+            found = self._unroll(gray, finders, clock, at_ns)
+        else:
+            found = self._unroll_part(part, clock, at_ns, place)
+        return found or self._look_again(part, clock, at_ns, place), failed
 
-    def _search(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> tuple[list[QrText], list[Corners]]:
-        """Steps 2 and 3: read at half the size, or at least find where a code may be."""
+    def _search(
+        self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
+    ) -> tuple[list[QrText], list[Corners], list[qr_finders.Finder]]:
+        """Steps 2 and 3: read at half the size, or at least find where a code may be.
+
+        Symbols that ``failed`` at full size are taken along, but not believed: where a corner is lost, they are made
+        of patterns by chance in the data, and much too small.
+        """
         if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
-            return [], []
+            return [], failed, []
         small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
         scale = small.shape[1] / gray.shape[1]
         with clock.spend(HALF.name, gray.size):
-            found, failed = self._read_zxing(small, at_ns, place.scaled(scale))
-            finders = [] if found or failed else qr_finders.find(small, thorough=False)
+            found: list[QrText] = []
+            if not failed:
+                found, failed = self._read_zxing(small, at_ns, _Place().scaled(scale))
+            finders = [] if found else qr_finders.find(small, thorough=False)
         if len(finders) > 1:
-            failed = [_around(finders, 1 / scale)]
-            if not qr_finders.triples(finders, limit=1):
+            sure = bool(failed) or bool(qr_finders.triples(finders, limit=1))
+            failed = [*failed, _around(finders, 1 / scale)]
+            if not sure and not any(
+                qr_grid.likeness(small, guess) > _LIKELY for guess in qr_finders.pairs(finders, limit=4)
+            ):
                 clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
-        return found, failed
+        return found, failed, qr_finders.measure(gray, [each.enlarged(1 / scale) for each in finders])
 
-    def _unroll(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
-        """Step 4."""
+    def _unroll_part(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+        """Step 4, with patterns that were too fine to be seen at the small size, or with two of the three."""
         if not clock.affords("finders", 8.0, gray.size):
             return []
         with clock.spend("finders", gray.size):
             finders = qr_finders.find(gray)
+        return self._unroll(gray, finders, clock, at_ns, place)
+
+    def _unroll(
+        self, gray: Gray, finders: list[qr_finders.Finder], clock: _Clock, at_ns: int, place: _Place | None = None
+    ) -> list[QrText]:
+        """Step 4."""
+        place = place or _Place()
         found: list[QrText] = []
-        for triple in qr_finders.triples(finders, limit=3):
+        chosen = qr_finders.triples(finders, limit=3)
+        if not chosen and len(finders) > 1 and clock.affords("pairs", 10.0, gray.size):
+            with clock.spend("pairs", gray.size):
+                guesses = [(qr_grid.likeness(gray, each), -k, each) for k, each in enumerate(qr_finders.pairs(finders))]
+                chosen = [each for likeness, _, each in sorted(guesses, reverse=True)[:2] if likeness > _POSSIBLE]
+        for triple in chosen:
             pixels = int((triple.modules * qr_grid.PX) ** 2)
             if not clock.affords("grid", 120.0, pixels):
                 break
+            readings = qr_grid.readings(gray, triple)
             with clock.spend("grid", pixels):
-                for reading in qr_grid.readings(gray, triple):
-                    text = self._read_clean(reading, at_ns, place)
-                    if text is not None:
-                        found.append(text)
-                    if found or clock.left_ms() < 0:
-                        break
+                reading = next(readings, None)
+            while reading is not None:
+                text = self._read_clean(reading, at_ns, place)
+                if text is not None:
+                    found.append(text)
+                if found or clock.left_ms() < 0:
+                    break
+                reading = next(readings, None)
             if found:
                 break
         return found

@@ -19,6 +19,8 @@ from drivers.opencv import cv2
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Field = NDArray[np.float32]
+Candidate = tuple[float, float, float, int]
+"""x, y, module (all in pixels) and how many lines agree."""
 
 MAX_CANDIDATES = 40
 """More candidates than this are cut, strongest first: a chequered shirt must not cost the budget."""
@@ -38,6 +40,10 @@ class Finder:
     down: Floats  # (2,) one module along the code's columns
     module_px: float
     strength: int
+
+    def enlarged(self, scale: float) -> Candidate:
+        """Where to look for this pattern in a larger picture."""
+        return float(self.middle[0] * scale), float(self.middle[1] * scale), self.module_px * scale, self.strength
 
 
 def binary(gray: Gray) -> NDArray[np.bool_]:
@@ -70,7 +76,7 @@ def _runs(dark: NDArray[np.bool_]) -> Floats:
     return np.stack([x, y + 0.5, module[good]], axis=1)
 
 
-def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -> list[tuple[float, float, float, int]]:
+def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -> list[Candidate]:
     """(x, y, module, strength) where runs along rows and along columns agree, strongest first.
 
     Runs are counted in cells of 4x4 pixels, so the cost does not grow with the square of their number. A pattern's
@@ -94,7 +100,7 @@ def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -
     at_y, at_x = np.nonzero(peak)
     strength = np.minimum(lines[peak] * step / np.maximum(module[peak], 1.0), 2.5) * np.sqrt(module[peak])
     order = np.argsort(-strength)[: 2 * most]
-    found: list[tuple[float, float, float, int]] = []
+    found: list[Candidate] = []
     for k in order:
         cell = (at_y[k], at_x[k])
         each = (float(x[cell]), float(y[cell]), float(module[cell]), int(lines[cell]))
@@ -118,7 +124,7 @@ def _gathered(hits: Floats, axis: int, shape: tuple[int, int]) -> tuple[Field, F
     return np.asarray(np.round(sums[0]), np.float32), place, module
 
 
-def measure(gray: Gray, found: list[tuple[float, float, float, int]]) -> list[Finder]:
+def measure(gray: Gray, found: list[Candidate]) -> list[Finder]:
     """The candidates that are patterns, as affine squares, from where 32 rays cross their three edges.
 
     Single rays may be spoilt by dirt: two in five must show the edges at 1.5 : 2.5 : 3.5 modules, and the fit drops
@@ -276,3 +282,48 @@ def triples(finders: list[Finder], limit: int = 6) -> list[Triple]:
         found.append(Triple(corner, right, below, float((side_right + side_below) / 2 + 7), float(lean + unequal)))
     found.sort(key=lambda each: each.misfit)
     return found[:limit]
+
+
+def pairs(finders: list[Finder], limit: int = 6) -> list[Triple]:
+    """Codes of which only two finder patterns were found (a thumb, a lamp's reflex, a torn corner): the third is put
+    where the other two would have it. Each pair may be a side, with the code on its right hand or its left and
+    either of the far corners missing, or the diagonal."""
+    found = []
+    for a, b in permutations(range(min(len(finders), 5)), 2):
+        first, second = finders[a], finders[b]
+        if max(first.module_px, second.module_px) > 1.8 * min(first.module_px, second.module_px):
+            continue
+        to_second = second.middle - first.middle
+        along, across = _in_modules(_turned(first, to_second), to_second)
+        mean = Finder(first.middle, *_mean_vectors(first, second, to_second), first.module_px, 0)
+        if along > 13 and abs(across) < 0.3 * along:
+            length = float(np.linalg.norm(to_second))
+            side = mean.down * (length / float(np.linalg.norm(mean.across)))
+            # first is the top left and second the top right; or, turned by a quarter, bottom left and top left
+            third = Finder(first.middle + side, mean.across, mean.down, first.module_px, 0)
+            found.append(_completed(first, second, third, along))
+            third = Finder(second.middle + side, mean.across, mean.down, first.module_px, 0)
+            found.append(_completed(second, third, first, along))
+        elif a < b and along > 10 and abs(abs(across) - along) < 0.35 * along:
+            # the diagonal: top right and bottom left, the corner on either hand
+            u, v = (along * mean.across, across * mean.down)
+            for corner, right, below in ((first.middle + u, second, first), (first.middle + v, first, second)):
+                third = Finder(corner, mean.across, mean.down, first.module_px, 0)
+                made = _completed(third, right, below, (along + abs(across)) / 2)
+                made = made if made is not None else _completed(third, below, right, (along + abs(across)) / 2)
+                found.append(made)
+    return [each for each in found if each is not None][:limit]
+
+
+def _mean_vectors(first: Finder, second: Finder, along: Floats) -> tuple[Floats, Floats]:
+    one = _turned(first, along)
+    other = _turned(second, one.across)  # not by ``along``: on a diagonal the two could choose different sides
+    return (one.across + other.across) / 2, (one.down + other.down) / 2
+
+
+def _completed(corner: Finder, right: Finder, below: Finder, length: float) -> Triple | None:
+    to_right, to_below = right.middle - corner.middle, below.middle - corner.middle
+    if to_right[0] * to_below[1] - to_right[1] * to_below[0] <= 0:
+        return None
+    corner = _turned(corner, to_right)
+    return Triple(corner, _turned(right, to_right), _turned(below, corner.across), length + 7, 1.0)

@@ -400,6 +400,13 @@ def equalised(values: NDArray[np.float32], amount: float) -> NDArray[np.float32]
 _ATTEMPTS = ((3, 0.0), (6, 0.0), (4, 0.7), (4, 1.5))
 
 
+def likeness(gray: Gray, triple: Triple) -> float:
+    """How well what is known beforehand fits before anything is refined: to choose among guessed triples."""
+    version = versions(gray, triple)[0]
+    values = levels(straighten(gray, first_map(gray, triple, 17 + 4 * version)))
+    return function_match(values < thresholds(values, 4), version)
+
+
 def readings(gray: Gray, triple: Triple) -> Iterator[Reading]:
     """Attempts at the code of a triple, the likeliest first; the caller stops at the first that can be read."""
     for version in versions(gray, triple):
