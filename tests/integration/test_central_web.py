@@ -338,3 +338,13 @@ def test_hostile_bodies_get_a_short_no(client: TestClient, path: str) -> None:
         answer = client.post(path, content=body, headers=extra)
         assert answer.status_code in (400, 401, 413, 422), (path, body[:10], answer.status_code)
         assert set(answer.json()["error"]) == {"thing", "seen", "expected", "hint"}
+
+
+def test_the_phone_page_is_open_and_alone_may_run_script(client: TestClient) -> None:
+    """Anybody opens it; its policy lets its own script run, and no other page's does."""
+    page = client.get("/code/")
+    assert page.status_code == 200
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert "script" not in client.get("/health").headers["Content-Security-Policy"]
+    assert client.get("/code/gc1.js").headers["Content-Type"].startswith(("text/javascript", "application/javascript"))
