@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import GatepostError
-from kiosk import code_cli, config_cli, roster_cli, trust_cli
+from kiosk import code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
 app = typer.Typer(
@@ -19,9 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_cli.app, name="config")
+app.add_typer(journal_cli.app, name="journal")
+app.add_typer(plan_cli.app, name="plan")
 app.add_typer(roster_cli.app, name="roster")
-app.add_typer(code_cli.app, name="code")
 app.add_typer(trust_cli.app, name="trust")
+app.add_typer(code_cli.app, name="code")
 
 
 @app.command()
