@@ -762,3 +762,18 @@ def test_the_cores_ask_no_clock(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert "import time" not in source
     assert "datetime" not in source
+
+
+def test_a_tap_after_the_hold_is_over_but_within_the_time_is_nothing() -> None:
+    """same_card_s longer than the hold: back at IDLE the card just admitted still opens nothing again."""
+    policy = load_policy("building_door")
+    policy = policy.model_copy(update={"holds": policy.holds.model_copy(update={"same_card_s": 6.0})})
+    lane = Lane(policy=policy)
+    lane.tap("04a1")
+    lane.wait(4.0)
+    assert lane.state.phase is Phase.IDLE
+    lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 1
+    lane.wait(3.0)
+    lane.tap("04a1")
+    assert len(lane.of(Pulse)) == 2

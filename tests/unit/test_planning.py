@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -62,6 +62,7 @@ def test_an_uncalibrated_unit_claims_nothing() -> None:
     sd_c=st.floats(0, 1.5),
     bias_c=st.floats(-1, 1),
 )
+@settings(max_examples=50, deadline=None)
 def test_the_budget_is_kept(site: str, share: float, sd_c: float, bias_c: float) -> None:
     """The threshold for a budget asks no more than that, unless the raised ones alone are more."""
     model = load_sensor_model(site)

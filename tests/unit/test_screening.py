@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
@@ -152,6 +152,7 @@ def test_each_presence_has_a_number_and_a_fresh_window() -> None:
     watch, now = watched(noisy(FEVER_SKIN_C))
     again = begin_presence(end_presence(watch), now)
     assert (again.number, again.warm) == (watch.number + 1, ())
+    assert end_presence(watch).warm == ()
 
 
 def test_a_gap_in_the_stream_ends_the_presence() -> None:
@@ -246,6 +247,7 @@ def test_a_stuck_sensor_is_flagged(name: str, case: dict) -> None:
     assert found.why_not is NotMeasured.STUCK
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(min_value=20, max_value=45), min_size=0, max_size=30))
 def test_the_window_never_leaves_its_readings(values: list[float]) -> None:
     """Whatever arrives, a settled value lies between the lowest and the highest reading kept, and is finite."""
