@@ -25,7 +25,8 @@ from kiosk.screens.guards import Guard, GuardBook, hash_secret
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view, scenes
 from kiosk.screens.server import ScreensServer
-from tests.browser.conftest import FLAGS, SECRET
+from tests.browser.conftest import SECRET
+from tests.chromium import FLAGS
 
 GOAL_P95_MS = 100.0
 # Encoded sizes of the page and what it loaded; the endless event stream aside.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from argon2 import PasswordHasher
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from kiosk.board import KioskView
 from kiosk.screens.app import create_app
@@ -19,19 +18,10 @@ from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.texts import Language, Texts, texts
+from tests.chromium import chromium
 
 SECRET = "correct horse"
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-# No sandbox because tests may run as root; the rest keeps the browser from calling home.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZES = {"7-inch": (800, 480), "10-inch": (1280, 800), "portrait": (1080, 1920)}
 
 
@@ -70,13 +60,8 @@ class Stage:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all browser tests; closed before other tests use an event loop of their own."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from kiosk.screens.guards import Guard, GuardBook, hash_secret
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view, kiosk_view, scenes
 from kiosk.screens.server import ScreensServer
-from tests.browser.conftest import FLAGS, HASHER, SECRET
+from tests.browser.conftest import HASHER, SECRET
+from tests.chromium import FLAGS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "img"
 MAX_BYTES = 200_000

@@ -131,7 +131,7 @@ def test_hostile_text_is_inert_and_nothing_leaves_the_machine(stage: Stage) -> N
         )
         row = replace(view.recent[0], category=text, reason=text, lane=text, passage=text)
         stage.show(replace(view, lanes=(lane,), recent=(row,), site_name=text, alarms=(text,), duty_number=text))
-        expect(console.locator("#recent .text")).to_contain_text(text[:10])
+        expect(console.locator("#recent .text").first).to_contain_text(text[:10])
         expect(page.locator(".duty b").first).to_have_text(text)
     for shown in (page, console):
         assert shown.evaluate("window.hacked") is None
@@ -368,6 +368,37 @@ def test_the_list_is_walked_with_j_and_k_and_filtered(stage: Stage) -> None:
     expect(page.locator(".row:visible")).to_have_count(6)
     page.keyboard.press("j")
     expect(page.locator(".row[aria-current]")).to_have_attribute("data-key", "r2")
+
+
+def test_the_tab_key_reaches_everything_in_reading_order(make_stage: Callable[..., Stage]) -> None:
+    """Strip, then lane by lane its next step before its keys, then the list; each with a visible outline."""
+    page = make_stage(view=busy_view(2)).log_in()
+    focusable = page.evaluate("[...document.querySelectorAll('a, button')].map((e) => e.innerText)")
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in focusable:
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus-visible")
+        text = focused.inner_text()
+        outline_px = focused.evaluate("(e) => parseFloat(getComputedStyle(e).outlineWidth)")
+        assert outline_px >= 4, text
+        reached.append(text)
+    assert reached == focusable
+    assert reached.index("输入体温") < reached.index("看到绿码") < reached.index("全部")
+
+
+def test_a_hidden_screen_gives_its_stream_back(stage: Stage) -> None:
+    """A browser has six connections to the kiosk: a resident's screen in the background takes none."""
+    page = stage.open("/lane/east-in")
+    hide = (
+        "(v) => {Object.defineProperty(document, 'hidden', {value: v, configurable: true});"
+        " dispatchEvent(new Event('visibilitychange'));}"
+    )
+    with page.expect_event("requestfailed", lambda r: "/events/" in r.url):
+        page.evaluate(hide, True)
+    stage.show(kiosk_view(scenes()["admit"]))
+    page.evaluate(hide, False)
+    expect(page.locator("#face [data-face]")).to_have_attribute("data-face", "admit")
 
 
 def test_a_console_that_is_locked_elsewhere_closes_itself(stage: Stage) -> None:

@@ -18,8 +18,11 @@ function laneOf(element) {
   return element.dataset.lane ?? body.dataset.lane ?? "";
 }
 
+let source;
+
 function listen(address) {
-  const source = new EventSource(address);
+  source?.close();
+  source = new EventSource(address);
   const live = () => { heardAt = performance.now(); root.dataset.live = "yes"; };
   source.addEventListener("hello", (event) => {
     if (JSON.parse(event.data).boot !== boot) location.reload();
@@ -30,9 +33,17 @@ function listen(address) {
   source.addEventListener("locked", () => { source.close(); location.assign("/guard/login"); });
   source.addEventListener("error", () => {
     // The browser reconnects by itself after a cut, but gives up after a refusal: then we go on trying.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(address), 1000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) listen(address); }, 1000);
   });
 }
+
+// A browser keeps six connections to one server, and every stream holds one: a resident's screen that nobody can see
+// gives its stream back. The console goes on, since it has to be heard.
+addEventListener("visibilitychange", () => {
+  if (!body.dataset.lane) return;
+  if (document.hidden) source?.close();
+  else { heardAt = performance.now(); listen(body.dataset.events); }
+});
 
 // A region under a pressed finger is not exchanged: the button would change its meaning between press and release.
 let pressed = null;
@@ -76,7 +87,8 @@ function show(state) {
 }
 
 setInterval(() => {
-  if (body.dataset.events && performance.now() - heardAt > NOT_LIVE_AFTER_MS) root.dataset.live = "no";
+  const listening = body.dataset.events && !(document.hidden && body.dataset.lane);
+  if (listening && performance.now() - heardAt > NOT_LIVE_AFTER_MS) root.dataset.live = "no";
 }, 500);
 
 // --- what the page says of itself ----------------------------------------------------------------------------
