@@ -27,17 +27,22 @@ DAY_US = 86_400_000_000
 DISK_DIAGNOSTICS_GO_PERCENT = 80
 DISK_ACKNOWLEDGED_GO_PERCENT = 90
 DISK_FULL_PERCENT = 97
+ROOMY_BYTES = 4 * 2**30
 LATE_US = DAY_US
 """Data older than its retention by this raises an alarm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionRules:
-    """How long each thing stays on the kiosk; microseconds. Defaults and hard caps: ``docs/data-map.md``."""
+    """How long each thing stays on the kiosk; microseconds. Defaults and hard caps: ``docs/data-map.md``.
+
+    ``records_us`` counts from the acknowledgement, the others from the record, sent or not. A pseudonym goes with its
+    record; ``person_us`` only bounds how long a kiosk that reaches no central may keep it.
+    """
 
     records_us: int = 7 * DAY_US
     health_us: int = 3 * DAY_US
-    person_us: int = 7 * DAY_US
+    person_us: int = 30 * DAY_US
 
     def of(self, cls: PayloadClass) -> int | None:
         """How long payloads of a class stay; None when they go with their record."""
@@ -96,14 +101,19 @@ def plan(
 
 
 def disk_used_percent(folder: Path) -> int:
-    """How full the file system of ``folder`` is for an ordinary user, 0 to 100; 0 where it cannot be asked."""
+    """How full the file system of ``folder`` is for an ordinary user, 0 to 100; 0 where it cannot be asked.
+
+    With 4 GiB or more free it counts as at most 79: that is a hundred days of passages, whatever its share is.
+    """
     try:
         found = os.statvfs(folder)
     except OSError:
         return 0
     used = found.f_blocks - found.f_bfree
     usable = used + found.f_bavail
-    return 0 if usable <= 0 else -(-100 * used // usable)
+    percent = 0 if usable <= 0 else -(-100 * used // usable)
+    roomy = found.f_bavail * found.f_frsize >= ROOMY_BYTES
+    return min(percent, DISK_DIAGNOSTICS_GO_PERCENT - 1) if roomy else percent
 
 
 @dataclass(slots=True)

@@ -180,7 +180,7 @@ def build(
         lights=Lights([(lane, role) for lane, role, _ in rack.devices()]),
         publish=hub.publish,
         sync=lambda: upkeep.sync,
-        standing_alarms=lambda: ("retention_failed",) if upkeep.retention_failed else (),
+        standing_alarms=lambda: upkeep.alarms,
     )
     gate = Gate(
         setups=setups,

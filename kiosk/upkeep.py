@@ -10,10 +10,10 @@ import structlog
 from kiosk.acks import newest, read_acknowledged, read_confirmed
 from kiosk.clock import Instant
 from kiosk.journal import Journal
-from kiosk.journal_types import JournalError
 from kiosk.reasons import ClockTrust
-from kiosk.records import PayloadClass, Stream
+from kiosk.records import Stream
 from kiosk.register import Register, RegisterError
+from kiosk.retention import Retention, RetentionRules, disk_used_percent
 
 log = structlog.get_logger("gatepost.upkeep")
 
@@ -31,7 +31,7 @@ class SyncState:
 
 
 class Upkeep:
-    """Reads acknowledgements every two seconds; purges and erases once an hour, when the clock can be believed."""
+    """Reads acknowledgements every two seconds; lets go of what is due, and looks at the disk, once an hour."""
 
     def __init__(
         self,
@@ -45,22 +45,26 @@ class Upkeep:
     ) -> None:
         self._journal = journal
         self._sync_state = sync_state
-        self._acknowledged_us = acknowledged_days * DAY_US
-        self._health_us = health_days * DAY_US
+        self._retention = Retention(
+            journal,
+            RetentionRules(records_us=acknowledged_days * DAY_US, health_us=health_days * DAY_US),
+            acknowledged=lambda at: read_confirmed(sync_state, at.at_us),
+            disk_used=lambda: disk_used_percent(journal.path.parent),
+        )
         self._register = register
         self._visit_us = visit_days * DAY_US
         self._next_acks_ns = 0
         self._next_retention_ns = 0
         self.sync = SyncState()
-        #: The last retention run failed: shown as an alarm, since data that should be gone is still there.
-        self.retention_failed = False
+        #: What the last hourly run found wrong: ``retention_failed``, ``disk_low``, ``disk_full``.
+        self.alarms: tuple[str, ...] = ()
 
     def tick(self, at: Instant) -> None:
         """Do what is due; never raises."""
         if at.mono_ns >= self._next_acks_ns:
             self._next_acks_ns = at.mono_ns + ACKS_EVERY_NS
             self.sync = self._sync_now()
-        if at.mono_ns >= self._next_retention_ns and at.clock_trust is not ClockTrust.NONE:
+        if at.mono_ns >= self._next_retention_ns:
             self._next_retention_ns = at.mono_ns + RETENTION_EVERY_NS
             self._retain(at)
 
@@ -73,16 +77,17 @@ class Upkeep:
         return SyncState(max(0, backlog), max((mark.at_us for mark in acked.values()), default=None))
 
     def _retain(self, at: Instant) -> None:
-        try:
-            erased = self._journal.erase(PayloadClass.HEALTH, at.at_us - self._health_us)
-            erased += self._register.erase(at.at_us - self._visit_us)
-            report = self._journal.purge(
-                read_confirmed(self._sync_state, at.at_us), now=at, retention_us=self._acknowledged_us
-            )
-        except (JournalError, RegisterError) as error:
-            self.retention_failed = True
-            log.error("retention_failed", error=str(error))
-            return
-        self.retention_failed = False
-        if erased or report.purged:
-            log.info("retention", erased=erased, purged=sum(report.purged.values()))
+        report = self._retention.run(at)
+        failed = list(report.failed)
+        visits = 0
+        if at.clock_trust is not ClockTrust.NONE:
+            try:
+                visits = self._register.erase(at.at_us - self._visit_us)
+            except RegisterError as error:
+                failed.append(str(error))
+        self.alarms = tuple(sorted({*report.alarms, *(("retention_failed",) if failed else ())}))
+        for why in failed:
+            log.error("retention_failed", error=why)
+        erased = sum(report.erased.values()) + visits
+        if erased or report.purged or report.given_up:
+            log.info("retention", erased=erased, purged=report.purged, given_up=report.given_up)

@@ -206,7 +206,9 @@ def fault_at_every_call(folder: Path, failure: Failure, *, after: bool) -> None:
     assert fail_at > 40
 
 
-@pytest.mark.parametrize(("failure", "after"), [(Failure.FULL, False), (Failure.INPUT_OUTPUT, True)])
+@pytest.mark.parametrize(
+    ("failure", "after"), [(Failure.FULL, False), (Failure.FULL, True), (Failure.INPUT_OUTPUT, True)]
+)
 def test_a_fault_at_any_call_is_refused_or_healed_and_never_breaks_a_chain(
     memory_folder: Path, failure: Failure, after: bool
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from kiosk.clock import Instant
 from kiosk.database import Failure
@@ -47,19 +50,19 @@ class Case:
         ]  # fmt: skip
 
 
-def test_a_week_of_passages_is_forgotten_in_order(memory_folder: Path) -> None:
-    """Health after three days, persons after seven, the records themselves only once acknowledged long enough."""
+def test_a_month_of_passages_is_forgotten_in_order(memory_folder: Path) -> None:
+    """Health after three days, pseudonyms after thirty, the records themselves only once acknowledged long enough."""
     case = Case(memory_folder)
-    for number in range(10):
+    for number in range(34):
         write_passage(case.journal, case.clock, number)
         case.clock.advance(DAY_S)
     report = case.retention.run(case.clock.now())
-    assert (report.erased, report.failed) == ({PayloadClass.HEALTH: 8, PayloadClass.PERSON: 4}, ())
-    assert len(case.records(Stream.PASSAGE)) == 11
-    case.marks = [acknowledged(case.journal, Stream.PASSAGE, 11, case.clock.at_us)]
+    assert (report.erased, report.failed) == ({PayloadClass.HEALTH: 32, PayloadClass.PERSON: 5}, ())
+    assert len(case.records(Stream.PASSAGE)) == 35
+    case.marks = [acknowledged(case.journal, Stream.PASSAGE, 35, case.clock.at_us)]
     assert case.retention.run(case.clock.now()).purged == 0
     case.clock.advance(7 * DAY_S)
-    assert case.retention.run(case.clock.now()).purged == 11
+    assert case.retention.run(case.clock.now()).purged == 35
     assert verify(case.journal.path).ok
     events = [
         r.payloads[PayloadClass.FACTS].body["event"] for r in case.records(Stream.DIAGNOSTIC) if r.kind is Kind.POLICY
@@ -182,6 +185,17 @@ def test_a_set_aside_file_goes_after_its_week(memory_folder: Path) -> None:
         (memory_folder / f"journal.db.{name}").touch()
     report = case.retention.run(case.clock.now())
     assert report.removed == ("journal.db.damaged-20261101T080000Z", "journal.db.damaged-20261101T080000Z-wal")
+
+
+@pytest.mark.parametrize(("free_gib", "percent"), [(1, 97), (3.9, 88), (4, 79), (16, 52)])
+def test_a_disk_is_full_by_share_and_by_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gib: float, percent: int
+) -> None:
+    """Of 32 GiB: 97 % with one left; four left are a hundred days of passages and count as no trouble."""
+    blocks = int(free_gib * 2**18)
+    state = os.statvfs_result((4096, 4096, 2**23, blocks, blocks, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: state)
+    assert disk_used_percent(tmp_path) == pytest.approx(percent, abs=2)
 
 
 def test_the_disk_can_be_asked(tmp_path: Path) -> None:

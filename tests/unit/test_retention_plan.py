@@ -20,11 +20,11 @@ def at(trust: ClockTrust = ClockTrust.SYNCED) -> Instant:
 
 
 def test_an_ordinary_run_erases_by_age_and_purges_by_acknowledgement() -> None:
-    """Three days of health, seven of persons, facts with their records; no alarm."""
+    """Three days of health, thirty of pseudonyms at most, facts with their records; no alarm."""
     doing = plan(at(), RULES, disk_used_percent=40, oldest_us=NOTHING)
     assert doing.erase == (
         (PayloadClass.HEALTH, MORNING_US - 3 * DAY_US),
-        (PayloadClass.PERSON, MORNING_US - 7 * DAY_US),
+        (PayloadClass.PERSON, MORNING_US - 30 * DAY_US),
     )
     assert (doing.purge_after_us, doing.give_up_diagnostics, doing.shrink, doing.alarms) == (
         7 * DAY_US,
