@@ -21,8 +21,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
-from drivers.devices import Broken, CardHint, CardProof, CardTap, FaultKind, Proven, Send, Step
-from drivers.errors import DriverError, FrameError
+from config.errors import GatepostError
+from drivers.devices import Broken, CardHint, CardProof, CardTap, DeviceFault, FaultKind, Proven, Send, Step
+from drivers.errors import FrameError
 
 ACK = bytes.fromhex("0000FF00FF00")
 NACK = bytes.fromhex("0000FFFF0000")
@@ -294,7 +295,7 @@ def parse_targets(data: bytes) -> tuple[Target, ...]:
 
 Dialogue = Generator[bytes, bytes, CardProof | None]
 """An exchange with one card: yields command APDUs, is sent the answers, returns what they prove. It may end early
-with :class:`drivers.errors.DriverError`; the conversation closes it when the card leaves."""
+with :class:`config.errors.GatepostError`; the conversation closes it when the card leaves."""
 
 INTER_BYTE_NS = 100_000_000
 ACK_TIMEOUT_NS = 100_000_000
@@ -565,7 +566,12 @@ class Pn532Conversation:
         return self._say(_Phase.FIELD_OFF, field_off(), at_ns)
 
     def _prove(self, tap: CardTap, target: int, at_ns: int) -> list[Step]:
-        dialogue = None if tap.random_uid or self._dialogue_for is None else self._dialogue_for(tap)
+        try:
+            dialogue = None if tap.random_uid or self._dialogue_for is None else self._dialogue_for(tap)
+        except GatepostError as error:  # the keys cannot be read: the tap is told without a proof, and so is the fault
+            self._tap = None
+            fault = DeviceFault(kind=FaultKind.REFUSED, detail=f"card keys: {error}", at_ns=at_ns, transient=True)
+            return [fault, tap, *self._release(at_ns)]
         if dialogue is None:
             self._tap = None
             return [tap, *self._release(at_ns)]
@@ -579,7 +585,7 @@ class Pn532Conversation:
             return self._release(at_ns)
         try:
             apdu = next(self._dialogue) if answer is None else self._dialogue.send(answer)
-        except DriverError as error:
+        except GatepostError as error:
             return self._abandon(str(error), at_ns)
         except StopIteration as end:
             tap = replace(self._tap, proof=end.value, at_ns=at_ns)

@@ -28,9 +28,9 @@ def refusal_of_proof(proof: CardProof | None, required: CardStrength, last_accep
     ``last_accepted`` is the card's highest counter accepted here (0 for none). The caller raises it to
     ``proof.read_ctr`` when, and only when, the pass as a whole is accepted.
     """
-    if required not in (CardStrength.SUN, CardStrength.EV2):
+    if required is CardStrength.UID:
         return None
-    if proof is None:
+    if proof is None or required is CardStrength.PASS_CODE:
         return Reason.CARD_WEAK
     if proof.outcome is not ProofOutcome.GENUINE:
         return _REFUSALS[proof.outcome]
@@ -41,6 +41,13 @@ def refusal_of_proof(proof: CardProof | None, required: CardStrength, last_accep
     if proof.read_ctr is None or not judge_counter(proof.read_ctr, last_accepted).accepted:
         return Reason.CARD_REPLAYED
     return None
+
+
+def proven_strength(proof: CardProof | None) -> CardStrength:
+    """What a card that was not refused has proved."""
+    if proof is None or proof.outcome is not ProofOutcome.GENUINE:
+        return CardStrength.UID
+    return CardStrength.EV2 if proof.kind is ProofKind.EV2 else CardStrength.SUN
 
 
 def flag_of_proof(proof: CardProof | None, last_accepted: int) -> CounterFlag | None:

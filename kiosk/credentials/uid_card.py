@@ -1,13 +1,16 @@
-"""A card by its number alone (legacy, weak: a number can be copied): what the roster says of it. Pure but for the
-roster's own look-up.
+"""A card by its number and by what it proved: what the roster says of it. Pure but for the roster's own look-up.
+
+A number alone can be copied (legacy, weak); the roster says which cards must prove more
+(``kiosk/credentials/card_proof.py``).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from drivers.devices import CardTap
-from kiosk.evidence import CardStrength, PassFinding
+from drivers.devices import CardTap, ProofOutcome
+from kiosk.credentials.card_proof import proven_strength, refusal_of_proof
+from kiosk.evidence import PassFinding
 from kiosk.reasons import ClockTrust, Reason
 from kiosk.roster import Roster, RosterEntry
 
@@ -20,12 +23,14 @@ def pass_of_uid(
     place: str,
     at: datetime,
     clock_trust: ClockTrust = ClockTrust.SYNCED,
+    last_accepted: int = 0,
 ) -> PassFinding:
     """The finding for a tap in ``lane`` of the gate ``place``, at ``at`` (aware, in the site's time zone).
 
-    The first thing wrong is the refusal: unknown, revoked, a number alone where the card could prove more, not yet
-    or no longer valid, another gate, out of hours. With clock trust ``none`` a card that is limited in time is
-    refused as ``clock_untrusted`` (unless it is over by the floor already); one without limits needs no clock.
+    The first thing wrong is the refusal: unknown, revoked, not proved as the roster asks for (``last_accepted`` is
+    the card's highest rolling counter accepted here), not yet or no longer valid, another gate, out of hours. With
+    clock trust ``none`` a card that is limited in time is refused as ``clock_untrusted`` (unless it is over by the
+    floor already); one without limits needs no clock.
     A card that is not known leaves the keyed hash of its number. Raises RosterError.
 
     Taps that name nobody (a random UID, several cards at once) are the lane's to hint at and do not belong here;
@@ -33,13 +38,16 @@ def pass_of_uid(
     """
     entry = None if tap.random_uid or tap.cards_in_field > 1 else roster.find_card(tap.uid)
     if entry is None:
-        return PassFinding(refusal=Reason.CARD_UNKNOWN, evidence_hash=roster.card_hash(tap.uid).hex())
-    refusal = _refusal(entry, lane=lane, place=place, at=at, clock_trust=clock_trust)
+        foreign = tap.proof is not None and tap.proof.outcome is ProofOutcome.BAD_PICC_DATA
+        reason = Reason.CARD_OTHER_SITE if foreign else Reason.CARD_UNKNOWN
+        return PassFinding(refusal=reason, evidence_hash=roster.card_hash(tap.uid).hex())
+    unproved = refusal_of_proof(tap.proof, entry.strength, last_accepted)
+    refusal = _refusal(entry, unproved, lane=lane, place=place, at=at, clock_trust=clock_trust)
     return PassFinding(
         refusal=refusal,
         subject=entry.subject,
         category=entry.category,
-        strength=CardStrength.UID,
+        strength=proven_strength(tap.proof),
         registered=entry.registered,
         code_match=entry.code_match,
         # A lane that the entry allows is this place's; elsewhere the entry's own list stands.
@@ -48,11 +56,13 @@ def pass_of_uid(
     )
 
 
-def _refusal(entry: RosterEntry, *, lane: str, place: str, at: datetime, clock_trust: ClockTrust) -> Reason | None:
+def _refusal(
+    entry: RosterEntry, unproved: Reason | None, *, lane: str, place: str, at: datetime, clock_trust: ClockTrust
+) -> Reason | None:
     if entry.revoked:
         return Reason.CARD_REVOKED
-    if entry.strength is not CardStrength.UID:
-        return Reason.CARD_WEAK
+    if unproved is not None:
+        return unproved
     at_us = round(at.timestamp() * 1_000_000)
     if entry.valid_until_us is not None and at_us >= entry.valid_until_us:
         return Reason.CARD_EXPIRED

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlmodel import SQLModel
 
+import kiosk.card_keys
 import kiosk.journal_tables
 import kiosk.register
 import kiosk.roster
@@ -47,6 +48,7 @@ def test_every_stored_column_has_a_purpose_and_a_retention(tmp_path: Path) -> No
 def test_the_kiosk_tables_are_seen(tmp_path: Path) -> None:
     """Guards the test above against comparing nothing with nothing."""
     names = {name.partition(".")[0] for name in stored_columns(tmp_path)}
-    assert {model.__tablename__ for model in kiosk.journal_tables.JOURNAL_TABLES + kiosk.roster.ROSTER_TABLES} | {
-        kiosk.register.RegisterVisit.__tablename__
-    } <= names
+    assert {
+        model.__tablename__
+        for model in kiosk.journal_tables.JOURNAL_TABLES + kiosk.roster.ROSTER_TABLES + kiosk.card_keys.CARD_KEY_TABLES
+    } | {kiosk.register.RegisterVisit.__tablename__} <= names

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.cards import pn532
 from drivers.cards.pn532 import Pn532Conversation
-from drivers.devices import Broken, CardHint, CardProof, CardTap, FaultKind, ProofKind, ProofOutcome
+from drivers.devices import Broken, CardHint, CardProof, CardTap, DeviceFault, FaultKind, ProofKind, ProofOutcome
 from drivers.errors import FrameError
 from drivers.simulators.pn532 import Pn532Player, UidCard, uid_card
 from tests.conftest import VECTORS
@@ -433,6 +433,21 @@ def test_a_dialogue_runs_over_apdus_and_its_proof_is_in_the_tap() -> None:
     (tap,) = taps(loop)
     assert tap.proof is not None
     assert tap.proof.outcome is ProofOutcome.GENUINE
+
+
+def test_keys_that_cannot_be_read_are_a_fault_and_a_tap_without_proof() -> None:
+    """A damaged key file does not take the reader out of service."""
+
+    def unreadable(tap: CardTap) -> Any:
+        raise FrameError("card keys", seen="a damaged file")
+
+    loop, player = reader(dialogue=unreadable)
+    player.put(uid_card(SEVEN), 1000 * MS)
+    loop.run(2000)
+    fault, tap = (event for _, event in loop.events)
+    assert isinstance(fault, DeviceFault)
+    assert fault.transient
+    assert (tap.uid, tap.proof) == (SEVEN, None)
 
 
 def long_talk(tap: CardTap) -> Any:

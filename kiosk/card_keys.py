@@ -1,0 +1,266 @@
+"""The kiosk's own part of the second-generation cards: each card's gate keys, sealed, and the counters it accepted.
+
+In a file of their own: keys come from the issuing desk by way of the central, counters are made here. Cards are
+found by a keyed hash of their number; keys are sealed with AES-256-GCM, bound to their card and version, so that
+neither a stolen file nor a moved row yields a key without the kiosk's secret. There is never a master key in it: a
+stolen kiosk cannot make a card (docs/cards.md says what it can do, and what is done about it).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from sqlalchemy import BigInteger
+from sqlmodel import Field
+
+from config.errors import GatepostError
+from drivers.cards.ntag424 import CardKeys
+from kiosk.credentials.card_counter import COUNTER_MAX
+from kiosk.database import (
+    Database,
+    DatabaseError,
+    KioskTable,
+    OpenDatabase,
+    Row,
+    SqliteDatabase,
+    create_statements,
+    transaction,
+)
+
+APPLICATION_ID = 0x47504B31
+"""``GPK1`` in the file's header: card keys of a gate."""
+
+SCHEMA_VERSION = 1
+SECRET_BYTES = 32
+
+_log = structlog.get_logger(__name__)
+
+
+class CardKeysError(GatepostError):
+    """The file of card keys cannot be opened, read or written."""
+
+
+class CardKeyRow(KioskTable, table=True):
+    """The keys of one card: gate key and file key sealed together."""
+
+    __tablename__ = "card_key"
+
+    card_hash: bytes = Field(primary_key=True)
+    gate_key_no: int
+    key_version: int
+    keys_sealed: bytes
+
+
+class CardCounterRow(KioskTable, table=True):
+    """The highest rolling counter of a card that this kiosk accepted, and when (UTC microseconds)."""
+
+    __tablename__ = "card_counter"
+
+    card_hash: bytes = Field(primary_key=True)
+    last_accepted: int
+    at_us: int = Field(sa_type=BigInteger)
+
+
+CARD_KEY_TABLES: tuple[type[KioskTable], ...] = (CardKeyRow, CardCounterRow)
+
+_FIND = "SELECT gate_key_no, key_version, keys_sealed FROM card_key WHERE card_hash = ?"
+_PUT = """
+    INSERT INTO card_key (card_hash, gate_key_no, key_version, keys_sealed) VALUES (?, ?, ?, ?)
+    ON CONFLICT (card_hash) DO UPDATE SET gate_key_no = excluded.gate_key_no, key_version = excluded.key_version,
+    keys_sealed = excluded.keys_sealed"""
+_LAST = "SELECT last_accepted FROM card_counter WHERE card_hash = ?"
+# The condition makes two lanes that accept one code at once impossible: only one of them changes a row.
+_ACCEPT = """
+    INSERT INTO card_counter (card_hash, last_accepted, at_us) VALUES (?, ?, ?)
+    ON CONFLICT (card_hash) DO UPDATE SET last_accepted = excluded.last_accepted, at_us = excluded.at_us
+    WHERE excluded.last_accepted > card_counter.last_accepted"""
+
+
+class CardKeyStore:
+    """Thread-safe. Make one with :meth:`open`; ``keys_of`` is what the reader's dialogue asks."""
+
+    def __init__(self, path: Path, secret: bytes, database: Database) -> None:
+        self._path = path
+        self._database = database
+        self._lock = threading.Lock()
+        self._unwritten: dict[bytes, int] = {}
+        self._hash_key = _derive(secret, b"gatepost card keys hash 1")
+        self._seal = AESGCM(_derive(secret, b"gatepost card keys seal 1"))
+
+    @classmethod
+    def open(cls, path: Path | str, secret: bytes, *, open_database: OpenDatabase = SqliteDatabase) -> CardKeyStore:
+        """Open the file, making it (mode 0600) when there is none. ``secret`` is 32 random bytes of this kiosk.
+
+        Raises CardKeysError for a secret of another length and for a file that is something else.
+        """
+        path = Path(path)
+        if len(secret) != SECRET_BYTES:
+            raise CardKeysError("secret of the card keys", seen=f"{len(secret)} bytes", expected=f"{SECRET_BYTES}")
+        try:
+            database = open_database(path)
+            try:
+                _settle(path, database)
+            except BaseException:
+                database.close()
+                raise
+        except DatabaseError as error:
+            raise _store_error(error) from error
+        return cls(path, secret, database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def keys_of(self, uid: bytes) -> CardKeys | None:
+        """The keys of the card with this UID; None when none are held. Raises CardKeysError."""
+        card_hash = self.card_hash(uid)
+        rows = self._rows(_FIND, (card_hash,))
+        if not rows:
+            return None
+        gate_key_no, key_version, sealed = rows[0]
+        try:
+            keys = self._seal.decrypt(sealed[:12], sealed[12:], _bound(card_hash, gate_key_no, key_version))
+        except (InvalidTag, ValueError) as error:
+            raise CardKeysError(
+                f"{self._path}: keys of a card",
+                seen="bytes that this kiosk's secret does not open",
+                hint="give back the secret, or let the central send the keys again",
+            ) from error
+        return CardKeys(gate_key=keys[:16], file_key=keys[16:], gate_key_no=gate_key_no, key_version=key_version)
+
+    def take(self, cards: Iterable[tuple[bytes, CardKeys]], *, replace: bool = False) -> int:
+        """Hold these cards' keys; with ``replace`` no others (counters stay). All or none; how many were taken."""
+        rows = []
+        for uid, keys in cards:
+            card_hash, nonce = self.card_hash(uid), os.urandom(12)
+            bound = _bound(card_hash, keys.gate_key_no, keys.key_version)
+            sealed = nonce + self._seal.encrypt(nonce, keys.gate_key + keys.file_key, bound)
+            rows.append((card_hash, keys.gate_key_no, keys.key_version, sealed))
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    if replace:
+                        self._database.run("DELETE FROM card_key")
+                    self._database.run_many(_PUT, rows)
+            except DatabaseError as error:
+                raise _store_error(error) from error
+        return len(rows)
+
+    def forget(self, uid: bytes) -> bool:
+        """Hold this card's keys no longer (its counter stays); whether there were any. Raises CardKeysError."""
+        return self._run("DELETE FROM card_key WHERE card_hash = ?", (self.card_hash(uid),)) > 0
+
+    def last_accepted(self, uid: bytes) -> int:
+        """The card's highest accepted counter; 0 for none. Raises CardKeysError."""
+        card_hash = self.card_hash(uid)
+        rows = self._rows(_LAST, (card_hash,))
+        return max(int(rows[0][0]) if rows else 0, self._unwritten.get(card_hash, 0))
+
+    def accept(self, uid: bytes, read_ctr: int, *, at_us: int) -> bool:
+        """Spend a counter, durably; false when it, or a higher one, was spent before (perhaps by the other lane).
+
+        When the disk fails, the counter is kept in memory until the program ends: a resident with a genuine card is
+        not locked out by a fault, and within this run no code counts twice all the same. Raises ValueError for a
+        counter outside 1 to 16777215.
+        """
+        if not 1 <= read_ctr <= COUNTER_MAX:
+            raise ValueError(f"counter {read_ctr}: expected 1 to {COUNTER_MAX}")
+        card_hash = self.card_hash(uid)
+        with self._lock:
+            if read_ctr <= self._unwritten.get(card_hash, 0):
+                return False
+            try:
+                with transaction(self._database):
+                    changed = self._database.run(_ACCEPT, (card_hash, read_ctr, at_us)) > 0
+            except DatabaseError as error:
+                _log.error("card_counter_not_written", file=str(self._path), why=str(error))
+                self._unwritten[card_hash] = read_ctr
+                return True
+            self._unwritten.pop(card_hash, None)
+            return changed
+
+    def counters(self) -> dict[bytes, int]:
+        """Every card's highest accepted counter by its keyed hash. Raises CardKeysError."""
+        return {
+            bytes(card): int(last) for card, last in self._rows("SELECT card_hash, last_accepted FROM card_counter")
+        }
+
+    def raise_counters(self, counters: dict[bytes, int], *, at_us: int) -> None:
+        """Take over what other kiosks of the same secret accepted; none goes down. Raises CardKeysError."""
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    self._database.run_many(_ACCEPT, [(card, last, at_us) for card, last in counters.items()])
+            except DatabaseError as error:
+                raise _store_error(error) from error
+
+    def card_hash(self, uid: bytes) -> bytes:
+        """The keyed hash under which a card stands here: HMAC-SHA-256, 16 bytes."""
+        return hmac.digest(self._hash_key, uid, "sha256")[:16]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            try:
+                self._database.close()
+            except DatabaseError as error:
+                raise _store_error(error) from error
+
+    def _rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+        with self._lock:
+            try:
+                return self._database.rows(sql, parameters)
+            except DatabaseError as error:
+                raise _store_error(error) from error
+
+    def _run(self, sql: str, parameters: tuple[object, ...]) -> int:
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    return self._database.run(sql, parameters)
+            except DatabaseError as error:
+                raise _store_error(error) from error
+
+
+def _bound(card_hash: bytes, gate_key_no: int, key_version: int) -> bytes:
+    """Sealed keys cannot be moved to another card, nor an old version put back under a new number."""
+    return card_hash + bytes((gate_key_no, key_version))
+
+
+def _derive(secret: bytes, info: bytes) -> bytes:
+    return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(secret)
+
+
+def _settle(path: Path, database: Database) -> None:
+    ((application,),) = database.rows("PRAGMA application_id")
+    ((version,),) = database.rows("PRAGMA user_version")
+    ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
+    if not tables:
+        with transaction(database):
+            for statement in create_statements(CARD_KEY_TABLES):
+                database.run(statement)
+            database.run(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
+        raise CardKeysError(
+            str(path),
+            seen=f"application id {application}, format {version}",
+            expected=f"card keys of format {SCHEMA_VERSION}",
+            hint="give the card keys a file of their own",
+        )
+
+
+def _store_error(error: DatabaseError) -> CardKeysError:
+    return CardKeysError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)
