@@ -43,6 +43,7 @@ from kiosk.board import (
     Override,
     Phase,
 )
+from kiosk.calibration import Drift
 from kiosk.evidence import Attestation, Estimate, Evidence, NotMeasured, TemperatureOutcome
 from kiosk.face_blob import hottest_of_face
 from kiosk.passage_events import (
@@ -77,6 +78,7 @@ from kiosk.passage_events import (
 from kiosk.passage_record import (
     STREAM_OF,
     Payloads,
+    centi,
     facts_only,
     override_payloads,
     passage_payloads,
@@ -85,6 +87,7 @@ from kiosk.passage_record import (
 from kiosk.passage_state import Decided, Kept, LaneState, Measured, Opened, Person, Queued, Sighting
 from kiosk.reasons import CheckState, Direction, Passed, Reason
 from kiosk.records import Kind
+from kiosk.screening import Sensor
 from kiosk.verdict import Verdict
 
 NS = 1_000_000_000
@@ -152,6 +155,14 @@ class _Bench:
     @property
     def ns(self) -> int:
         return self.now.mono_ns
+
+    @property
+    def sensor(self) -> Sensor | None:
+        """The lane's thermometer, out of automatic use while the running check says that it has drifted."""
+        sensor = self.setup.sensor
+        if sensor is not None and self.state.drift.state is Drift.STOP:
+            return replace(sensor, drifted=True)
+        return sensor
 
     def seconds(self, seconds: float) -> int:
         """The monotonic instant that many seconds from now."""
@@ -309,7 +320,7 @@ def _stepped_away(bench: _Bench, decided: Decided) -> bool:
     Only what sees people can tell: a working thermometer or a presence contact. Without either nobody is known to
     have left. A person whom the sensor had not seen when the verdict fell cannot be told from the next one.
     """
-    sees_people = bench.setup.presence_contact or (bench.setup.sensor is not None and bench.up("thermometer"))
+    sees_people = bench.setup.presence_contact or (bench.sensor is not None and bench.up("thermometer"))
     watch = bench.state.watch
     return sees_people and (decided.presence is None or not watch.present or watch.number != decided.presence)
 
@@ -466,7 +477,7 @@ def _temperature_missing(bench: _Bench, person: Person) -> bool:
         return False
     if "temperature" not in _asked(bench, person) or person.temperature is not None:
         return False
-    return bench.up("thermometer") and bench.setup.sensor is not None and _recent(bench, person) is None
+    return bench.up("thermometer") and bench.sensor is not None and _recent(bench, person) is None
 
 
 def _advance(bench: _Bench) -> None:
@@ -512,7 +523,7 @@ def _still_measuring(bench: _Bench) -> bool:
         return False
     if person.presence is None and person.measure_by_ns is not None and bench.ns >= person.measure_by_ns:
         why = NotMeasured.TOO_FAR if bench.state.watch.present else NotMeasured.NO_READING
-        bench.person(temperature=screening.not_measured(why, bench.setup.sensor, seen=bench.state.watch.seen))
+        bench.person(temperature=screening.not_measured(why, bench.sensor, seen=bench.state.watch.seen))
         return False
     bench.person(waiting_for=("temperature",))
     bound = person.presence is not None
@@ -524,7 +535,7 @@ def _still_measuring(bench: _Bench) -> bool:
 
 
 def _reading(bench: _Bench, event: TemperatureReading) -> None:
-    sensor = bench.setup.sensor
+    sensor = bench.sensor
     if sensor is None or not bench.up("thermometer"):
         return
     contact = bench.setup.presence_contact
@@ -553,7 +564,7 @@ def _bind(bench: _Bench) -> None:
     left = person.presence is not None and not (watch.present and watch.number == person.presence)
     if left and person.temperature is None:
         why = NotMeasured.MOVING if _temperature_missing(bench, person) else NotMeasured.NO_READING
-        bench.person(temperature=screening.not_measured(why, bench.setup.sensor))
+        bench.person(temperature=screening.not_measured(why, bench.sensor))
 
 
 def _served_before(bench: _Bench, person: Person) -> bool:
@@ -569,7 +580,7 @@ def _window_from_ns(bench: _Bench, person: Person) -> int:
 
 def _measure(bench: _Bench) -> None:
     """Take the window's result for the bound person. Before MEASURING only a settled one: they may yet stand still."""
-    person, watch, sensor = bench.person(), bench.state.watch, bench.setup.sensor
+    person, watch, sensor = bench.person(), bench.state.watch, bench.sensor
     bound = person.presence is not None and watch.present and watch.number == person.presence
     if sensor is None or not bound or person.temperature is not None or not bench.up("thermometer"):
         return
@@ -599,6 +610,19 @@ def _keep_measurement(bench: _Bench, person: Person) -> None:
         return
     others = tuple(m for m in bench.state.measured if m.subject != subject and bench.ns - m.at_ns < valid_ns)
     bench.put(measured=(*others, Measured(subject=subject, estimate=normal, at_ns=bench.ns))[-MAX_MEASURED:])
+
+
+def _watch_drift(bench: _Bench, person: Person) -> None:
+    """One more normal estimate of the sensor; an alarm when its median begins to warn, and when it stops."""
+    found, sensor = _normal_only(person.temperature), bench.setup.sensor
+    if found is None or found.by_guard or found.estimate_c is None or sensor is None or person.follows:
+        return
+    before = bench.state.drift.state
+    air_c = sensor.model.nominal_air_c if sensor.air_c is None else sensor.air_c
+    bench.put(drift=bench.state.drift.seen(found.estimate_c, air_c))
+    after, moved_c = bench.state.drift.state, bench.state.drift.moved_c()
+    if after is not before and after in (Drift.WARN, Drift.STOP):
+        bench.alarm(f"thermometer_drift_{after}", bench.setup.lane, moved_centi_c=centi(moved_c))
 
 
 # ------------------------------------------------------------------------------------------------- the verdict
@@ -645,7 +669,7 @@ def _commit_passage(bench: _Bench, verdict: Verdict, *, guard: str) -> None:
     payloads = passage_payloads(
         evidence=_evidence(bench, person),
         verdict=verdict,
-        sensor=bench.setup.sensor,
+        sensor=bench.sensor,
         window=person.window,
         passage=person.passage,
         follows=person.follows,
@@ -696,6 +720,7 @@ def _publish(bench: _Bench, decided: Decided) -> None:
     if verdict.admit:
         _open(bench, decided)
     bench.emit(Announce(passage=decided.person.passage, verdict=verdict, by_guard=bool(decided.by_guard)))
+    _watch_drift(bench, decided.person)
     if verdict.admit:
         _keep_measurement(bench, decided.person)
         _no_longer_kept(bench, decided)
@@ -848,7 +873,7 @@ def _attested_what(event: Attest) -> str:
 
 def _measure_again(bench: _Bench, event: MeasureAgain) -> None:
     person = _running_or_refused(bench)
-    if person is None or bench.setup.sensor is None:
+    if person is None or bench.sensor is None:
         bench.reply(done=False, message="nobody_here" if person is None else "no_thermometer")
         return
     bench.person(

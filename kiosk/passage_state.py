@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from drivers.devices import CardTap, QrText, TemperatureReading
 from kiosk.board import DeviceLight, Hint, LaneView, Phase
+from kiosk.calibration import DriftWatch
 from kiosk.evidence import Attestation, CodeFinding, Estimate, NotMeasured, PassFinding, TemperatureOutcome
 from kiosk.passage_events import LaneSetup
 from kiosk.screening import Watch
@@ -121,6 +122,7 @@ class LaneState:
     queued: Queued | None = None
     kept: tuple[Kept, ...] = ()
     measured: tuple[Measured, ...] = ()
+    drift: DriftWatch = field(default_factory=DriftWatch)
     opened: Opened | None = None
     served_presence: int = 0
     last_id_us: int = 0

@@ -777,3 +777,44 @@ def test_a_tap_after_the_hold_is_over_but_within_the_time_is_nothing() -> None:
     lane.wait(3.0)
     lane.tap("04a1")
     assert len(lane.of(Pulse)) == 2
+
+
+def test_a_drifting_sensor_stops_deciding() -> None:
+    """A hundred people at 36.8, then a hundred at 37.4 on average: warned, stopped, and from then on not measured."""
+    lane = Lane(policy=load_policy("clear"))
+    for number in range(230):
+        lane.nobody(0.3)
+        lane.face(NORMAL_SKIN_C + (0.0 if number < 100 else 0.6), 0.6)
+        lane.tap("04a1" if number % 2 else "04a2")
+        lane.wait(4.0)
+    codes = [alarm.code for alarm in lane.of(RaiseAlarm)]
+    assert codes == ["thermometer_drift_stop"]
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.DRIFT
+    assert lane.verdict.checks[1].by == "temperature_unavailable"
+
+
+@given(data=st.data())
+@settings(max_examples=12, deadline=None)
+def test_a_morning_of_different_people(data: st.DataObject) -> None:
+    """Everybody has skin of their own, devices fail and return: no estimate rests on anybody else's readings."""
+    lane = Lane(policy=load_policy("case"))
+    for number in range(25):
+        skin_c = round(32.5 + (number * 7 % 25) * 0.15, 2)
+        lane.nobody(0.3)
+        if data.draw(st.integers(0, 9)) == 0:
+            lane.unplug("thermo")
+            lane.wait(data.draw(st.sampled_from([0.2, 1.0, 3.0])))
+            lane.plug("thermo")
+        first = data.draw(st.sampled_from(["face", "card"]))
+        if first == "card":
+            lane.tap("04a1" if number % 2 else "04a2")
+        lane.face(skin_c, data.draw(st.sampled_from([0.2, 0.5, 0.8, 1.5])))
+        if first == "face":
+            lane.tap("04a1" if number % 2 else "04a2")
+        lane.face(skin_c, 0.4)
+        found = lane.state.decided.person.temperature if lane.state.decided is not None else None
+        fresh = lane.state.decided is not None and lane.state.decided.decided_ns > lane.ns - 3_000_000_000
+        if fresh and found is not None and found.count:
+            assert abs(found.object_c - skin_c) < 0.1
+        lane.nobody(1.0)
+        lane.wait(8.5)
