@@ -81,7 +81,6 @@ class LanePanel:
     instruction: str
     to_do: bool
     emergency: str
-    somebody: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +220,6 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         instruction=_missing(lane, words),
         to_do=to_do,
         emergency=emergency,
-        somebody=lane.phase not in (Phase.IDLE, Phase.FAULT) or to_do,
     )
     if verdict is None or not (lane.phase is Phase.DECIDED or to_do):
         return waiting
@@ -252,7 +250,7 @@ def _missing(lane: LaneView, words: Texts) -> str:
     if not lane.waiting_for:
         return ""
     joint = "、" if words.language is Language.ZH else ", "
-    what = joint.join(words.find("check", item) for item in lane.waiting_for)
+    what = joint.join(words.find("waiting", item) for item in lane.waiting_for)
     return words.get("ui", "waiting_for", what=what)
 
 
@@ -280,9 +278,9 @@ def next_action(step: NextStep, *, to_do: bool, words: Texts) -> NextAction | No
 
 
 def _waiting_action(lane: LaneView, words: Texts) -> NextAction | None:
-    if "health_code" in lane.waiting_for:
+    if "code" in lane.waiting_for:
         return NextAction(word=words.get("ui", "attest_green"), post="attest", field="code", value="seen_green")
-    if "register" in lane.waiting_for:
+    if "card" in lane.waiting_for:  # somebody without a card: a visitor
         return NextAction(word=words.get("ui", "register"), sheet="visitor")
     return None
 

@@ -81,7 +81,7 @@ def scenes() -> Mapping[str, LaneView]:
     )
     return {
         "idle": idle,
-        "identifying": replace(idle, phase=Phase.IDENTIFYING, hint=Hint.NONE, passage="p1", waiting_for=("pass",)),
+        "identifying": replace(idle, phase=Phase.IDENTIFYING, hint=Hint.NONE, passage="p1", waiting_for=("card",)),
         "measuring": replace(
             idle, phase=Phase.MEASURING, hint=Hint.LOOK_AT_SENSOR, passage="p1", waiting_for=("temperature",)
         ),

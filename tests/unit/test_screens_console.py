@@ -26,6 +26,23 @@ def panel(lane: LaneView) -> LanePanel:
     return drawn(kiosk_view(lane)).lanes[0]
 
 
+@pytest.mark.parametrize(
+    ("missing", "said", "leads_to"),
+    [
+        (("card", "code"), "Still missing: card, health code", "attest"),
+        (("card",), "Still missing: card", "visitor"),
+        (("temperature",), "Still missing: temperature", ""),
+    ],
+)
+def test_while_waiting_the_guard_reads_for_what(missing: tuple[str, ...], said: str, leads_to: str) -> None:
+    """A missing code can be attested, a person without a card registered; a temperature is only awaited."""
+    shown = panel(replace(scenes()["identifying"], waiting_for=missing))
+    assert shown.instruction == said
+    assert (shown.action is None) == (not leads_to)
+    if shown.action is not None:
+        assert leads_to in (shown.action.post, shown.action.sheet)
+
+
 def test_a_waiver_is_named() -> None:
     """The guard sees by what a check was waived."""
     chips = {chip.name: chip for chip in panel(scenes()["admit_waived"]).checks}
