@@ -24,6 +24,7 @@ _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d{1,2}):?(\d\d)?)?", re.ASCII
 )
+_INDEX = re.compile(r"[0-9]{1,6}")
 _UVCI_PREFIX = "URN:UVCI:"
 
 
@@ -87,7 +88,7 @@ def variable(path: Any, data: Any) -> Any:
         return data
     for part in path.split("."):
         if isinstance(data, list):
-            data = data[int(part)] if part.isascii() and part.isdigit() and int(part) < len(data) else None
+            data = data[int(part)] if _INDEX.fullmatch(part) and int(part) < len(data) else None
         elif isinstance(data, dict):
             data = data.get(part)
         else:

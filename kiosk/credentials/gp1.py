@@ -279,9 +279,13 @@ def _read_window(value: Any) -> PassWindow:
 def _read_kiosk(body: Any) -> tuple[KioskKey, bytes]:
     fields = read_body(body, 6)
     community_key_id = some_bytes(fields[1], KEY_ID_BYTES)
+    try:
+        public_key = Ed25519PublicKey.from_public_bytes(some_bytes(fields[3], 32))
+    except ValueError:
+        raise CodeRefusedError(CodeReason.STRUCTURE) from None
     kiosk = KioskKey(
         kiosk_id=a_text(fields[2], MAX_NAME),
-        public_key=Ed25519PublicKey.from_public_bytes(some_bytes(fields[3], 32)),
+        public_key=public_key,
         not_before=an_instant(fields[4]),
         not_after=an_instant(fields[5]),
     )

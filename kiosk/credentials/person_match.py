@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import unicodedata
 
 MATCH_BYTES = 16
 MIN_KEY_BYTES = 16
+_FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PURPOSE = b"gatepost person match 1\x00"
 #: ICAO Doc 9303 part 3, section 6: letters that do not decompose into a base letter and a mark.
 _TRANSLITERATION = str.maketrans(
@@ -52,7 +54,7 @@ def person_match(key: bytes, surname: str, given: str, birth_date: str) -> str:
     A name alone would match every namesake, so a code with only a birth year matches nobody and the guard looks.
     """
     name = normal_name(surname) + normal_name(given)
-    if len(key) < MIN_KEY_BYTES or not name or len(birth_date) != 10:
+    if len(key) < MIN_KEY_BYTES or not name or not _FULL_DATE.fullmatch(birth_date):
         return ""
     text = f"{name}\x00{birth_date}".encode()
     return hmac.new(key, _PURPOSE + text, hashlib.sha256).digest()[:MATCH_BYTES].hex()

@@ -245,7 +245,7 @@ def _is_positive(resource: dict[str, Any]) -> bool:
     value = resource.get("valueCodeableConcept") if resource.get("resourceType") == "Observation" else None
     codings = value.get("coding") if isinstance(value, dict) else None
     return isinstance(codings, list) and any(
-        isinstance(coding, dict) and coding.get("code") in _POSITIVE for coding in codings
+        isinstance(coding, dict) and any(coding.get("code") == code for code in _POSITIVE) for coding in codings
     )
 
 

@@ -173,7 +173,7 @@ class TrustFolder:
         for index, row in enumerate(rows):
             try:
                 anchor = read(row)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, KeyError) as error:
                 self._skip(name, f"{key} {index}", error)
             else:
                 yield anchor

@@ -125,11 +125,13 @@ def _unbase64(value: Any) -> bytes:
 
 
 def _may_sign(signer: Certificate, content: str) -> bool:
-    """Whether the certificate's purposes allow it. The same CA signs passport signers, which may sign no seal."""
+    """Whether the certificate's purposes allow it. The same CA signs passport signers, which may sign no seal.
+    Nothing of the certificate is believed yet, so extensions of any shape may stand in it."""
     try:
         usages, types = signer.extended_key_usages(), signer.document_types()
         return (
-            signer.key_usage_allows(_DIGITAL_SIGNATURE)
+            not signer.is_authority()
+            and signer.key_usage_allows(_DIGITAL_SIGNATURE)
             and (not usages or _SEAL_SIGNER in usages)
             and (types is None or _DOCUMENT_TYPES[content] in types)
         )
@@ -139,9 +141,7 @@ def _may_sign(signer: Certificate, content: str) -> bool:
 
 def _authority(signer: Certificate, content: str, store: TrustStore) -> Certificate:
     """The trusted country CA that made ``signer``. CodeRefusedError when there is none, or it has revoked it."""
-    if signer.is_authority() or any(signer.tbs == trusted.tbs for trusted in store.country_authorities):
-        raise CodeRefusedError(CodeReason.KEY_USAGE)
-    if not _may_sign(signer, content):
+    if any(signer.tbs == trusted.tbs for trusted in store.country_authorities) or not _may_sign(signer, content):
         raise CodeRefusedError(CodeReason.KEY_USAGE)
     for authority in store.country_authorities:
         if authority.subject == signer.issuer and signature_is_by(
