@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from kiosk.records import ZERO_HASH, PayloadClass
+from kiosk.records import ZERO_HASH
 from sync import keys
 from sync.answer import Answer, Rejected, Result, StreamAck
 from sync.batch import BatchHeader, ParsedBatch, ParsedRecord, fast_canonical, head_statement, parse
@@ -495,7 +495,16 @@ def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry
             }
         )
         for name, payload in record.payloads.items():
-            payload_rows.append(_payload_row(receive_id, name, payload.digest, payload.salt, payload.body))
+            body = item.bodies.get(name)
+            payload_rows.append(
+                {
+                    "receive_id": receive_id,
+                    "payload_class": str(name),
+                    "digest": payload.digest,
+                    "salt": payload.salt,
+                    "body": None if body is None else body.decode("utf-8"),
+                }
+            )
         row = passage_row(record)
         if row is not None:
             passage_rows.append({"receive_id": receive_id, "received_us": entry.now_us, **row})
@@ -511,18 +520,6 @@ def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry
     for column, rows in changes.items():
         if rows:
             connection.execute(_CHANGE_PASSED if column == "passed" else _CHANGE_OVERRIDDEN, rows)
-
-
-def _payload_row(
-    receive_id: int, name: PayloadClass, digest: bytes, salt: bytes | None, body: dict[str, Any] | None
-) -> dict[str, Any]:
-    return {
-        "receive_id": receive_id,
-        "payload_class": str(name),
-        "digest": digest,
-        "salt": salt,
-        "body": None if body is None else fast_canonical(body).decode("utf-8"),
-    }
 
 
 def _quarantine(

@@ -16,6 +16,8 @@ from kiosk.records import Kind, Payload, PayloadClass, Record, Stream, canonical
 from sync.batch import (
     MAX_BODY_BYTES,
     MAX_COMPRESSED_BYTES,
+    _odd_record,
+    _sound_record,
     build,
     canonical_document,
     compress,
@@ -263,3 +265,59 @@ def test_identity_of_another_kiosk_is_set_aside() -> None:
     assert parsed.records[0].record is None
     assert "gate-west" in parsed.records[0].refusal
     assert PayloadClass.FACTS in stranger.payloads
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    2**53,
+    "",
+    "x",
+    "é",
+    [],
+    {},
+    {"a": 1},
+    "00" * 16,
+    "AB" * 16,
+    ["facts"],
+    {"digest": "00"},
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), bodies)
+def test_the_quick_look_at_a_record_agrees_with_the_contract(data: st.DataObject, body: dict[str, Any]) -> None:
+    """What is taken at first sight is exactly what the contract takes, with the same link."""
+    record = make_record(1, facts=body)
+    wire = record.to_wire()
+    place: Any = wire
+    for _ in range(data.draw(st.integers(0, 3))):
+        if not isinstance(place, dict) or not place:
+            break
+        key = data.draw(st.sampled_from(sorted(place)))
+        if data.draw(st.booleans()):
+            change = data.draw(st.sampled_from(["drop", "odd", "extra"]))
+            if change == "drop":
+                del place[key]
+                break
+            if change == "odd":
+                place[key] = data.draw(st.sampled_from(ODD))
+            else:
+                place["extra"] = data.draw(st.sampled_from(ODD))
+        place = place[key]
+    header = header_of(whole(passages(1)))
+    quick = _sound_record(header, 1, bytes(32), wire, canonical)
+    slow = _odd_record(header, 1, bytes(32), wire)
+    if quick is None:
+        return
+    assert (quick.hash, quick.record, quick.bodies) == (slow.hash, slow.record, slow.bodies)
+
+
+def test_every_ordinary_record_is_taken_at_first_sight() -> None:
+    """The quick look is worth having only if it takes what gates really send."""
+    part = whole(passages(3))
+    header = header_of(part)
+    for record, seq in zip(part.records, (1, 2, 3), strict=True):
+        assert _sound_record(header, seq, bytes(32), record.to_wire(), canonical) is not None
