@@ -7,7 +7,7 @@ A reader that lays one perspective over the code fails as soon as the sheet bend
    next to it, or from the slopes of its neighbours.
 2. *Phase.* The code is drawn straight with the map, four pixels a module. Edges between modules can only lie on
    the lines of the grid, so the local phase of the edges against the grid tells how far the map is off, everywhere
-   where there is print and not only at alignment patterns. The map is corrected, and again, each time more locally.
+   where there is print and not only at alignment patterns. The map is corrected, and again.
 3. *Modules.* Brightness at each module's middle against the neighbourhood; what every code of this size must show
    (finders, timing, alignment: ISO/IEC 18004:2015, 6.3) is drawn as it must be, the format as its nearest valid word.
 
@@ -251,7 +251,7 @@ def unwrapped(turns: Floats, weight: Floats) -> Floats:
     """
     size = turns.shape[0]
     usual = float(np.partition(weight, -weight.size // 4, axis=None)[-weight.size // 4])
-    reliable = np.clip(weight / (0.35 * usual + 1e-9), 0, 1) ** 2
+    reliable = np.clip(weight / (0.2 * usual + 1e-9), 0, 1) ** 2
     if float((np.abs(turns) * reliable).max()) < 0.3:  # nothing can have turned over: only fill the gaps
         near_by = cv2.GaussianBlur(np.dstack([turns * reliable, reliable]), (0, 0), 2.0)
         filled = near_by[..., 0] / np.maximum(near_by[..., 1], 1e-3)
@@ -264,7 +264,7 @@ def unwrapped(turns: Floats, weight: Floats) -> Floats:
     divisor = cosines[:, None] + cosines[None, :] - 4
     divisor[0, 0] = 1
     field = np.zeros_like(turns)
-    for _ in range(4):
+    for _ in range(8):
         flow = [share * step + (1 - share) * own for share, step, own in zip(shares, steps, fields, strict=True)]
         spring = np.zeros_like(turns)
         spring[:-1] += flow[0]
@@ -280,11 +280,14 @@ def unwrapped(turns: Floats, weight: Floats) -> Floats:
     return np.asarray(field + (turns - field - np.round(turns - field)) * reliable)
 
 
-_SPREADS = (2.2, 2.0, 1.8, 1.5)
+_SPREADS = (1.0, 1.2, 1.4, 1.4, 1.4)
 
 
 def refine(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The map corrected by the phase of the edges, each time more locally, until nothing moves by much."""
+    """The map corrected by the phase of the edges again and again, until nothing moves by much.
+
+    The first look is the most local: where a sheet bends sharply, a wide one would mix turns of the phase.
+    """
     size = grid.shape[0] - 1
     half = size // 4 * 2
     line = np.clip(np.arange(size + 1) * half / size - 0.5, 0, half - 1).astype(np.float32)
