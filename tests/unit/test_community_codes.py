@@ -342,6 +342,36 @@ def test_a_kiosk_without_certificate_or_with_anothers_issues_nothing() -> None:
     assert finding.refusal is Reason.PASS_FORGED
 
 
+def test_a_revoked_kiosk_key_cannot_sign_under_another_id() -> None:
+    """The body's key id must be the certified key's, or a stolen key would dodge its revocation by a wrong id."""
+    body, _, kiosk = open_text("GP1:", gp1.issue(VISIT, KIOSK, certificate()), frozenset({3}))
+    fields = loads(body)
+    fields[1] = bytes(8)
+    renamed = dumps(fields)
+    text = seal("GP1:", [renamed, sign(KIOSK, gp1.PURPOSE, renamed), kiosk])
+    assert found(text).refusal is Reason.PASS_FORGED
+    revoked = frozenset({key_id_of(KIOSK.public_key())})
+    assert found(text, community_revoked_keys=revoked).refusal is not None
+
+
+def test_a_pass_is_not_judged_by_a_clock_before_the_store() -> None:
+    """An ended pass would be good again."""
+    text = gp1.issue(VISIT, COMMUNITY)
+    assert found(text, created_at=NOW + timedelta(minutes=6)).refusal is Reason.CLOCK_UNTRUSTED
+
+
+def test_a_printed_code_with_a_showing_is_malformed() -> None:
+    """Nobody signs for a code without holder key; a made-up showing must not make it look fresh."""
+    body, signature = open_text("GC1:", gc1.issue(a_code(), COMMUNITY), frozenset({2}))
+    assert judge(seal("GC1:", [body, signature, dumps([0, ""]), bytes(64)])).reason is CodeReason.STRUCTURE
+
+
+def test_a_kiosk_certified_before_the_communitys_key_began_is_not_certified() -> None:
+    """A key certifies within its own dates; an old key found in a drawer makes no kiosks."""
+    early = certificate(not_before=NOW - timedelta(days=31), not_after=NOW + timedelta(days=30))
+    assert found(gp1.issue(VISIT, KIOSK, early)).refusal is Reason.PASS_EXPIRED
+
+
 def test_a_revoked_or_ended_pass() -> None:
     """By its id, and by its date."""
     text = gp1.issue(VISIT, COMMUNITY)

@@ -25,6 +25,7 @@ from kiosk.credentials.community import key_id_of, seal, sign
 from kiosk.credentials.finding import code_finding
 from kiosk.credentials.gc1 import PURPOSE
 from kiosk.demo_codes import es256_signature
+from kiosk.evidence import CodeStatus
 from tests.unit.test_community_codes import COMMUNITY, trusting
 from tests.unit.test_signed_cards import (
     CLINIC,
@@ -135,6 +136,17 @@ def hcert_store(tmp_path_factory: pytest.TempPathFactory) -> TrustStore:
 def test_the_hcert_before_any_nonsense_is_valid(hcert_store: TrustStore) -> None:
     """Or the tests below would test nothing."""
     assert verify_health_code(a_hcert(CLAIMS), hcert_store, NOW).state is CodeState.VALID
+
+
+@pytest.mark.parametrize(("result", "status"), [("260415000", CodeStatus.GREEN), ("260373001", CodeStatus.RED)])
+def test_a_genuine_hcert_of_an_infection_is_red(hcert_store: TrustStore, result: str, status: CodeStatus) -> None:
+    """A test that found the infection verifies like any other; its colour is what keeps the gate shut."""
+    certificate = {key: value for key, value in CLAIMS[-260][1].items() if key != "v"} | {
+        "t": [{**ENTRY, "tr": result}]
+    }
+    verdict = verify_health_code(a_hcert({**CLAIMS, -260: {1: certificate}}), hcert_store, NOW)
+    assert verdict.claims is not None
+    assert (verdict.claims.content, verdict.claims.status) == ("test", status)
 
 
 @settings(deadline=None, max_examples=150)

@@ -128,6 +128,14 @@ def test_a_bomb_is_not_inflated() -> None:
         open_bundle(b"\n".join(lines), NEW_KIOSK)
 
 
+def test_files_swapped_under_a_genuine_manifest_are_noticed() -> None:
+    """The signature covers the manifest; the manifest's hashes cover the files."""
+    lines = bundle().split(b"\n", 3)
+    lines[3] = zlib.compress(signers(10).replace(b'"9"', b'"8"'))
+    with pytest.raises(BundleError, match="SHA-256"):
+        open_bundle(b"\n".join(lines), NEW_KIOSK)
+
+
 def test_the_age_light() -> None:
     """Green until the next bundle is due, amber for a week, then red; red without any."""
     state = open_bundle(bundle(1), NEW_KIOSK).state
