@@ -98,34 +98,90 @@ class Keys(Section):
         default=Path("community.key"), description="32 random bytes: pseudonyms, card look-up, encrypted columns"
     )
     kiosk: Path = Field(default=Path("kiosk.pem"), description="this kiosk's Ed25519 key, PKCS#8 PEM")
+    card_meta: Path | None = Field(
+        default=None, description="16 bytes: the site's key that opens a rolling code's number; for strength sun"
+    )
     guards: Path | None = Field(default=None, description="the guards' names with argon2id hashes of their secrets")
+
+
+class ReaderDriver(StrEnum):
+    """What is spoken on a card reader's line."""
+
+    PN532 = "pn532"
+    RDM6300 = "rdm6300"
+    SERIAL_UID = "serial_uid"
+    KEYBOARD_WEDGE = "keyboard_wedge"
+
+
+class Strength(StrEnum):
+    """What a second-generation card must prove; only a PN532 can ask for more than the number."""
+
+    EV2 = "ev2"
+    SUN = "sun"
+    UID = "uid"
+
+
+class NumberForm(StrEnum):
+    """How a reader writes a card's number (``docs/cards.md``)."""
+
+    HEX = "hex"
+    HEX_REVERSED = "hex_reversed"
+    DEC10 = "dec10"
+    DEC10_REVERSED = "dec10_reversed"
+    WG26 = "wg26"
+    WG26_REVERSED = "wg26_reversed"
+    WG26_BITS = "wg26_bits"
+    WG34_BITS = "wg34_bits"
+    WG34_BITS_REVERSED = "wg34_bits_reversed"
+    WG37_BITS = "wg37_bits"
 
 
 class Reader(Section):
     """The card reader of a lane."""
 
-    driver: str = Field(default="pn532", description="protocol: pn532")
+    driver: ReaderDriver = Field(
+        default=ReaderDriver.PN532, description="protocol: pn532, rdm6300, serial_uid, keyboard_wedge"
+    )
     port: Path = Field(description="stable device name, such as /dev/gatepost/reader-in")
+    strength: Strength = Field(
+        default=Strength.EV2, description="what a card must prove: ev2 (challenge), sun (rolling code), uid (nothing)"
+    )
+    form: NumberForm = Field(
+        default=NumberForm.HEX, description="serial_uid and keyboard_wedge: how the reader writes a number"
+    )
 
-    @field_validator("driver")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return _one_of(value, ("pn532",))
+    @model_validator(mode="after")
+    def _able(self) -> Self:
+        if self.driver is not ReaderDriver.PN532 and self.strength is not Strength.UID:
+            raise ValueError(f'a {self.driver} reader hears a number and nothing else: set strength = "uid"')
+        return self
+
+
+class ThermometerDriver(StrEnum):
+    """What a thermometer speaks."""
+
+    GY_MCU90615 = "gy_mcu90615"
+    GY_MCU90614 = "gy_mcu90614"
+    GY_614V3 = "gy_614v3"
 
 
 class Thermometer(Section):
     """The infrared thermometer of a lane."""
 
-    driver: str = Field(default="gy_mcu90615", description="protocol: gy_mcu90615")
+    driver: ThermometerDriver = Field(
+        default=ThermometerDriver.GY_MCU90615, description="protocol: gy_mcu90615, gy_mcu90614, gy_614v3"
+    )
     port: Path = Field(description="stable device name, such as /dev/gatepost/thermometer-in")
     air_c: float | None = Field(
         default=None, ge=-40, le=60, description="fixed air temperature in degC where no shaded sensor is fitted"
     )
 
-    @field_validator("driver")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return _one_of(value, ("gy_mcu90615",))
+
+class Scanner(Section):
+    """A QR scanner on a serial line: a second source of the camera's texts."""
+
+    port: Path = Field(description="stable device name, such as /dev/gatepost/scanner-in")
+    baud: int = Field(default=9600, ge=1200, le=921600, description="its baud rate")
 
 
 class CameraSource(StrEnum):
@@ -177,6 +233,7 @@ class Lane(Section):
     reader: Reader | None = Field(default=None)
     thermometer: Thermometer | None = Field(default=None)
     camera: Camera | None = Field(default=None)
+    scanner: Scanner | None = Field(default=None)
     relay: Relay | None = Field(default=None)
     contacts: Contacts | None = Field(default=None)
 
@@ -226,12 +283,19 @@ class Settings(Section):
         names = [lane.name for lane in self.lane]
         if len(set(names)) != len(names):
             raise ValueError(f"two lanes have the same name: {', '.join(names)}")
-        ports = [str(device.port) for lane in self.lane for device in (lane.reader, lane.thermometer) if device]
+        ports = [
+            str(device.port)
+            for lane in self.lane
+            for device in (lane.reader, lane.thermometer, lane.scanner, lane.contacts)
+            if device
+        ]
         if len(set(ports)) != len(ports):
             raise ValueError("two serial devices have the same port")
         if self.simulation.start_at is not None:
             live = [lane.name for lane in self.lane if lane.camera and lane.camera.source is CameraSource.V4L2]
-            serial = any(lane.reader or lane.thermometer or lane.relay or lane.contacts for lane in self.lane)
+            serial = any(
+                lane.reader or lane.thermometer or lane.relay or lane.contacts or lane.scanner for lane in self.lane
+            )
             if live or (serial and not self.simulation.devices):
                 raise ValueError(
                     "simulation.start_at is only allowed when every device is simulated or a file: "
@@ -269,9 +333,3 @@ def secret_file(path: Path, environ: dict[str, str] | None = None) -> Path:
             f"secret {path}", seen=f"mode {mode:04o}", expected="no group or other bit", hint=f"chmod 600 {path}"
         )
     return path
-
-
-def _one_of(value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ValueError(f"unknown driver; known: {', '.join(known)}")
-    return value

@@ -10,23 +10,45 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from config.settings import CameraSource, Contact, Lane, Reader, Settings, Thermometer
+from config.settings import (
+    CameraSource,
+    Contact,
+    Lane,
+    Reader,
+    ReaderDriver,
+    Settings,
+    Strength,
+    ThermometerDriver,
+)
 from drivers.camera import FolderSource, FrameSource, V4l2Source, VideoSource
-from drivers.cards.pn532 import Pn532Conversation
-from drivers.devices import Conversation, Device, DeviceEvent, DeviceReady, InputName, Observed
+from drivers.cards.card_numbers import Form
+from drivers.cards.keyboard_wedge import WedgeDevice
+from drivers.cards.pn532 import Dialogue, Pn532Conversation
+from drivers.cards.rdm6300 import Rdm6300Conversation
+from drivers.cards.serial_uid import SerialUidConversation
+from drivers.devices import CardTap, Conversation, Device, DeviceEvent, DeviceReady, InputName, Observed
 from drivers.inputs import ContactBoard
 from drivers.outputs import RelayBoard
+from drivers.qr_scanner import QrScannerConversation
 from drivers.qr_stream import QrCamera
 from drivers.serial_port import SerialDevice
-from drivers.thermometers.gy_mcu90615 import GyMcu90615Conversation
+from drivers.thermometers.gy_614v3 import Gy614V3Conversation
+from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
 
 MAX_PULSE_S = 10.0
 
-READERS: dict[str, Callable[[Reader], Conversation]] = {
-    "pn532": lambda _: Pn532Conversation(),
+CardDialogue = Callable[[CardTap], Dialogue | None]
+"""What a PN532 asks of a card so that it proves itself; None for a card whose number is all that is asked."""
+
+READERS: dict[ReaderDriver, Callable[[Reader, CardDialogue | None], Conversation]] = {
+    ReaderDriver.PN532: lambda _, dialogue: Pn532Conversation(dialogue),
+    ReaderDriver.RDM6300: lambda _reader, _dialogue: Rdm6300Conversation(),
+    ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(Form(reader.form)),
 }
-THERMOMETERS: dict[str, Callable[[Thermometer], Conversation]] = {
-    "gy_mcu90615": lambda _: GyMcu90615Conversation(),
+THERMOMETERS: dict[ThermometerDriver, Callable[[], Conversation]] = {
+    ThermometerDriver.GY_MCU90615: GyMcu90615Conversation,
+    ThermometerDriver.GY_MCU90614: lambda: GyMcu90615Conversation(FACTS_90614),
+    ThermometerDriver.GY_614V3: Gy614V3Conversation,
 }
 
 
@@ -62,11 +84,12 @@ class LaneDevices:
 class Rack:
     """All devices of a kiosk, each with its lane's and its own name around its events."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, dialogue: CardDialogue | None = None) -> None:
+        """``dialogue`` is what every PN532 of a strength above ``uid`` asks of a card."""
         self.lanes: dict[str, LaneDevices] = {}
         boards: dict[str, RelayBoard] = {}
         for lane in settings.lane:
-            self.lanes[lane.name] = _devices_of(lane, boards)
+            self.lanes[lane.name] = _devices_of(lane, boards, dialogue)
 
     def devices(self) -> Iterable[tuple[str, str, Device]]:
         """Every device once as (lane, role, device); a relay board that lanes share stands with the first."""
@@ -110,17 +133,25 @@ def _tagged(emit: Callable[[Observed], None], lane: str, role: str) -> Callable[
     return lambda event: emit(Observed(lane=lane, device=role, event=event))
 
 
-def _devices_of(lane: Lane, boards: dict[str, RelayBoard]) -> LaneDevices:
+def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device:
+    name, port = f"{lane.name}/reader", str(reader.port)
+    if reader.driver is ReaderDriver.KEYBOARD_WEDGE:
+        return WedgeDevice(name, port, Form(reader.form))
+    asked = None if reader.strength is Strength.UID else dialogue
+    return SerialDevice(name, port, READERS[reader.driver](reader, asked))
+
+
+def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogue | None) -> LaneDevices:
     devices = LaneDevices(lane)
     if lane.reader:
-        devices.by_role["reader"] = SerialDevice(
-            f"{lane.name}/reader", str(lane.reader.port), READERS[lane.reader.driver](lane.reader)
+        devices.by_role["reader"] = _reader(lane, lane.reader, dialogue)
+    if lane.scanner:
+        devices.by_role["scanner"] = SerialDevice(
+            f"{lane.name}/scanner", str(lane.scanner.port), QrScannerConversation(baud_rate=lane.scanner.baud)
         )
     if lane.thermometer:
         devices.by_role["thermometer"] = SerialDevice(
-            f"{lane.name}/thermometer",
-            str(lane.thermometer.port),
-            THERMOMETERS[lane.thermometer.driver](lane.thermometer),
+            f"{lane.name}/thermometer", str(lane.thermometer.port), THERMOMETERS[lane.thermometer.driver]()
         )
     if lane.contacts:
         devices.by_role["contacts"] = SerialDevice(

@@ -17,6 +17,7 @@ import structlog
 
 from config.errors import GatepostError
 from drivers.devices import (
+    AirReading,
     CardHint,
     CardTap,
     DeviceFault,
@@ -25,10 +26,12 @@ from drivers.devices import (
     Observed,
     QrText,
     TemperatureReading,
+    ThermalFrame,
 )
 from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.clock import Clock, Instant
+from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
 from kiosk.notify import Notifier
@@ -36,6 +39,7 @@ from kiosk.passage import initial, step
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
+    CodeIncomplete,
     CodeVerified,
     Commit,
     CommitFailed,
@@ -81,8 +85,16 @@ class Verifier(Protocol):
         """The finding for one tap in a lane."""
         ...
 
-    def code(self, code: QrText, at: Instant) -> PassFinding | CodeFinding:
-        """The finding for one text: a temporary pass, or a health code."""
+    def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing:
+        """The finding for one text in a lane: a temporary pass, a health code, or that more codes are needed."""
+        ...
+
+    def admitted(self, lane: str, at: Instant) -> None:
+        """The person of the lane was let in: what they showed counts as used."""
+        ...
+
+    def next_person(self, lane: str) -> None:
+        """Nothing of this person is joined to the next one's."""
         ...
 
     def register(self, visitor: RegisterVisitor, at: Instant) -> PassFinding:
@@ -211,7 +223,7 @@ class Gate:
                 self._step(seen.lane, DeviceUp(name=seen.device, at_ns=now.mono_ns))
             case CardHint():
                 self._step(seen.lane, TapTorn(at_ns=now.mono_ns))
-            case CardTap() | QrText() | TemperatureReading() | InputChange() as event:
+            case CardTap() | QrText() | TemperatureReading() | ThermalFrame() | AirReading() | InputChange() as event:
                 self._step(seen.lane, event)
             case _:
                 pass  # hints of modules and raw frames decide nothing by themselves
@@ -266,7 +278,9 @@ class Gate:
                 return PassVerified(finding=finding, credential=effect.credential, at_ns=now.mono_ns)
             case VerifyCode():
                 now = self._clock.now()
-                found = self._verifier.code(effect.code, now)
+                found = self._verifier.code(effect.code, lane, now)
+                if isinstance(found, ChunksMissing):
+                    return CodeIncomplete(credential=effect.credential, at_ns=now.mono_ns)
                 if isinstance(found, PassFinding):
                     return PassVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
                 return CodeVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
@@ -279,6 +293,10 @@ class Gate:
             case HoldOpen():
                 devices.hold_open(effect.on)
             case Announce():
+                if effect.verdict.admit:
+                    self._verifier.admitted(lane, self._clock.now())
+                else:
+                    self._verifier.next_person(lane)
                 if devices.camera is not None:
                     devices.camera.decided()
                     if devices.shows_pictures:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.policy import HOME_WAITED, REQUIRED, Category
-from drivers.devices import CardTap, InputChange, InputName, QrText, TemperatureReading, ThermalFrame
+from drivers.devices import AirReading, CardTap, InputChange, InputName, QrText, TemperatureReading, ThermalFrame
 from kiosk import decision, screening
 from kiosk.board import (
     Acknowledge,
@@ -49,6 +49,7 @@ from kiosk.face_blob import hottest_of_face
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
+    CodeIncomplete,
     CodeVerified,
     Commit,
     CommitFailed,
@@ -100,6 +101,8 @@ MAX_KEPT = 64
 MAX_MEASURED = 8192
 KEPT_FOR_NS = 1800 * NS
 """How long a refused resident is remembered; who comes back later starts anew."""
+AIR_SERVES_NS = 120 * NS
+"""A reading of the shaded air sensor serves two minutes; then the fixed or the nominal air is taken again."""
 EXIT_GRACE_NS = 10 * NS
 """A door that opens within this time of the exit button was not forced."""
 
@@ -158,11 +161,13 @@ class _Bench:
 
     @property
     def sensor(self) -> Sensor | None:
-        """The lane's thermometer, out of automatic use while the running check says that it has drifted."""
-        sensor = self.setup.sensor
-        if sensor is not None and self.state.drift.state is Drift.STOP:
-            return replace(sensor, drifted=True)
-        return sensor
+        """The lane's thermometer in the air of this minute; out of use while the running check says it drifted."""
+        sensor, air = self.setup.sensor, self.state.air
+        if sensor is None:
+            return None
+        if air is not None and self.ns - air.at_ns <= AIR_SERVES_NS:
+            sensor = replace(sensor, air_c=air.air_c)
+        return replace(sensor, drifted=True) if self.state.drift.state is Drift.STOP else sensor
 
     def seconds(self, seconds: float) -> int:
         """The monotonic instant that many seconds from now."""
@@ -410,6 +415,14 @@ def _code_verified(bench: _Bench, event: CodeVerified) -> None:
     _advance(bench)
 
 
+def _code_incomplete(bench: _Bench, event: CodeIncomplete) -> None:
+    person = bench.state.person
+    if person is None or person.pending != event.credential:
+        return
+    bench.person(pending="", deadline_ns=_second_by(bench))
+    _advance(bench)
+
+
 def _second_by(bench: _Bench) -> int:
     return bench.seconds(bench.setup.policy.waits.credential_s)
 
@@ -547,6 +560,10 @@ def _thermal(bench: _Bench, event: ThermalFrame) -> None:
     _reading(bench, hottest_of_face(event))
 
 
+def _air(bench: _Bench, event: AirReading) -> None:
+    bench.put(air=event)
+
+
 def _seen_somebody(bench: _Bench) -> None:
     if bench.state.phase in (Phase.IDENTIFYING, Phase.MEASURING, Phase.IDLE):
         _advance(bench)
@@ -614,7 +631,7 @@ def _keep_measurement(bench: _Bench, person: Person) -> None:
 
 def _watch_drift(bench: _Bench, person: Person) -> None:
     """One more normal estimate of the sensor; an alarm when its median begins to warn, and when it stops."""
-    found, sensor = _normal_only(person.temperature), bench.setup.sensor
+    found, sensor = _normal_only(person.temperature), bench.sensor
     if found is None or found.by_guard or found.estimate_c is None or sensor is None or person.follows:
         return
     before = bench.state.drift.state
@@ -1076,6 +1093,8 @@ ROWS: tuple[tuple[tuple[Phase, ...], tuple[type[Any], ...], Handler, frozenset[P
     ((_DEC,), (CardTap, QrText), _credential_after_verdict, frozenset({_IDENT})),
     ((_IDENT, _MEAS), (PassVerified,), _pass_verified, _GOES_ON),
     ((_IDENT, _MEAS), (CodeVerified,), _code_verified, _GOES_ON),
+    ((_IDENT, _MEAS), (CodeIncomplete,), _code_incomplete, _GOES_ON),
+    ((_IDLE, _DEC, _FAULT), (CodeIncomplete,), _code_incomplete, frozenset()),
     ((_IDLE, _DEC, _FAULT), (PassVerified,), _pass_verified, frozenset()),
     ((_IDLE, _DEC, _FAULT), (CodeVerified,), _code_verified, frozenset()),
     (_ALL, (TapTorn,), _torn, frozenset()),
@@ -1084,6 +1103,7 @@ ROWS: tuple[tuple[tuple[Phase, ...], tuple[type[Any], ...], Handler, frozenset[P
     ((_DEC, _FAULT), (TemperatureReading,), _reading, frozenset()),
     ((_IDLE, _IDENT, _MEAS), (ThermalFrame,), _thermal, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (ThermalFrame,), _thermal, frozenset()),
+    (_ALL, (AirReading,), _air, frozenset()),
     ((_IDLE, _IDENT, _MEAS), (InputChange,), _input, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (InputChange,), _input, frozenset()),
     (_ALL, (Committed,), _committed, frozenset()),

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config.policy import Policy
-from drivers.devices import CardTap, InputChange, QrText, TemperatureReading, ThermalFrame
+from drivers.devices import AirReading, CardTap, InputChange, QrText, TemperatureReading, ThermalFrame
 from kiosk.board import Acknowledge, Attest, CommandResult, Emergency, EnterTemperature, MeasureAgain, Override
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.reasons import ClockTrust, Direction, Passed, Reason
@@ -107,6 +107,14 @@ class CodeVerified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeIncomplete:
+    """The answer to :class:`VerifyCode` when the text is one part of several: the next part is to be shown."""
+
+    credential: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VisitorRegistered:
     """The guard wrote the person now in the lane into the register: ``finding`` is their fresh one-visit pass."""
 
@@ -174,9 +182,11 @@ Event = (
     | QrText
     | TemperatureReading
     | ThermalFrame
+    | AirReading
     | InputChange
     | PassVerified
     | CodeVerified
+    | CodeIncomplete
     | VisitorRegistered
     | TapTorn
     | CredentialGone
@@ -321,10 +331,12 @@ Effect = (
 
 __all__ = [
     "Acknowledge",
+    "AirReading",
     "Announce",
     "Attest",
     "CardTap",
     "CloseReferral",
+    "CodeIncomplete",
     "CodeVerified",
     "Commit",
     "CommitFailed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drivers.devices import CardTap, QrText, TemperatureReading
+from drivers.devices import AirReading, CardTap, QrText, TemperatureReading
 from kiosk.board import DeviceLight, Hint, LaneView, Phase
 from kiosk.calibration import DriftWatch
 from kiosk.evidence import Attestation, CodeFinding, Estimate, NotMeasured, PassFinding, TemperatureOutcome
@@ -122,6 +122,7 @@ class LaneState:
     queued: Queued | None = None
     kept: tuple[Kept, ...] = ()
     measured: tuple[Measured, ...] = ()
+    air: AirReading | None = None
     drift: DriftWatch = field(default_factory=DriftWatch)
     opened: Opened | None = None
     served_presence: int = 0

@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from config.errors import ConfigError
 from config.policy import Policy, load_policy
 from config.sensor_model import load_sensor_model
-from config.settings import Lane, LaneDirection, Settings, load_settings, secret_file
-from drivers.rack import Rack
+from config.settings import Lane, LaneDirection, Settings, Strength, ThermometerDriver, load_settings, secret_file
+from drivers.cards.ntag424 import ev2_dialogue, sun_dialogue
+from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged
 from kiosk.board import KioskView
 from kiosk.capture import Gate
+from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.journal import Journal
@@ -42,8 +44,9 @@ from kiosk.views import Views
 log = structlog.get_logger("gatepost")
 
 COMMUNITY_KEY_BYTES = 32
+CARD_META_KEY_BYTES = 16
 #: What each thermometer looks at: the measuring site whose fitted model applies.
-SENSOR_SITES = {"gy_mcu90615": "single_spot"}
+SENSOR_SITES = dict.fromkeys(ThermometerDriver, "single_spot")
 #: How a lane's roles are called by the state machine.
 MACHINE_ROLES = {
     "reader": "card",
@@ -51,6 +54,7 @@ MACHINE_ROLES = {
     "thermometer": "thermometer",
     "relay": "relay",
     "contacts": "inputs",
+    "scanner": "camera",
 }
 
 
@@ -98,13 +102,12 @@ def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
         return LocalTime(minute=local.hour * 60 + local.minute, weekday=local.weekday())
 
     wired = {str(contact) for contact in lane.contacts.inputs.values()} if lane.contacts else set()
-    roles = ("reader", "camera", "thermometer", "relay", "contacts")
     return LaneSetup(
         lane=lane.name,
         direction=Direction.OUT if lane.direction is LaneDirection.OUT else Direction.IN,
         place=settings.site.place,
         policy=policy,
-        devices={role: MACHINE_ROLES[role] for role in roles if getattr(lane, role) is not None},
+        devices={role: name for role, name in MACHINE_ROLES.items() if getattr(lane, role) is not None},
         local_time=local_time,
         sensor=sensor_of(lane),
         presence_contact="presence" in wired,
@@ -156,15 +159,17 @@ def build(
     stack.callback(journal.close)
     roster = stack.enter_context(open_roster(settings))
     register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
+    card_keys = stack.enter_context(CardKeyStore.open(folder / "cards.db", derived_key(key, "card keys")))
     verifier = GateVerifier(
         roster=roster,
+        card_keys=card_keys,
         register_book=register,
         store=_trust_store(settings, key),
         place=settings.site.place,
         zone=settings.site.zone,
     )
     setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
-    rack = Rack(settings)
+    rack = Rack(settings, card_dialogue(settings, card_keys))
     upkeep = Upkeep(
         journal,
         folder / "sync.db",
@@ -208,6 +213,26 @@ def open_roster(settings: Settings) -> Roster:
     """The kiosk's roster, under the community's key."""
     key = community_key(settings.keys.community)
     return Roster.open(settings.state.folder / "roster.db", key, match_key=derived_key(key, "person match"))
+
+
+def card_dialogue(settings: Settings, card_keys: CardKeyStore) -> CardDialogue | None:
+    """What the readers ask of a second-generation card; the strongest strength that any lane of the kiosk asks for.
+
+    Raises ConfigError for strength ``sun`` without the site's key ``keys.card_meta`` of 16 bytes.
+    """
+    strengths = {lane.reader.strength for lane in settings.lane if lane.reader is not None}
+    if Strength.EV2 in strengths:
+        return ev2_dialogue(card_keys.keys_of)
+    if Strength.SUN not in strengths:
+        return None
+    if settings.keys.card_meta is None:
+        raise ConfigError("keys.card_meta", seen="nothing", expected="16 bytes, for readers of strength sun")
+    meta_key = secret_file(settings.keys.card_meta).read_bytes()
+    if len(meta_key) != CARD_META_KEY_BYTES:
+        raise ConfigError(
+            f"secret {settings.keys.card_meta}", seen=f"{len(meta_key)} bytes", expected=f"{CARD_META_KEY_BYTES}"
+        )
+    return sun_dialogue(meta_key, card_keys.keys_of)
 
 
 def _trust_store(settings: Settings, key: bytes) -> TrustStore:

@@ -75,6 +75,7 @@ name = "in"
 direction = "in"
   [lane.reader]
   port = "{dev / "reader-in"}"
+  strength = "uid"
   [lane.thermometer]
   port = "{dev / "thermometer-in"}"
   air_c = 23.0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.policy import load_policy
-from drivers.devices import InputName
+from drivers.devices import AirReading, InputName, QrText
 from kiosk.board import (
     Acknowledge,
     Attest,
@@ -27,6 +27,7 @@ from kiosk.passage_diagram import diagram
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
+    CodeIncomplete,
     Commit,
     CommitFailed,
     Committed,
@@ -41,6 +42,7 @@ from kiosk.passage_events import (
     TapTorn,
     TimePassed,
     VerifyCard,
+    VerifyCode,
     VisitorRegistered,
 )
 from kiosk.passage_state import lane_view
@@ -160,6 +162,21 @@ def test_code_then_pass() -> None:
     assert lane.state.hint is Hint.TAP_CARD
     lane.face(NORMAL_SKIN_C, 1.0)
     lane.tap("04c0")
+    assert lane.verdict.admit
+
+
+def test_a_code_in_several_parts_waits_for_the_next_part() -> None:
+    """The first part of a SMART Health Card is no verdict: the screen asks on, and the card still joins."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(NORMAL_SKIN_C, 0.6)
+    lane.tap("04c0")
+    effects = lane.send(QrText(text="part", data=b"part", corners=(), engine="test", at_ns=lane.ns), answer=False)
+    asked = next(effect for effect in effects if isinstance(effect, VerifyCode))
+    lane.send(CodeIncomplete(credential=asked.credential, at_ns=lane.ns))
+    assert lane.state.phase is Phase.IDENTIFYING
+    assert lane.state.hint is Hint.SHOW_CODE
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.show("HC1:green")
     assert lane.verdict.admit
 
 
@@ -818,3 +835,26 @@ def test_a_morning_of_different_people(data: st.DataObject) -> None:
             assert abs(found.object_c - skin_c) < 0.1
         lane.nobody(1.0)
         lane.wait(8.5)
+
+
+def test_the_air_of_this_minute_counts() -> None:
+    """The shaded sensor says 30 degC: the same skin means less; two minutes later its word is too old."""
+    lane = Lane(policy=load_policy("case"))
+    lane.send(AirReading(air_c=30.0, humidity_percent=None, at_ns=lane.ns))
+    lane.face(BORDERLINE_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert lane.verdict.admit
+    lane.nobody(130.0)
+    lane.face(BORDERLINE_SKIN_C, 1.0)
+    lane.tap("04a1")
+    assert lane.verdict.reasons == (Reason.TEMPERATURE_BORDERLINE,)
+
+
+def test_air_out_of_range_is_not_measured() -> None:
+    """Ten degrees at the gate: no automatic temperature."""
+    lane = Lane(policy=load_policy("case"))
+    lane.send(AirReading(air_c=10.0, humidity_percent=None, at_ns=lane.ns))
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04c0")
+    lane.show("HC1:green")
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.SURROUNDINGS
