@@ -146,7 +146,7 @@ def _strip(view: KioskView, words: Texts, zone: tzinfo) -> Strip:
 
 
 def _silent_s(view: KioskView) -> int | None:
-    return None if view.last_ack_us is None else max(0, (view.at_us - view.last_ack_us) // 1_000_000)
+    return None if view.last_ack_us is None else (view.at_us - view.last_ack_us) // 1_000_000
 
 
 def _central_light(view: KioskView, words: Texts) -> Light:
@@ -201,6 +201,7 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
     if lane.emergency_since_us is not None:
         minutes = max(0, now_us - lane.emergency_since_us) // 60_000_000
         emergency = words.get("ui", "emergency_since", minutes=minutes)
+    lights = tuple(device_light(device, words) for device in lane.devices)
     waiting = LanePanel(
         lane=lane.lane,
         passage=lane.passage,
@@ -208,20 +209,20 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         may_deny=lane.direction is Direction.IN,
         face=resident_screen(lane).face,
         admit=None,
-        headline=words.get("phase", lane.phase),
-        reason=words.get("hint", lane.hint) if lane.phase is not Phase.FAULT else "",
+        headline=words.get("resident", "emergency") if emergency else words.get("phase", lane.phase),
+        reason="" if emergency else _waiting_reason(lane, lights, words),
         more_reasons=(),
         category="",
         temperature=_temperature(lane, words),
         at="",
         checks=(),
-        lights=tuple(device_light(device, words) for device in lane.devices),
+        lights=lights,
         action=_waiting_action(lane, words),
         instruction=_missing(lane, words),
         to_do=to_do,
         emergency=emergency,
     )
-    if verdict is None or not (lane.phase is Phase.DECIDED or to_do):
+    if verdict is None or emergency or not (lane.phase is Phase.DECIDED or to_do):
         return waiting
     return replace(
         waiting,
@@ -244,6 +245,12 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         action=None if verdict.admit else next_action(verdict.next_step, to_do=to_do, words=words),
         instruction=words.get("next_step", verdict.next_step),
     )
+
+
+def _waiting_reason(lane: LaneView, lights: tuple[Light, ...], words: Texts) -> str:
+    if lane.phase is not Phase.FAULT:
+        return words.get("hint", lane.hint)
+    return " / ".join(f"{light.word} {light.detail}" for light in lights if light.level is Level.BAD)
 
 
 def _missing(lane: LaneView, words: Texts) -> str:

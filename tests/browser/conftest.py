@@ -47,9 +47,9 @@ class Stage:
         page.goto(self.server.address + path)
         return page
 
-    def log_in(self, size: str = "10-inch") -> Page:
+    def log_in(self, size: str = "10-inch", page: Page | None = None) -> Page:
         """The console, logged in."""
-        page = self.open("/guard", size)
+        page = self.open("/guard", size, page)
         page.fill("[name=login]", "wang")
         page.fill("[name=secret]", SECRET)
         page.click("button[type=submit]:has-text('登录')")

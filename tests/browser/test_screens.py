@@ -241,6 +241,23 @@ def test_no_text_is_cut_off_on_the_resident_screen(
     assert {where: what for where, what in cut.items() if what} == {}
 
 
+@pytest.mark.parametrize("size", [(1024, 768), (768, 1024), (390, 844)], ids=["tablet", "upright", "phone"])
+def test_a_smaller_tablet_scrolls_and_loses_nothing(make_stage: Callable[..., Stage], size: tuple[int, int]) -> None:
+    """Below 1280x800 the console becomes a column: every button is whole, the emergency stays in view."""
+    stage = make_stage(view=busy_view(4))
+    page = stage.log_in()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(stage.server.address + "/guard")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(SMALL_TARGETS) == []
+    page.mouse.wheel(0, 5000)
+    expect(page.locator(".strip .emergency")).to_be_in_viewport(ratio=1)
+    for number in range(page.locator(".lane button, .lane a").count()):
+        button = page.locator(".lane button, .lane a").nth(number)
+        button.scroll_into_view_if_needed()
+        expect(button).to_be_in_viewport(ratio=0.98)
+
+
 def test_the_word_is_tall_enough_for_three_metres(stage: Stage) -> None:
     """Word 22 % of the height or more, 35 % on a 7-inch screen for up to four characters; sentence 7 %, shape 35 %."""
     page = stage.open("/lane/east-in")
@@ -340,6 +357,55 @@ def test_emergency_needs_two_seconds_and_no_login(stage: Stage) -> None:
     expect(page.locator("#toast")).to_have_text("已紧急开放")
     page.mouse.up()
     assert commands(stage, Emergency) == [Emergency(lane="east-in", open=True)]
+
+
+def test_emergency_by_finger(make_stage: Callable[..., Stage]) -> None:
+    """A held finger opens after two seconds; neither scrolling nor a menu gets in its way."""
+    stage = make_stage(has_touch=True)
+    page = stage.context.new_page()
+    page.clock.install()
+    stage.open("/guard", page=page)
+    box = page.locator(".emergency").first.bounding_box()
+    assert box is not None
+    touch = {"x": box["x"] + 20, "y": box["y"] + 20}
+    devtools = stage.context.new_cdp_session(page)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [touch]})
+    page.clock.run_for(1000)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.clock.run_for(2000)
+    assert commands(stage, Emergency) == []
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [touch]})
+    page.clock.run_for(2100)
+    expect(page.locator("#toast")).to_have_text("已紧急开放")
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert commands(stage, Emergency) == [Emergency(lane="east-in", open=True)]
+
+
+TONES = """window.tones = [];
+window.OscillatorNode = class extends OscillatorNode {
+  constructor(context, options) { super(context, options); window.tones.push(options.frequency); }
+};"""
+
+
+def test_every_verdict_has_its_sound(stage: Stage) -> None:
+    """Two rising tones admit, a low one twice denies, three level ones call the guard. Console: no admits."""
+    page, console = stage.context.new_page(), stage.context.new_page()
+    for silent in (page, console):
+        silent.add_init_script(TONES)
+    stage.show(kiosk_view(scenes()["idle"]))
+    stage.open("/lane/east-in", page=page)
+    stage.log_in(page=console)
+    heard = {}
+    for scene, shown in (("admit", "admit"), ("code_expired", "deny"), ("fever", "guard")):
+        for open_page in (page, console):
+            open_page.evaluate("window.tones.length = 0")
+        stage.show(kiosk_view(scenes()[scene]))
+        for open_page in (page, console):
+            open_page.wait_for_selector(f"[data-face={shown}][data-passage]")
+        heard[shown] = (page.evaluate("window.tones"), console.evaluate("window.tones"))
+    assert heard["admit"] == ([660, 990], [])
+    assert heard["deny"] == ([196, 196], [196, 196])
+    assert heard["guard"] == ([523, 523, 523], [523, 523, 523])
 
 
 def test_emergency_by_key(stage: Stage) -> None:

@@ -129,6 +129,19 @@ def test_a_broken_device_says_how_long() -> None:
     assert (light.level, light.word, light.detail) == (Level.BAD, "Thermometer", "not connected · 1 min ago")
 
 
+def test_a_lane_at_fault_names_the_device() -> None:
+    """The guard reads what to look at, not only that something is wrong."""
+    assert panel(scenes()["fault"]).reason == "Thermometer not connected · 1 min ago"
+
+
+def test_an_open_lane_is_called_open() -> None:
+    """While the emergency lasts, the lane is neither idle nor denied."""
+    denied = replace(scenes()["fever"], emergency_since_us=0)
+    for lane in (scenes()["emergency"], denied):
+        assert panel(lane).headline == "Emergency open"
+        assert panel(lane).admit is None
+
+
 def test_times_are_the_site_s() -> None:
     """UTC in the record, the community's clock on the screen."""
     assert panel(scenes()["admit"]).at == "08:30:00"
