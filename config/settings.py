@@ -163,13 +163,21 @@ class ThermometerDriver(StrEnum):
     GY_MCU90615 = "gy_mcu90615"
     GY_MCU90614 = "gy_mcu90614"
     GY_614V3 = "gy_614v3"
+    GY_MCU90640 = "gy_mcu90640"
+
+
+class AirSensor(Section):
+    """A shaded air-temperature sensor (XY-MD02, Modbus RTU), for the correction of the skin's temperature."""
+
+    port: Path = Field(description="stable device name, such as /dev/gatepost/air-in")
 
 
 class Thermometer(Section):
     """The infrared thermometer of a lane."""
 
     driver: ThermometerDriver = Field(
-        default=ThermometerDriver.GY_MCU90615, description="protocol: gy_mcu90615, gy_mcu90614, gy_614v3"
+        default=ThermometerDriver.GY_MCU90615,
+        description="gy_mcu90615, gy_mcu90614, gy_614v3 (one spot), gy_mcu90640 (array)",
     )
     port: Path = Field(description="stable device name, such as /dev/gatepost/thermometer-in")
     air_c: float | None = Field(
@@ -234,6 +242,7 @@ class Lane(Section):
     thermometer: Thermometer | None = Field(default=None)
     camera: Camera | None = Field(default=None)
     scanner: Scanner | None = Field(default=None)
+    air: AirSensor | None = Field(default=None)
     relay: Relay | None = Field(default=None)
     contacts: Contacts | None = Field(default=None)
 
@@ -286,7 +295,7 @@ class Settings(Section):
         ports = [
             str(device.port)
             for lane in self.lane
-            for device in (lane.reader, lane.thermometer, lane.scanner, lane.contacts)
+            for device in (lane.reader, lane.thermometer, lane.scanner, lane.contacts, lane.air)
             if device
         ]
         if len(set(ports)) != len(ports):
@@ -294,7 +303,8 @@ class Settings(Section):
         if self.simulation.start_at is not None:
             live = [lane.name for lane in self.lane if lane.camera and lane.camera.source is CameraSource.V4L2]
             serial = any(
-                lane.reader or lane.thermometer or lane.relay or lane.contacts or lane.scanner for lane in self.lane
+                lane.reader or lane.thermometer or lane.relay or lane.contacts or lane.scanner or lane.air
+                for lane in self.lane
             )
             if live or (serial and not self.simulation.devices):
                 raise ValueError(

@@ -34,6 +34,8 @@ from drivers.qr_stream import QrCamera
 from drivers.serial_port import SerialDevice
 from drivers.thermometers.gy_614v3 import Gy614V3Conversation
 from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
+from drivers.thermometers.gy_mcu90640 import GyMcu90640Conversation
+from drivers.thermometers.xy_md02_air import XyMd02Conversation
 
 MAX_PULSE_S = 10.0
 
@@ -49,6 +51,7 @@ THERMOMETERS: dict[ThermometerDriver, Callable[[], Conversation]] = {
     ThermometerDriver.GY_MCU90615: GyMcu90615Conversation,
     ThermometerDriver.GY_MCU90614: lambda: GyMcu90615Conversation(FACTS_90614),
     ThermometerDriver.GY_614V3: Gy614V3Conversation,
+    ThermometerDriver.GY_MCU90640: GyMcu90640Conversation,
 }
 
 
@@ -153,6 +156,8 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogu
         devices.by_role["thermometer"] = SerialDevice(
             f"{lane.name}/thermometer", str(lane.thermometer.port), THERMOMETERS[lane.thermometer.driver]()
         )
+    if lane.air:
+        devices.by_role["air"] = SerialDevice(f"{lane.name}/air", str(lane.air.port), XyMd02Conversation())
     if lane.contacts:
         devices.by_role["contacts"] = SerialDevice(
             f"{lane.name}/contacts",

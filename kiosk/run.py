@@ -46,7 +46,7 @@ log = structlog.get_logger("gatepost")
 COMMUNITY_KEY_BYTES = 32
 CARD_META_KEY_BYTES = 16
 #: What each thermometer looks at: the measuring site whose fitted model applies.
-SENSOR_SITES = dict.fromkeys(ThermometerDriver, "single_spot")
+SENSOR_SITES = dict.fromkeys(ThermometerDriver, "single_spot") | {ThermometerDriver.GY_MCU90640: "full_face"}
 #: How a lane's roles are called by the state machine.
 MACHINE_ROLES = {
     "reader": "card",
@@ -55,6 +55,7 @@ MACHINE_ROLES = {
     "relay": "relay",
     "contacts": "inputs",
     "scanner": "camera",
+    "air": "air",
 }
 
 
@@ -178,6 +179,7 @@ def build(
         visit_days=settings.retention.visit_days,
         register=register,
     )
+    stack.callback(upkeep.close)
     hub = Hub()
     views = Views(
         _template(settings, policy, clock),
