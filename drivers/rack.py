@@ -144,7 +144,7 @@ def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device
     return SerialDevice(name, port, READERS[reader.driver](reader, asked))
 
 
-def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogue | None) -> LaneDevices:
+def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogue | None = None) -> LaneDevices:
     devices = LaneDevices(lane)
     if lane.reader:
         devices.by_role["reader"] = _reader(lane, lane.reader, dialogue)
