@@ -5,7 +5,8 @@ pulse. Each of the three streams has its own gapless ``seq`` from 1 and its own 
 alarms can overtake passages without breaking an order. Payloads lie in a table for each class and can be erased;
 their digests stay in the chain.
 
-At every start the file is checked whole: SQLite's own check and a walk of every chain. A damaged file is set aside
+At every start the file is checked: SQLite's own check of all of it, and a walk of the newest 20,000 records of every
+chain (``kiosk/journal_audit.py`` walks them all once a day, beside the running gate). A damaged file is set aside
 whole, a new one is begun under a new *incarnation*, what can still be proved is carried over, and all of it is
 journaled: a ``genesis`` record opens each stream of a new incarnation and names the last known head, a ``gap`` record
 tells what is missing, an ``alarm`` says that it happened. A ``boot`` record marks each start.
@@ -52,7 +53,7 @@ from kiosk.journal_types import (
     StreamKey,
     VerifyReport,
 )
-from kiosk.journal_verify import chain_rows, verify, verify_database
+from kiosk.journal_verify import chain_rows, contradicted, verify, verify_database
 from kiosk.reasons import ClockTrust
 from kiosk.records import (
     SALT_BYTES,
@@ -83,6 +84,10 @@ __all__ = [
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """A payload's canonical form may take this much, so that one record always fits in a batch."""
+
+START_WALK_RECORDS = 20_000
+"""So many records at the end of each chain are walked at a start: a gate must open within seconds, also after a month
+without the central. The rest is walked by the daily audit, and record by record when it is sent."""
 
 _PURGE_STEP = 2000
 _SHRINK_STEP = 500
@@ -315,6 +320,15 @@ class Journal:
                     self._after(error)
                     raise _journal_error(error) from error
 
+    def suspect(self) -> None:
+        """Somebody found the file damaged (the daily audit, the sync process): look at all of it before writing on.
+
+        At the next append a damaged file is set aside and a new one begun.
+        """
+        with self._lock:
+            self._damaged = True
+            self._close_database()
+
     def close(self) -> None:
         """Let go of the file; appending afterwards raises JournalError."""
         with self._lock:
@@ -392,7 +406,7 @@ class Journal:
             ((check,), *_) = database.rows("PRAGMA quick_check(1)")
             if check != "ok":
                 return str(check)
-            report = verify_database(database)
+            report = verify_database(database, newest=None if self._damaged else START_WALK_RECORDS)
             return "" if report.ok else _first_bad(report)
         except DatabaseError as error:
             if error.failure is Failure.OTHER:  # a table or column that is not there
@@ -461,7 +475,7 @@ class Journal:
 
     def _went_back(self, database: Database, known: list[Acknowledged]) -> bool:
         mine = [mark for mark in known if mark.incarnation == self._incarnation]
-        return bool(mine) and not verify_database(database, known=mine).ok
+        return contradicted(database, mine)
 
     def _owner(self, database: Database) -> str:
         ((owner,),) = database.rows("SELECT kiosk_id FROM journal_incarnation WHERE number = ?", (self._number,))

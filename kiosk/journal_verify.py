@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kiosk.database import Database, DatabaseError, OpenDatabase, SqliteDatabase
@@ -21,7 +21,7 @@ from kiosk.journal_tables import (
     PAYLOADS_BETWEEN,
     RECORD_HASH,
     RECORDS_AFTER,
-    SEQ_BITS,
+    SEQ_MASK,
     STREAM_OF_NUMBER,
     row_key,
     rows_after,
@@ -86,49 +86,71 @@ def verify(
             database.close()
 
 
-def verify_database(database: Database, *, known: Iterable[Acknowledged] = ()) -> VerifyReport:
-    """As :func:`verify`, on an open connection. Raises DatabaseError where the file cannot be read."""
+def verify_database(
+    database: Database, *, known: Iterable[Acknowledged] = (), newest: int | None = None
+) -> VerifyReport:
+    """As :func:`verify`, on an open connection; with ``newest`` only so many records at the end of each chain.
+
+    Raises DatabaseError where the file cannot be read.
+    """
     reports: list[ChainReport] = []
     bads: list[BadRecord] = []
-    wanted = list(known)
+    marks = list(known)
     try:
         horizons = erasure_horizons(database)
         rows = chain_rows(database)
+        for row in rows:
+            report, bad = walk_chain(database, _end_of(database, row, newest), horizons)
+            reports.append(report)
+            bad = bad or _against_known(database, row, marks)
+            if bad is not None:
+                bads.append(bad)
+        strays = _records_without_chain(database, rows)
     except (TypeError, ValueError, KeyError) as error:
-        return VerifyReport((), (BadRecord("", None, 0, f"a row of the file's own is damaged: {error!r}"),))
-    for row in rows:
-        report, bad = walk_chain(database, row, horizons)
-        reports.append(report)
-        if bad is None:
-            bad = _against_known(database, row, [k for k in wanted if (k.incarnation, k.stream) == _key(row)])
-        if bad is not None:
-            bads.append(bad)
+        # A damaged cell can hand back a value of another type than was written.
+        return VerifyReport(tuple(reports), (BadRecord("", None, 0, f"a row of the file's own is damaged: {error!r}"),))
     streams: dict[str, set[Stream]] = {}
-    for report in reports:
-        streams.setdefault(report.incarnation, set()).add(report.stream)
+    for row in rows:
+        streams.setdefault(row.incarnation, set()).add(row.stream)
     for incarnation, seen in streams.items():
         bads += [BadRecord(incarnation, stream, 0, "its chain is missing") for stream in Stream if stream not in seen]
     if not rows:
         bads.append(BadRecord("", None, 0, "no incarnation was ever begun"))
-    orphans = _records_without_chain(database)
-    if orphans:
-        bads.append(BadRecord("", None, 0, f"{orphans} records belong to no chain"))
+    if strays:
+        bads.append(BadRecord("", None, 0, "there are records that belong to no chain"))
     return VerifyReport(tuple(reports), tuple(bads))
 
 
-def _key(row: ChainRow) -> tuple[str, Stream]:
-    return row.incarnation, row.stream
+def contradicted(database: Database, known: Iterable[Acknowledged]) -> bool:
+    """Whether somebody vouches for a position that this journal does not hold. Raises DatabaseError."""
+    marks = list(known)
+    return any(_against_known(database, row, marks) is not None for row in chain_rows(database))
 
 
-def _records_without_chain(database: Database) -> int:
-    groups = database.rows(f"SELECT id >> {SEQ_BITS}, count(*) FROM journal_record GROUP BY 1")  # noqa: S608
-    chains = database.rows("SELECT c.number, c.stream FROM journal_chain c JOIN journal_incarnation USING (number)")
-    owned = {row_key(number, STREAM_OF_NUMBER[stream], 0) >> SEQ_BITS for number, stream in chains}
-    return sum(count for group, count in groups if group not in owned)
+def _end_of(database: Database, row: ChainRow, newest: int | None) -> ChainRow:
+    """The chain as if everything before its newest records had been purged."""
+    if newest is None or row.head.seq - row.base.seq <= newest:
+        return row
+    seq = row.head.seq - newest
+    found = database.rows(RECORD_HASH, (row_key(row.number, row.stream, seq),))
+    # Where that very record is missing the whole chain is walked, and the walk says why.
+    return replace(row, base=Head(seq, found[0][0])) if found else row
+
+
+def _records_without_chain(database: Database, rows: list[ChainRow]) -> bool:
+    edge = -(2**63)
+    spans = sorted((row_key(r.number, r.stream, 0), row_key(r.number, r.stream, SEQ_MASK)) for r in rows)
+    for begin, end in [*spans, (2**63 - 1, 2**63 - 1)]:
+        if database.rows("SELECT 1 FROM journal_record WHERE id >= ? AND id <= ? LIMIT 1", (edge, begin)):
+            return True
+        edge = end + 1
+    return False
 
 
 def _against_known(database: Database, row: ChainRow, known: list[Acknowledged]) -> BadRecord | None:
     for mark in known:
+        if (mark.incarnation, mark.stream) != (row.incarnation, row.stream):
+            continue
         if mark.seq > row.head.seq:
             what = f"ends at {row.head.seq}, but {mark.seq} was acknowledged: the journal went back"
             return BadRecord(row.incarnation, row.stream, row.head.seq, what)

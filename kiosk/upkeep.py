@@ -10,6 +10,7 @@ import structlog
 from kiosk.acks import newest, read_acknowledged, read_confirmed
 from kiosk.clock import Instant
 from kiosk.journal import Journal
+from kiosk.journal_audit import Audit
 from kiosk.reasons import ClockTrust
 from kiosk.records import Stream
 from kiosk.register import Register, RegisterError
@@ -19,6 +20,8 @@ log = structlog.get_logger("gatepost.upkeep")
 
 ACKS_EVERY_NS = 2_000_000_000
 RETENTION_EVERY_NS = 3_600_000_000_000
+AUDIT_EVERY_NS = 24 * 3_600_000_000_000
+FIRST_AUDIT_NS = 600_000_000_000
 DAY_US = 86_400_000_000
 
 
@@ -55,8 +58,11 @@ class Upkeep:
         self._visit_us = visit_days * DAY_US
         self._next_acks_ns = 0
         self._next_retention_ns = 0
+        self._audit = Audit(journal.path)
+        self._next_audit_ns: int | None = None
+        self._damaged: tuple[str, ...] = ()
         self.sync = SyncState()
-        #: What the last hourly run found wrong: ``retention_failed``, ``disk_low``, ``disk_full``.
+        #: What is wrong: ``retention_failed``, ``disk_low``, ``disk_full``, ``journal_damaged``.
         self.alarms: tuple[str, ...] = ()
 
     def tick(self, at: Instant) -> None:
@@ -67,6 +73,25 @@ class Upkeep:
         if at.mono_ns >= self._next_retention_ns:
             self._next_retention_ns = at.mono_ns + RETENTION_EVERY_NS
             self._retain(at)
+        self._look_for_damage(at)
+
+    def close(self) -> None:
+        """End what runs beside the gate."""
+        self._audit.stop()
+
+    def _look_for_damage(self, at: Instant) -> None:
+        # The first walk waits ten minutes: a gate that was just started has better things to do.
+        if self._next_audit_ns is None:
+            self._next_audit_ns = at.mono_ns + FIRST_AUDIT_NS
+        elif at.mono_ns >= self._next_audit_ns:
+            self._next_audit_ns = at.mono_ns + AUDIT_EVERY_NS
+            self._audit.start()
+        sound = self._audit.poll()
+        if sound is False:
+            log.error("journal_damaged", journal=str(self._journal.path))
+            self._damaged = ("journal_damaged",)
+            self.alarms = tuple(sorted({*self.alarms, *self._damaged}))
+            self._journal.suspect()
 
     def _sync_now(self) -> SyncState:
         acked = newest(read_acknowledged(self._sync_state))
@@ -85,7 +110,7 @@ class Upkeep:
                 visits = self._register.erase(at.at_us - self._visit_us)
             except RegisterError as error:
                 failed.append(str(error))
-        self.alarms = tuple(sorted({*report.alarms, *(("retention_failed",) if failed else ())}))
+        self.alarms = tuple(sorted({*report.alarms, *self._damaged, *(("retention_failed",) if failed else ())}))
         for why in failed:
             log.error("retention_failed", error=why)
         erased = sum(report.erased.values()) + visits

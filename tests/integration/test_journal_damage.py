@@ -6,11 +6,14 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from kiosk import journal as journal_module
 from kiosk.journal import Journal, JournalError, verify
+from kiosk.journal_audit import Audit
 from kiosk.journal_tables import row_key
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from tests.fakes import FakeClock
@@ -216,6 +219,29 @@ def test_a_bad_record_in_the_middle_costs_that_record_alone(written: Path, memor
     assert seqs == [*range(1, 20), *range(21, 42)]
 
 
+def test_a_lost_end_is_told(written: Path, memory_folder: Path) -> None:
+    """The newest record is bad, so nothing behind it can prove where the chain goes on: its number is in a gap."""
+    before = all_records(written)
+    old = next(iter(before))[0]
+    path = edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(41)}")
+    assert start_after_damage(path, before) == "set aside"
+    assert [record.seq for record in all_records(path)[old, Stream.PASSAGE]] == [*range(1, 41)]
+
+
+def test_the_audit_of_a_sound_journal_is_content(written: Path) -> None:
+    """And one that is not begun says nothing."""
+    audit = Audit(written)
+    assert audit.poll() is None
+    audit.start()
+    audit.start()
+    while (sound := audit.poll()) is None:
+        time.sleep(0.01)
+    assert sound is True
+    audit.start()
+    audit.stop()
+    assert audit.poll() is None
+
+
 def test_a_second_damage_keeps_the_first_hole(written: Path, memory_folder: Path) -> None:
     """The new file is damaged again: old holes stay holes, and everything is still there once."""
     path = edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(20)}")
@@ -289,6 +315,40 @@ def test_setting_aside_is_finished_by_the_next_start(written: Path, memory_folde
         assert verify(journal.path).ok
         assert (memory_folder / f"{aside}-wal").read_bytes() == b"log of the damaged file"
         assert not (memory_folder / "journal.db.set-aside").exists()
+
+
+def test_an_old_bad_record_is_found_by_the_audit_and_dealt_with_at_the_next_record(
+    written: Path, memory_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start walks the newest records only; the audit finds the rest beside the running gate."""
+    monkeypatch.setattr(journal_module, "START_WALK_RECORDS", 10)
+    edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(20)}")
+    clock = FakeClock()
+    with open_journal(memory_folder, clock) as journal:
+        first = journal.incarnation
+        write_passage(journal, clock, 100)
+        assert journal.incarnation == first
+        audit = Audit(journal.path)
+        audit.start()
+        while (sound := audit.poll()) is None:
+            time.sleep(0.01)
+        assert sound is False
+        journal.suspect()
+        write_passage(journal, clock, 101)
+        assert journal.incarnation != first
+        assert verify(journal.path).ok
+        assert [r.seq for r in all_records(journal.path)[first, Stream.PASSAGE]] == [*range(1, 20), *range(21, 43)]
+
+
+@pytest.mark.parametrize("seq", [33, 38, 41])
+def test_a_bad_record_among_the_newest_is_found_at_the_start(
+    written: Path, memory_folder: Path, monkeypatch: pytest.MonkeyPatch, seq: int
+) -> None:
+    """Also the first of those that a start walks."""
+    monkeypatch.setattr(journal_module, "START_WALK_RECORDS", 10)
+    edited(written, memory_folder, f"UPDATE {R} SET header = zeroblob(300) WHERE id = {at(seq)}")
+    with open_journal(memory_folder) as journal:
+        assert len({incarnation for incarnation, _ in all_records(journal.path)}) == 2
 
 
 def test_damage_met_while_running_is_dealt_with_at_the_next_record(memory_folder: Path) -> None:
