@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers import qr_erasures
 from drivers.opencv import cv2
 from drivers.qr_finders import Finder, Floats, Gray, Triple
 
@@ -54,7 +55,8 @@ def _bch(value: int, generator: int, bits: int) -> int:
     return value << bits | rest
 
 
-_FORMATS = np.array([_bch(value, 0x537, 10) ^ 0x5412 for value in range(32)])
+_FORMAT_MASK = 0x5412
+_FORMATS = np.array([_bch(value, 0x537, 10) ^ _FORMAT_MASK for value in range(32)])
 _VERSIONS = np.array([_bch(version, 0x1F25, 12) for version in range(7, 41)])
 
 # (row, column) of the format's fifteen bits, the most significant first; the second copy counts from the far ends
@@ -359,8 +361,18 @@ def _format_of(dark: NDArray[np.bool_]) -> tuple[int, int]:
     return best
 
 
-def repaired(dark: NDArray[np.bool_], version: int) -> NDArray[np.bool_]:
-    """The modules with everything known beforehand put right, and the format as its nearest valid word.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A code's modules with everything known beforehand put right, its format without its mask, and which modules
+    carry codewords."""
+
+    dark: NDArray[np.bool_]
+    format_word: int
+    free: NDArray[np.bool_]
+
+
+def layout_of(dark: NDArray[np.bool_], version: int) -> Layout:
+    """The modules with what is known beforehand put right, and the format as its nearest valid word.
 
     A code seen in a mirror or through a pane has its format only when rows and columns are exchanged: then they are.
     """
@@ -371,10 +383,12 @@ def repaired(dark: NDArray[np.bool_], version: int) -> NDArray[np.bool_]:
             dark, word = dark.T, mirrored[1]
     known = template(version)
     out = np.where(known >= 0, known == 1, dark)
+    free = known < 0
     for places in (_FORMAT_FIRST, _FORMAT_SECOND):
         for k, (row, column) in enumerate(places):
             out[row, column] = bool(word >> (14 - k) & 1)
-    return np.asarray(out, np.bool_)
+            free[row, column] = False
+    return Layout(np.asarray(out, np.bool_), word ^ _FORMAT_MASK, free)
 
 
 def picture(dark: NDArray[np.bool_]) -> Gray:
@@ -422,8 +436,23 @@ def readings(gray: Gray, triple: Triple) -> Iterator[Reading]:
             sharp = equalised(values, amount) if amount else values
             dark = sharp < thresholds(sharp, reach)
             match = function_match(dark, version)
-            yield Reading(picture(repaired(dark, version)), corners, match, version)
+            layout = layout_of(dark, version)
+            yield Reading(picture(layout.dark), corners, match, version)
             if match < 0.72:
                 break
+        if match > 0.85:
+            yield from _without_spoilt(values, version, corners)
         if match > 0.93:
             break  # this is its size, whether it can be read or not
+
+
+def _without_spoilt(
+    values: NDArray[np.float32], version: int, corners: tuple[tuple[float, float], ...]
+) -> Iterator[Reading]:
+    """Attempts that give up patches of glare or cover instead of taking them for data."""
+    layout = layout_of(values < thresholds(values, 3), version)
+    for reach in (4, 3):
+        lost = qr_erasures.spoilt(layout.dark, reach)
+        modules = qr_erasures.filled(layout.dark, version, layout.format_word, layout.free, lost)
+        if modules is not None:
+            yield Reading(picture(modules), corners, 1.0, version)

@@ -27,7 +27,7 @@ def test_the_template_of_each_version_is_what_every_code_of_it_shows(version: in
     for mask in (0, 5):
         modules = modules_of(version, mask)
         assert qr_grid.function_match(modules, version) == 1.0
-        assert (qr_grid.repaired(modules, version) == modules).all()
+        assert (qr_grid.layout_of(modules, version).dark == modules).all()
 
 
 def test_a_damaged_format_and_lost_finders_are_put_right() -> None:
@@ -37,13 +37,13 @@ def test_a_damaged_format_and_lost_finders_are_put_right() -> None:
     spoilt[8, :3] ^= True
     spoilt[-4:-1, 8] ^= True
     spoilt[:8, :8] = True
-    assert (qr_grid.repaired(spoilt, 7) == modules).all()
+    assert (qr_grid.layout_of(spoilt, 7).dark == modules).all()
 
 
 def test_a_mirrored_code_is_turned_over() -> None:
     """Seen through a pane from behind."""
     modules = modules_of(4)
-    assert (qr_grid.repaired(modules.T, 4) == modules).all()
+    assert (qr_grid.layout_of(modules.T, 4).dark == modules).all()
 
 
 def picture(seed: int = 1, **shot: object) -> np.ndarray:
