@@ -1,4 +1,4 @@
-"""The daily walk of the whole journal, in a process of its own and at the lowest priority: the gate does not wait for it.
+"""The daily walk of the whole journal, in a process of its own at the lowest priority: the gate does not wait.
 
 ``python -m kiosk.journal_audit FILE`` ends with status 0 (every chain holds), 1 (something is wrong) or 2 (the file
 could not be opened).

@@ -403,11 +403,9 @@ def test_the_reader_follows_a_file_that_was_replaced(tmp_path: Path) -> None:
         reader = JournalReader(journal.path)
         assert len({incarnation for incarnation, _ in reader.positions()}) == 1
     size = (tmp_path / "journal.db").stat().st_size
-    reader.close()
     with (tmp_path / "journal.db").open("r+b") as file:
         file.seek(size - 4096 * 3)
         file.write(os.urandom(4096 * 3))
-    reader = JournalReader(tmp_path / "journal.db")
     with open_journal(tmp_path, clock) as journal:
         assert (journal.incarnation, Stream.PASSAGE) in reader.positions()
 
