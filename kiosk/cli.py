@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import GatepostError
-from kiosk import code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
+from kiosk import card_cli, code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(card_cli.app, name="card")
 app.add_typer(config_cli.app, name="config")
 app.add_typer(journal_cli.app, name="journal")
 app.add_typer(plan_cli.app, name="plan")
