@@ -8,7 +8,6 @@ at each route and enforced by :class:`~kiosk.screens.security.Gatekeeper`.
 from __future__ import annotations
 
 import io
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, tzinfo
@@ -34,8 +33,6 @@ from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, rol
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
 from kiosk.screens.texts import Language, Texts, texts
 from kiosk.screens.watch import BrowserWatch
-
-log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -125,6 +122,7 @@ class Screens:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # otherwise every drawing asks the disk whether a template changed
         )
 
     def routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
