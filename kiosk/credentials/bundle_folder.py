@@ -1,7 +1,7 @@
 """A kiosk's own copy of the trust bundle: one folder a version, switched whole, state beside it.
 
     DIR/state.json     version, roots, dates, counts; written last
-    DIR/v17/…          the files of version 17, with every revocation that earlier versions had
+    DIR/v17.0/…        the files of version 17, with every revocation that earlier versions had
     DIR/current        a symbolic link to the folder in use
 
 A power cut at any moment leaves the old version or the new one in use, never a mixture.
@@ -60,17 +60,16 @@ class BundleFolder:
         nothing has changed; ConfigError when a file of it cannot be loaded."""
         opened = open_bundle(data, self.state(), confirm_shrink=confirm_shrink)
         kept = keep_revocations(self._current_files(), opened.files, opened.reinstated)
-        target = self._folder / f"v{opened.state.version}"
-        if target.exists():
-            rmtree(target)  # left by a power cut before its state was written
-        target.mkdir(parents=True)
+        target = self._new_folder(opened.state.version)
         for name, content in kept.items():
             _write(target / name, content)
+        _sync(target)
         TrustStore.load(target)
         beside = self._folder / f"{CURRENT}.new"
         beside.unlink(missing_ok=True)
         beside.symlink_to(target.name)
         beside.replace(self._folder / CURRENT)
+        _sync(self._folder)
         self._write_state(opened.state)
         for old in self._folder.glob("v*"):
             if old.is_dir() and old.name != target.name:
@@ -99,11 +98,24 @@ class BundleFolder:
         beside = self._folder / f"{STATE}.new"
         _write(beside, json.dumps(document, indent=1).encode())
         beside.replace(self._folder / STATE)
-        handle = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(self._folder)
+
+    def _new_folder(self, version: int) -> Path:
+        # Never one that is there: after a power cut between switch and state, it is the one in use.
+        for attempt in range(1000):
+            target = self._folder / f"v{version}.{attempt}"
+            if not target.exists():
+                target.mkdir(parents=True)
+                return target
+        raise ConfigError(str(self._folder), seen="a thousand attempts", expected="room for a bundle", hint="empty it")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from config.errors import ConfigError, GatepostError
 from kiosk import code_cli, trust_cli
-from kiosk.credentials import CodeReason, CodeState, verify_health_code
+from kiosk.credentials import CodeReason, CodeState, bundle_folder, verify_health_code
 from kiosk.credentials.bundle import BundleError, make_bundle
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.national_lists import ListError, german_dsc_list, vci_snapshot
@@ -51,7 +53,7 @@ def test_a_kiosk_takes_bundles_switches_whole_and_keeps_what_was_revoked(tmp_pat
     assert restarted.state().version == 2
     later = NOW + timedelta(hours=3)
     assert verify_health_code(text, restarted.load(), later).reason is CodeReason.REVOKED
-    assert [path.name for path in (tmp_path / "trust").glob("v*")] == ["v2"]
+    assert [path.name for path in (tmp_path / "trust").glob("v*")] == ["v2.0"]
     assert verify_health_code(text, restarted.load(), NOW - timedelta(days=1)).reason is CodeReason.CLOCK
     with pytest.raises(BundleError, match="version"):
         restarted.take(a_bundle(lists, 2))
@@ -68,6 +70,42 @@ def test_a_bundle_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
         kiosk.take(a_bundle(lists, 2))
     assert kiosk.state().version == 1
     assert kiosk.load().key_count() == 1
+
+
+@pytest.mark.parametrize("step", ["_write", "_sync", "symlink_to", "replace", "_write_state", "rmtree"])
+def test_a_power_cut_at_any_step_leaves_a_whole_store_and_a_way_on(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut at each call of each step in turn: the kiosk always has a store, and the same bundle is taken afterwards."""
+    issuer = DemoIssuer.create(NOW)
+    text = issuer.hcert(PERSON, issued_at=NOW, expires_at=NOW + timedelta(days=30))
+    lists = tmp_path / "lists"
+    issuer.write_trust_folder(lists)
+    where: dict[str, object] = {"symlink_to": Path, "replace": Path, "_write_state": BundleFolder}
+    for cut_at in range(8):
+        kiosk = BundleFolder(tmp_path / f"trust{cut_at}", (PUBLIC,))
+        kiosk.take(a_bundle(lists, 1))
+        calls = 0
+        owner = where.get(step, bundle_folder)
+        real = getattr(owner, step)
+
+        def cut(*arguments: object, real: Callable[..., object] = real, cut_at: int = cut_at, **more: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > cut_at:
+                raise OSError("power cut")
+            return real(*arguments, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, step, cut)
+            with contextlib.suppress(OSError):
+                kiosk.take(a_bundle(lists, 2))
+        after = BundleFolder(tmp_path / f"trust{cut_at}", (PUBLIC,))
+        assert verify_health_code(text, after.load(), NOW + timedelta(hours=3)).state is CodeState.VALID
+        if after.state().version == 1:
+            after.take(a_bundle(lists, 2))
+        assert after.state().version == 2
+        assert verify_health_code(text, after.load(), NOW + timedelta(hours=3)).state is CodeState.VALID
 
 
 def test_a_kiosk_that_lost_its_state_takes_nothing_unasked(tmp_path: Path) -> None:
