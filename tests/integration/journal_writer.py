@@ -1,8 +1,9 @@
 """A process that writes passages until it is stopped or told to fail; run by the tests of crashes.
 
-``python -m tests.integration.journal_writer FOLDER [--bytes N] [--count N]``: after each durable commit it prints one
-line ``incarnation stream seq hash``. ``--bytes`` limits the size of any file it writes (RLIMIT_FSIZE): past it every
-write fails as on a failing disk, and the refusal is printed as ``refused KIND``.
+``python -m tests.integration.journal_writer FOLDER [--bytes N] [--count N] [--forget]``: after each durable commit it
+prints one line ``incarnation stream seq hash``. With ``--forget`` it also purges and erases all the time. ``--bytes``
+limits the size of any file it writes (RLIMIT_FSIZE): past it every write fails as on a failing disk, and the refusal is
+printed as ``refused KIND``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 from kiosk.clock import SystemClock
-from kiosk.journal import Entry, Journal, JournalError
+from kiosk.journal import Acknowledged, Entry, Journal, JournalError
 from kiosk.records import Kind, PayloadClass, Stream
 from tests.integration.journal_cases import FACTS, KIOSK
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bytes", type=int, default=0)
     parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--forget", action="store_true")
     arguments = parser.parse_args()
     clock = SystemClock(None)
     journal = Journal.open(arguments.folder / "journal.db", kiosk_id=KIOSK, clock=clock)
@@ -43,6 +45,11 @@ def main() -> None:
         for stream, head in journal.heads().items():
             print(journal.incarnation, stream, head.seq, head.hash.hex(), flush=False)
         sys.stdout.flush()
+        if arguments.forget and number % 5 == 4:
+            now, head = clock.now(), journal.heads()[Stream.PASSAGE]
+            journal.erase(PayloadClass.PERSON, now.at_us)
+            mark = Acknowledged(journal.incarnation, Stream.PASSAGE, head.seq, head.hash, 0)
+            journal.purge([mark], now=now, retention_us=0)
     journal.close()
 
 
