@@ -271,9 +271,9 @@ def canonical_document(header: dict[str, JsonValue], records: list[Any]) -> byte
 
 
 def compress(body: bytes, encoding: str) -> bytes:
-    """``body`` compressed as ``zstd`` (level 3) or ``gzip`` (level 6, no time stamp, so that bytes repeat)."""
+    """``body`` compressed as ``zstd`` (level 9) or ``gzip`` (level 6, no time stamp, so that bytes repeat)."""
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(body)
+        return zstandard.ZstdCompressor(level=9, write_content_size=True).compress(body)
     if encoding == "gzip":
         return gzip.compress(body, compresslevel=6, mtime=0)
     raise WireError("content encoding", status=415, seen=encoding[:40], expected=" or ".join(ENCODINGS))

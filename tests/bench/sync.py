@@ -1,0 +1,405 @@
+"""What the central takes in, beside the same endpoint without a database: ``python -m tests.bench.sync``.
+
+Records are like a gate's (facts, health, person; random salts and ids). The central runs in a process of its own
+(uvicorn, one worker, SQLite with ``synchronous=FULL``); this process sends ready-made batches over several
+connections. The *limit* is the same program with everything but the store: signature, decompression, chain and
+record checks, answer. All figures are of one run on one machine; only the ratios travel.
+
+Goals: batches of 500: at least 0.40 of the limit; batches of 20: group commit at least 1.3 times one commit a
+request; wire at most 95 B/event at 20 and 85 at 500; every one of ``--tampers`` random alterations found by
+``verify``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import multiprocessing
+import os
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
+
+from kiosk.journal_types import Slice
+from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
+from sync import keys
+from sync.answer import Answer, Result, StreamAck
+from sync.batch import (
+    HEAD_SIGNATURE_HEADER,
+    KIOSK_HEADER,
+    REQUEST_HEADER,
+    SIGNATURE_HEADER,
+    build,
+    decompress,
+    parse,
+)
+from sync.central import app as app_module
+from sync.central.app import create_app
+from sync.central.committer import Committer
+from sync.central.ingest import CheckedBatch, Ingest
+from sync.central.store import Store, StoredPayload, StoredRecord, table
+from sync.central.verify import verify_store
+from sync.uplink import SignedRequest
+from tests.fakes import MORNING_US
+from tests.integration.central_process import free_port
+from tests.sync_kit import BOOT, MemoryCentral, header_of, sign_batch
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def gate_like_records(kiosk_id: str, count: int, rng: random.Random) -> Slice:
+    """A chain of passages as a gate writes them in a morning."""
+    incarnation = rng.randbytes(16).hex()
+    head, at_us = bytes(32), MORNING_US
+    records = []
+    for seq in range(1, count + 1):
+        at_us += rng.randrange(1_500_000, 9_000_000)
+        passage, admit = rng.randbytes(8).hex(), rng.random() < 0.93
+        facts: dict[str, Any] = {
+            "passage": passage,
+            "follows": "",
+            "direction": "in",
+            "place": "gate-1",
+            "category": rng.choices(("resident", "courier", "visitor"), (90, 7, 3))[0],
+            "policy": "case-4",
+            "admit": admit,
+            "reasons": ["all_checks_passed"] if admit else [rng.choice(("temperature_raised", "code_expired"))],
+            "next_step": "go_in" if admit else "see_guard",
+            "checks": [
+                {"name": name, "state": "pass" if admit else "fail", "reason": "", "by": ""}
+                for name in ("pass", "temperature", "health_code", "register")
+            ],
+            "credential": "ev2",
+            "code_kind": "",
+            "thermometer_fault": False,
+            "camera_fault": False,
+            "shots": 1,
+            "credential_to_verdict_ms": rng.randrange(400, 1300),
+            "guard": "",
+        }
+        payloads = {PayloadClass.FACTS: Payload.of(rng.randbytes(16), facts)}
+        payloads[PayloadClass.PERSON] = Payload.of(rng.randbytes(16), {"subject": rng.randbytes(8).hex()})
+        records.append(
+            Record(
+                kiosk_id=kiosk_id,
+                incarnation=incarnation,
+                stream=Stream.PASSAGE,
+                seq=seq,
+                kind=Kind.PASSAGE,
+                at_us=at_us,
+                clock_trust="synced",
+                boot_id=BOOT,
+                mono_ns=at_us * 1000 - MORNING_US * 1000,
+                lane="in",
+                ref=passage,
+                payloads=payloads,
+            )
+        )
+        head = records[-1].hash(head)
+    return Slice(tuple(records), bytes(32), head)
+
+
+def batches_of(whole: Slice, size: int) -> list[SignedRequest]:
+    """The chain cut into signed batches."""
+    requests = []
+    head = whole.prev_head
+    for start in range(0, len(whole.records), size):
+        records = whole.records[start : start + size]
+        last = head
+        for record in records:
+            last = record.hash(last)
+        part = Slice(records, head, last)
+        header = header_of(part)
+        requests.append(sign_batch(header, build(header, records), key=KEY, request=f"{start:032x}"))
+        head = last
+    return requests
+
+
+class NoStore(Ingest):
+    """Everything but the store: the limit that the real one is measured against."""
+
+    def store_batch(self, connection: Connection, batch: CheckedBatch) -> Answer:
+        header = batch.parsed.header
+        ack = StreamAck(incarnation=header.incarnation, stream=header.stream, acked=header.last, head=header.last_head)
+        return Answer(request=batch.signed.request, store_epoch=1, server_us=1, result=Result.STORED, acks=(ack,))
+
+
+class NoTransaction(Committer):
+    """Answers at once, without a transaction."""
+
+    def _commit(self, group: list[Any]) -> None:
+        for waiting in group:
+            waiting.future.set_result(waiting.job(None))
+
+
+class OneByOne(Committer):
+    """A transaction for every request: what group commit is measured against."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, max_group=1)
+
+
+def serve(database: str, port: int, mode: str, pipe: Any) -> None:
+    """The central's process; sends its processor seconds when asked."""
+    if mode == "limit":
+        app_module.Ingest, app_module.Committer = NoStore, NoTransaction  # type: ignore[misc]
+    elif mode == "single":
+        app_module.Committer = OneByOne  # type: ignore[misc]
+    app = create_app(Store(database))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", access_log=False))
+
+    def tell() -> None:
+        while pipe.recv() == "cpu":
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            pipe.send(usage.ru_utime + usage.ru_stime)
+        server.should_exit = True
+
+    threading.Thread(target=tell, daemon=True).start()
+    server.run()
+
+
+@dataclass(slots=True)
+class Figures:
+    """One run."""
+
+    events: int = 0
+    requests: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    took_ms: list[float] = field(default_factory=list)
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.wall_s
+
+    @property
+    def requests_per_s(self) -> float:
+        return self.requests / self.wall_s
+
+
+@contextmanager
+def central(mode: str, kiosk_ids: list[str]) -> Iterator[tuple[str, Any]]:
+    """A central in a process of its own; its address, and the pipe that asks for its processor time."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = str(Path(folder) / "central.db")
+        store = Store(database)
+        helper = MemoryCentral(None, store=store)
+        helper._now_us = lambda: MORNING_US  # type: ignore[method-assign]
+        for kiosk_id in kiosk_ids:
+            helper.admit(kiosk_id, KEY)
+        store.close()
+        port = free_port()
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=serve, args=(database, port, mode, theirs), daemon=True)
+        process.start()
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{url}/health", timeout=1.0)
+                break
+            except httpx.HTTPError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        try:
+            yield url, ours
+        finally:
+            ours.send("stop")
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+
+
+def send_all(url: str, pipe: Any, work: list[list[SignedRequest]], events_each: int) -> Figures:
+    """Each list over a connection of its own, in order; all at once."""
+    figures = Figures()
+    lock = threading.Lock()
+
+    def send(requests: list[SignedRequest]) -> None:
+        took = []
+        with httpx.Client(timeout=60) as client:
+            for request in requests:
+                headers = {
+                    KIOSK_HEADER: request.kiosk_id,
+                    REQUEST_HEADER: request.request,
+                    SIGNATURE_HEADER: base64.b64encode(request.signature).decode(),
+                    HEAD_SIGNATURE_HEADER: base64.b64encode(request.head_signature).decode(),
+                    "Content-Encoding": request.encoding,
+                }
+                start = time.perf_counter()
+                answer = client.post(url + request.path, content=request.body, headers=headers)
+                took.append((time.perf_counter() - start) * 1000)
+                assert answer.status_code == 200, answer.text
+        with lock:
+            figures.took_ms += took
+            figures.requests += len(requests)
+            figures.events += len(requests) * events_each
+
+    pipe.send("cpu")
+    cpu_before = pipe.recv()
+    threads = [threading.Thread(target=send, args=(requests,)) for requests in work]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    figures.wall_s = time.perf_counter() - start
+    pipe.send("cpu")
+    figures.cpu_s = pipe.recv() - cpu_before
+    return figures
+
+
+def measure(mode: str, size: int, connections: int, batches: int) -> Figures:
+    """One central, ``connections`` kiosks, each sending ``batches`` of ``size``."""
+    rng = random.Random(size)
+    kiosk_ids = [f"gate-{number}" for number in range(connections)]
+    work = [batches_of(gate_like_records(kiosk_id, size * batches, rng), size) for kiosk_id in kiosk_ids]
+    with central(mode, kiosk_ids) as (url, pipe):
+        return send_all(url, pipe, work, size)
+
+
+def per_event_us(work: Any, events: int, rounds: int = 5) -> float:
+    """The best of some rounds, in microseconds of processor time an event."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return best / events * 1e6
+
+
+def tamper(count: int) -> tuple[int, float]:
+    """How many of ``count`` random alterations of the store ``verify`` finds, and the events it walks a second."""
+    rng = random.Random(7)
+    memory = MemoryCentral(None, store=Store("sqlite://"))
+    memory._now_us = lambda: MORNING_US  # type: ignore[method-assign]
+    memory.ingest = Ingest(memory.store, now_us=lambda: MORNING_US)
+    memory.admit("gate-0", KEY)
+    chain = gate_like_records("gate-0", 60, rng)
+    for request in batches_of(chain, 20):
+        memory.exchange(request)
+    sound = memory.backup()
+    assert verify_store(memory.store).ok
+    found = 0
+    for _ in range(count):
+        _alter(memory.store, rng)
+        found += not verify_store(memory.store).ok
+        memory.restore(sound)
+    big = gate_like_records("gate-0", 5000, rng)
+    for request in batches_of(big, 500):
+        memory.exchange(request)
+    start = time.process_time()
+    report = verify_store(memory.store)
+    assert report.ok
+    return found, report.records / (time.process_time() - start)
+
+
+def _alter(store: Store, rng: random.Random) -> None:
+    """One random change: a field, a payload, a hash, a deletion, or two records swapped."""
+    records, payloads = table(StoredRecord), table(StoredPayload)
+    seq = rng.randrange(1, 61)
+    one = records.c.seq == seq
+    change = rng.randrange(6)
+    with store.writing() as connection:
+        if change == 0:
+            connection.execute(records.delete().where(one))
+        elif change == 1:
+            connection.execute(records.update().where(one).values(at_us=records.c.at_us + rng.choice((-1, 1))))
+        elif change == 2:
+            name = rng.choice(("lane", "ref", "kind", "boot_id", "clock_trust"))
+            connection.execute(records.update().where(one).values({name: f"x{rng.randrange(1000)}"}))
+        elif change == 3:
+            connection.execute(records.update().where(one).values(hash=rng.randbytes(32)))
+        elif change == 4:
+            body = f'{{"admit":{rng.choice(("true", "false"))}}}'
+            connection.execute(payloads.update().where(payloads.c.receive_id == seq).values(body=body))
+        else:
+            other = seq % 60 + 1
+            connection.execute(records.update().where(one).values(seq=10_000))
+            connection.execute(records.update().where(records.c.seq == other).values(seq=seq))
+            connection.execute(records.update().where(records.c.seq == 10_000).values(seq=other))
+
+
+def main() -> int:
+    """Measure, print, and say which goals were missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batches", type=int, default=6, help="batches of 500 a connection")
+    parser.add_argument("--small", type=int, default=40, help="batches of 20 a connection")
+    parser.add_argument("--tampers", type=int, default=200)
+    options = parser.parse_args()
+    missed: list[str] = []
+
+    def goal(name: str, reached: bool) -> None:
+        if not reached:
+            missed.append(name)
+
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores shared with the sender, load {load:.1f} before the run")
+
+    rng = random.Random(1)
+    big = gate_like_records("gate-0", 500, rng)
+    for size, most in ((20, 95.0), (500, 85.0)):
+        wire = sum(len(request.body) for request in batches_of(big, size)) / 500
+        goal(f"wire at {size}", wire <= most)
+        print(f"wire, batches of {size:3}: {wire:6.1f} B/event (goal <= {most:.0f}; 32 to 48 B of it are random salts)")
+
+    request = batches_of(big, 500)[0]
+    public_key = keys.public_bytes(KEY)
+    unpack_us = per_event_us(lambda: decompress(request.body, "zstd"), 500)
+    parse_us = per_event_us(lambda: parse(request.body, "zstd"), 500)
+    verify_us = per_event_us(lambda: keys.verify(public_key, keys.BATCH_CONTEXT, request.body, request.signature), 500)
+    print(
+        f"check, one core: unzstd {unpack_us:.2f}, parse and chain {parse_us:.1f}, signature {verify_us:.2f} us/event"
+    )
+
+    limit = measure("limit", 500, 4, options.batches)
+    stored = measure("group", 500, 4, options.batches)
+    ratio = stored.events_per_s / limit.events_per_s
+    goal("batches of 500", ratio >= 0.40)
+    for name, run in (("no database (limit)", limit), ("SQLite FULL", stored)):
+        print(
+            f"500 a batch, {name:20}: {run.events_per_s:8.0f} events/s,"
+            f" {run.cpu_s / run.events * 1e6:6.1f} us CPU/event, p95 {_p(run.took_ms, 0.95):.0f} ms"
+        )
+    print(f"ratio {ratio:.2f} (goal >= 0.40)")
+
+    single = measure("single", 20, 16, options.small)
+    group = measure("group", 20, 16, options.small)
+    gain = group.requests_per_s / single.requests_per_s
+    goal("group commit", gain >= 1.3)
+    for name, run in (("a commit a request", single), ("group commit", group)):
+        print(
+            f"20 a batch, {name:20}: {run.requests_per_s:7.0f} requests/s, {run.cpu_s / run.requests * 1e3:5.2f} ms"
+            f" CPU/request, p99 {_p(run.took_ms, 0.99):.0f} ms"
+        )
+    print(f"gain {gain:.2f} (goal >= 1.3)")
+
+    found, walked = tamper(options.tampers)
+    goal("tampering", found == options.tampers)
+    print(f"verify: {found} of {options.tampers} alterations found, {walked:.0f} events/s/core")
+    print("goals met" if not missed else f"goals missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _p(values: list[float], share: float) -> float:
+    return statistics.quantiles(values, n=1000)[round(share * 1000) - 1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
