@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import GatepostError
-from kiosk import card_cli, code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
+from kiosk import calibrate_cli, card_cli, code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.add_typer(plan_cli.app, name="plan")
 app.add_typer(roster_cli.app, name="roster")
 app.add_typer(trust_cli.app, name="trust")
 app.add_typer(code_cli.app, name="code")
+
+app.command("calibrate")(calibrate_cli.calibrate_lane)
 
 
 @app.command()

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import ConfigError
 from config.policy import Policy, load_policy
-from config.sensor_model import load_sensor_model
-from config.settings import Lane, LaneDirection, Settings, Strength, ThermometerDriver, load_settings, secret_file
+from config.settings import Lane, LaneDirection, Settings, Strength, load_settings, secret_file
 from drivers.cards.ntag424 import ev2_dialogue, sun_dialogue
 from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged
@@ -26,13 +25,13 @@ from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.journal import Journal
+from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
 from kiosk.notify import Notifier
 from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.reasons import Direction
 from kiosk.register import Register
 from kiosk.roster import Roster
-from kiosk.screening import Sensor
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
@@ -45,8 +44,6 @@ log = structlog.get_logger("gatepost")
 
 COMMUNITY_KEY_BYTES = 32
 CARD_META_KEY_BYTES = 16
-#: What each thermometer looks at: the measuring site whose fitted model applies.
-SENSOR_SITES = dict.fromkeys(ThermometerDriver, "single_spot") | {ThermometerDriver.GY_MCU90640: "full_face"}
 #: How a lane's roles are called by the state machine.
 MACHINE_ROLES = {
     "reader": "card",
@@ -110,17 +107,10 @@ def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
         policy=policy,
         devices={role: name for role, name in MACHINE_ROLES.items() if getattr(lane, role) is not None},
         local_time=local_time,
-        sensor=sensor_of(lane),
+        sensor=sensor_of(lane, settings.state.folder),
         presence_contact="presence" in wired,
         passage_contact=bool({"passage_beam", "door_contact"} & wired),
     )
-
-
-def sensor_of(lane: Lane) -> Sensor | None:
-    """The lane's thermometer as the screening sees it; None where the lane has none."""
-    if lane.thermometer is None:
-        return None
-    return Sensor(model=load_sensor_model(SENSOR_SITES[lane.thermometer.driver]), air_c=lane.thermometer.air_c)
 
 
 def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
@@ -160,7 +150,7 @@ def build(
     stack.callback(journal.close)
     roster = stack.enter_context(open_roster(settings))
     register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
-    card_keys = stack.enter_context(CardKeyStore.open(folder / "cards.db", derived_key(key, "card keys")))
+    card_keys = stack.enter_context(open_card_keys(settings))
     verifier = GateVerifier(
         roster=roster,
         card_keys=card_keys,
@@ -215,6 +205,12 @@ def open_roster(settings: Settings) -> Roster:
     """The kiosk's roster, under the community's key."""
     key = community_key(settings.keys.community)
     return Roster.open(settings.state.folder / "roster.db", key, match_key=derived_key(key, "person match"))
+
+
+def open_card_keys(settings: Settings) -> CardKeyStore:
+    """The kiosk's card keys and accepted counters, under a key that follows from the community's."""
+    key = community_key(settings.keys.community)
+    return CardKeyStore.open(settings.state.folder / "cards.db", derived_key(key, "card keys"))
 
 
 def card_dialogue(settings: Settings, card_keys: CardKeyStore) -> CardDialogue | None:

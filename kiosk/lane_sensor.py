@@ -1,0 +1,31 @@
+"""A lane's thermometer as the screening sees it: its site's fitted model, its pace, its air, its calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.sensor_model import load_sensor_model
+from config.settings import Lane, ThermometerDriver
+from kiosk.calibration_store import calibrated, load_calibration
+from kiosk.screening import Sensor, window_for
+
+#: What each thermometer looks at (the fitted model that applies) and how often it reads, in seconds.
+SITES: dict[ThermometerDriver, tuple[str, float]] = {
+    ThermometerDriver.GY_MCU90615: ("single_spot", 0.1),
+    ThermometerDriver.GY_MCU90614: ("single_spot", 0.1),
+    ThermometerDriver.GY_614V3: ("single_spot", 0.1),
+    ThermometerDriver.GY_MCU90640: ("full_face", 0.25),
+}
+
+
+def sensor_of(lane: Lane, state: Path) -> Sensor | None:
+    """The lane's sensor with its newest calibration below the ``state`` folder; None where it has no thermometer.
+
+    Raises ConfigError when a calibration file cannot be used: a unit whose calibration is unreadable is not taken
+    for one that never had any.
+    """
+    if lane.thermometer is None:
+        return None
+    site, period_s = SITES[lane.thermometer.driver]
+    sensor = Sensor(model=load_sensor_model(site), window=window_for(period_s), air_c=lane.thermometer.air_c)
+    return calibrated(sensor, load_calibration(state, lane.name))
