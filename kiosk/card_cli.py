@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from config.settings import load_settings
 from drivers.devices import CardHint, DeviceFault, DeviceReady
+from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 from kiosk.desk_reader import DeskReader, News
 from kiosk.issuing import (
     Bound,
@@ -20,7 +22,9 @@ from kiosk.issuing import (
     read_card_keys,
     read_rows,
     write_card_keys,
+    write_secret,
 )
+from kiosk.run import open_card_keys
 
 app = typer.Typer(help="Issue second-generation cards; bring their keys to the kiosks.", no_args_is_help=True)
 
@@ -100,7 +104,23 @@ def export_keys(
     typer.echo(f"{file}: keys of {write_card_keys(file, cards)} cards")
 
 
-@app.command("check-keys")
-def check_keys(file: Annotated[Path, typer.Argument(help="a file of export-keys")]) -> None:
-    """Read such a file as a kiosk reads it; shows how many cards it holds and nothing else."""
-    typer.echo(f"{file}: keys of {len(read_card_keys(file))} cards")
+@app.command("export-meta")
+def export_meta(
+    file: Annotated[Path, typer.Argument(help="where to write the 16 bytes (mode 0600); keys.card_meta names it")],
+    keys: KeysOption,
+) -> None:
+    """The one key of the site that kiosks of strength sun need besides: it opens a rolling code's number."""
+    write_secret(file, load_site_keys(keys).meta())
+    typer.echo(f"{file}: written")
+
+
+@app.command("take-keys")
+def take_keys(
+    file: Annotated[Path, typer.Argument(help="a file of export-keys")],
+    config: ConfigOption = DEFAULT_FILE,
+    replace: Annotated[bool, typer.Option(help="hold these cards' keys and no others")] = False,
+) -> None:
+    """On a kiosk: take the keys of a file, all or none. Delete the file afterwards."""
+    with open_card_keys(load_settings(config).settings) as store:
+        count = store.take(read_card_keys(file), replace=replace)
+    typer.echo(f"keys of {count} cards taken; delete {file}")

@@ -248,6 +248,16 @@ def write_card_keys(path: Path, cards: Iterable[tuple[bytes, CardKeys]]) -> int:
     return count
 
 
+def write_secret(path: Path, secret: bytes) -> None:
+    """A key file of its own, mode 0600. Raises IssuingError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(secret)
+    except OSError as error:
+        raise IssuingError(str(path), seen=error.strerror or str(error)) from error
+
+
 def read_card_keys(path: Path) -> list[tuple[bytes, CardKeys]]:
     """The cards of such a file; all of them or an IssuingError that names the line, never its content."""
     cards = []

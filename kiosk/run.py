@@ -107,7 +107,7 @@ def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
         policy=policy,
         devices={role: name for role, name in MACHINE_ROLES.items() if getattr(lane, role) is not None},
         local_time=local_time,
-        sensor=sensor_of(lane, settings.state.folder),
+        sensor=sensor_of(lane, settings.state.folder, borderline_from_c=policy.temperature.borderline_from_c),
         presence_contact="presence" in wired,
         passage_contact=bool({"passage_beam", "door_contact"} & wired),
     )

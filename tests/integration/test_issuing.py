@@ -10,13 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from config.errors import ConfigError
+from config.settings import load_settings
 from drivers.cards.ntag424_issue import Role
 from drivers.devices import DeviceReady
 from drivers.simulators.ntag424_card import NtagCard
 from drivers.simulators.pn532 import Pn532Player, uid_card
 from drivers.simulators.wire import Wire
 from kiosk.card_cli import app
-from kiosk.card_keys import CardKeyStore
 from kiosk.desk_reader import DeskReader
 from kiosk.evidence import CardStrength
 from kiosk.issuing import (
@@ -31,6 +31,7 @@ from kiosk.issuing import (
     read_rows,
 )
 from kiosk.roster import Roster
+from kiosk.run import open_card_keys
 from tests.fakes import MORNING_US
 
 ROSTER = """person_id,name,category,card_uid,card_strength
@@ -151,9 +152,18 @@ def test_keys_go_to_the_kiosk_without_a_master(folder: Path) -> None:
     content = (folder / "card-keys.csv").read_text()
     assert table.keys.card_master.hex() not in content
     assert table.keys.of(FIRST, Role.MASTER).hex() not in content
-    assert run(app, ["check-keys", str(folder / "card-keys.csv")]).output.endswith("keys of 1 cards\n")
-    with CardKeyStore.open(folder / "card-keys.db", bytes(32)) as store:
-        store.take(read_card_keys(folder / "card-keys.csv"))
+    meta = run(app, ["export-meta", str(folder / "meta.key"), "--keys", str(folder / "site-keys.json")])
+    assert meta.exit_code == 0, meta.output
+    assert (folder / "meta.key").read_bytes() == card.keys[1]
+    kiosk = folder / "gate.toml"
+    (folder / "community.key").write_bytes(bytes(range(32)))
+    (folder / "community.key").chmod(0o600)
+    kiosk.write_text(
+        f'[site]\nkiosk_id = "k1"\n[state]\nfolder = "{folder}"\n[keys]\ncommunity = "{folder}/community.key"\n[[lane]]\nname = "in"\n'
+    )
+    taken = run(app, ["take-keys", str(folder / "card-keys.csv"), "--config", str(kiosk)])
+    assert "keys of 1 cards taken" in taken.output, taken
+    with open_card_keys(load_settings(kiosk).settings) as store:
         assert store.keys_of(FIRST).gate_key == card.keys[4]
 
 
