@@ -60,6 +60,7 @@ class Reason(StrEnum):
     NOT_REGISTERED = "not_registered"
     # The gate itself.
     CLOCK_UNTRUSTED = "clock_untrusted"
+    ROSTER_FAILED = "roster_failed"
     JOURNAL_FAILED = "journal_failed"
     GUARD_DENIED = "guard_denied"
     # Why somebody was let in.

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from drivers.devices import CardTap, QrText
 from kiosk.board import RegisterVisitor
-from kiosk.card_keys import CardKeyStore
+from kiosk.card_keys import CardKeysError, CardKeyStore
 from kiosk.clock import Instant
 from kiosk.credentials.card_pass import pass_of_card
 from kiosk.credentials.challenge import accepted_challenges
@@ -18,8 +20,11 @@ from kiosk.credentials.reuse import ReuseMemory
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeFinding, PassFinding
+from kiosk.reasons import Reason
 from kiosk.register import Register
-from kiosk.roster import Roster
+from kiosk.roster import Roster, RosterError
+
+log = structlog.get_logger("gatepost.verifier")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,12 +47,16 @@ class GateVerifier:
     def card(self, tap: CardTap, lane: str, at: Instant) -> PassFinding:
         """The finding for one tap in a lane. A rolling code that is accepted is spent before this returns.
 
-        Raises RosterError or CardKeysError where a file cannot be read.
+        Where roster or card keys cannot be read nobody is known, and the verdict says why: the guard decides.
         """
         local = at.utc().astimezone(self.zone)
-        return pass_of_card(
-            tap, self.roster, self.card_keys, lane=lane, place=self.place, at=local, clock_trust=at.clock_trust
-        )
+        try:
+            return pass_of_card(
+                tap, self.roster, self.card_keys, lane=lane, place=self.place, at=local, clock_trust=at.clock_trust
+            )
+        except (RosterError, CardKeysError) as error:
+            log.error("card_not_looked_up", error=str(error))
+            return PassFinding(refusal=Reason.ROSTER_FAILED)
 
     def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing:
         """The finding for one text in a lane: a temporary pass, a health code, or that more codes are needed."""

@@ -1,0 +1,83 @@
+"""Cards and codes as the loop asks for them: roster, keys, trust store and desks together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from drivers.devices import CardTap, QrText
+from kiosk.board import RegisterVisitor
+from kiosk.card_keys import CardKeyStore
+from kiosk.clock import Instant
+from kiosk.credentials.trust import TrustStore
+from kiosk.evidence import CodeFinding, PassFinding
+from kiosk.reasons import ClockTrust, Reason
+from kiosk.register import Register
+from kiosk.roster import Roster
+from kiosk.verifier import GateVerifier
+
+KEY = bytes(range(32))
+AT_US = int(datetime(2026, 11, 21, 2, 0, tzinfo=UTC).timestamp() * 1_000_000)
+ROSTER = b"person_id,category,card_uid,registered\np1,resident,04A1B2C3D4E5F6,yes\n"
+
+
+@pytest.fixture
+def verifier(tmp_path: Path) -> Iterator[GateVerifier]:
+    with ExitStack() as stack:
+        roster = stack.enter_context(Roster.open(tmp_path / "roster.db", KEY))
+        roster.import_csv(ROSTER.splitlines(keepends=True), at_us=AT_US)
+        yield GateVerifier(
+            roster=roster,
+            card_keys=stack.enter_context(CardKeyStore.open(tmp_path / "cards.db", KEY)),
+            register_book=stack.enter_context(Register.open(tmp_path / "register.db", KEY)),
+            store=TrustStore(),
+            place="north-gate",
+            zone=ZoneInfo("Asia/Shanghai"),
+        )
+
+
+def at() -> Instant:
+    return Instant(AT_US, ClockTrust.SYNCED, "boot", 0)
+
+
+def tap(uid: str) -> CardTap:
+    return CardTap(uid=bytes.fromhex(uid), at_ns=0)
+
+
+def show(text: str) -> QrText:
+    return QrText(text=text, data=text.encode(), corners=(), engine="test", at_ns=0)
+
+
+def test_a_known_card_and_an_unknown_one(verifier: GateVerifier) -> None:
+    """The resident is known by a pseudonym; the stranger's number leaves a keyed hash."""
+    known, unknown = verifier.card(tap("04A1B2C3D4E5F6"), "in", at()), verifier.card(tap("04FF"), "in", at())
+    assert (known.refusal, known.category, known.registered) == (None, "resident", True)
+    assert unknown.refusal is Reason.CARD_UNKNOWN
+    assert unknown.evidence_hash
+
+
+def test_a_roster_that_cannot_be_read_is_a_verdict_and_no_crash(verifier: GateVerifier) -> None:
+    """The file is pulled away under the gate: the tap is answered with the reason, for the guard to decide."""
+    verifier.roster.close()
+    finding = verifier.card(tap("04A1B2C3D4E5F6"), "in", at())
+    assert finding == PassFinding(refusal=Reason.ROSTER_FAILED)
+
+
+def test_a_text_that_is_no_health_code_is_refused_as_one(verifier: GateVerifier) -> None:
+    """An advertisement on a phone is not a code we know; it leaves its hash and not its text."""
+    found = verifier.code(show("https://example.org/sale"), "in", at())
+    assert isinstance(found, CodeFinding)
+    assert found.refusal is Reason.CODE_UNSUPPORTED
+    assert "example" not in repr(found)
+
+
+def test_a_registered_visitor_has_a_pass_for_this_once(verifier: GateVerifier) -> None:
+    """The register's finding opens the lane for the person standing in it."""
+    visitor = RegisterVisitor(lane="in", guard="w", name="赵", phone_last4="1", host="3-2", purpose="visit")
+    found = verifier.register(visitor, at())
+    assert (found.refusal, found.category, found.registered) == (None, "visitor", True)
