@@ -159,7 +159,8 @@ def test_keys_go_to_the_kiosk_without_a_master(folder: Path) -> None:
     (folder / "community.key").write_bytes(bytes(range(32)))
     (folder / "community.key").chmod(0o600)
     kiosk.write_text(
-        f'[site]\nkiosk_id = "k1"\n[state]\nfolder = "{folder}"\n[keys]\ncommunity = "{folder}/community.key"\n[[lane]]\nname = "in"\n'
+        f'[[lane]]\nname = "in"\n[site]\nkiosk_id = "k1"\n[state]\nfolder = "{folder}"\n'
+        f'[keys]\ncommunity = "{folder}/community.key"\n'
     )
     taken = run(app, ["take-keys", str(folder / "card-keys.csv"), "--config", str(kiosk)])
     assert "keys of 1 cards taken" in taken.output, taken
