@@ -19,7 +19,7 @@ import base64
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +48,7 @@ from sync.central.access import Role, Visitor
 from sync.central.committer import Committer, Overloaded
 from sync.central.ingest import Ingest, SignedBody
 from sync.central.phone import phone_app
+from sync.central.retention import Retention
 from sync.central.store import Store
 from sync.enrol import MAX_ENROL_BYTES, parse_enrol
 from sync.errors import LinkError, SyncError, WireError
@@ -72,6 +73,7 @@ class CentralOptions:
     site_name: str = "Gatepost"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     secure_cookies: bool = False
+    retention: Retention = field(default_factory=Retention)
 
 
 @dataclass(slots=True)
@@ -165,6 +167,7 @@ def create_app(
 ) -> FastAPI:
     """The application over ``store``; it owns the writer's thread from start-up to shut-down."""
     from sync.central.admin.pages import router as admin_router
+    from sync.central.chores import Chores
     from sync.central.documents import newest_versions
     from sync.central.documents import router as documents_router
 
@@ -177,10 +180,15 @@ def create_app(
             now_us=now_us,
             options=options or CentralOptions(),
         )
+        central = app.state.central
+        chores = asyncio.create_task(Chores(central.committer, now_us, central.options.retention).run())
         try:
             yield
         finally:
-            app.state.central.committer.close()
+            chores.cancel()
+            with suppress(asyncio.CancelledError):
+                await chores
+            central.committer.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)

@@ -345,7 +345,8 @@ def _append(
         )
     else:
         row = {**chain.key, "hi": chain.hi, "head": chain.head, "records": len(sound), "claimed_last": header.last}
-        connection.execute(insert(ledger), {**row, "first_us": entry.now_us, "last_us": entry.now_us, "forks": 0})
+        row |= {"first_us": entry.now_us, "last_us": entry.now_us, "forks": 0, "base_seq": 0, "base_head": ZERO_HASH}
+        connection.execute(insert(ledger), row)
 
 
 def _set_aside_fork(
@@ -492,6 +493,7 @@ def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry
                 "payload_classes": " ".join(sorted(record.payloads)),
                 "hash": item.hash,
                 "batch_id": entry.batch_id,
+                "received_us": entry.now_us,
             }
         )
         for name, payload in record.payloads.items():

@@ -97,7 +97,10 @@ class Kiosk(CentralTable, table=True):
 
 
 class Ledger(CentralTable, table=True):
-    """One chain: the highest contiguous seq committed here, its hash, and how much came."""
+    """One chain: the highest contiguous seq committed here, its hash, and how much came.
+
+    Records up to ``base_seq`` (hash ``base_head``) were forgotten by retention; 0 and zero bytes while all are here.
+    """
 
     __tablename__ = "ledger"
     kiosk_id: str = Field(primary_key=True)
@@ -110,6 +113,8 @@ class Ledger(CentralTable, table=True):
     last_us: int = _big()
     claimed_last: int = _big()
     forks: int = _big()
+    base_seq: int = _big()
+    base_head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class StoredRecord(CentralTable, table=True):
@@ -135,6 +140,7 @@ class StoredRecord(CentralTable, table=True):
     payload_classes: str
     hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     batch_id: int = _big()
+    received_us: int = _big()
 
 
 class StoredPayload(CentralTable, table=True):

@@ -86,8 +86,8 @@ def _verify_chain(connection: Connection, chain: Any, report: CentralReport) -> 
     gone = {row.first_seq: row.last_seq for row in connection.execute(select(gaps).where(*_of(gaps, chain)))}
     ends = set(connection.execute(select(batches.c.last_seq).where(*_of(batches, chain))).scalars())
     hashes: dict[int, bytes] = {}
-    head: bytes | None = ZERO_HASH
-    seq = 0
+    head: bytes | None = bytes(chain.base_head)
+    seq = chain.base_seq
     for row, classes in _rows(connection, chain):
         while seq + 1 < row.seq:
             if seq + 1 in gone:

@@ -1,0 +1,85 @@
+"""What a central does by itself: notice kiosks that fell silent, and forget what is past its retention."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from sync.central.alerts import raise_alert
+from sync.central.committer import Committer, Overloaded
+from sync.central.ingest import APPROVED
+from sync.central.retention import DAY_US, Retention, forget
+from sync.central.store import Alert, Kiosk, table
+from sync.errors import LinkError
+
+log = structlog.get_logger("gatepost.central")
+kiosks, alerts = table(Kiosk), table(Alert)
+
+WATCH_EVERY_S = 60.0
+SILENT_US = 5 * 60 * 1_000_000
+FORGET_EVERY_US = DAY_US // 4
+FORGETTING_LATE_US = 2 * DAY_US
+
+
+def watch(connection: Connection, now_us: int) -> None:
+    """Open an alert for an approved kiosk that was heard before and is silent for five minutes; close it when back."""
+    for row in connection.execute(select(kiosks).where(kiosks.c.state == APPROVED)).all():
+        if row.last_seen_us is None:
+            continue
+        if now_us - row.last_seen_us > SILENT_US:
+            detail = f"not heard for {(now_us - row.last_seen_us) // 60_000_000} min"
+            raise_alert(connection, now_us, "kiosk_silent", row.kiosk_id, detail)
+        else:
+            connection.execute(
+                update(alerts)
+                .where(alerts.c.code == "kiosk_silent", alerts.c.kiosk_id == row.kiosk_id, alerts.c.closed_us.is_(None))
+                .values(closed_us=now_us, closed_by="heard again")
+            )
+
+
+class Chores:
+    """The chores of one central process; a second process doing them as well does no harm."""
+
+    def __init__(self, committer: Committer, now_us: Callable[[], int], keep: Retention) -> None:
+        self._committer = committer
+        self._now_us = now_us
+        self._keep = keep
+        self._forgot_us = 0
+        self._started_us = now_us()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.once()
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    async def once(self) -> None:
+        """What is due now. A failure is logged and tried again; a retention that is late raises an alert."""
+        now_us = self._now_us()
+        try:
+            await asyncio.wrap_future(self._committer.submit(lambda connection: watch(connection, now_us)))
+            if now_us - self._forgot_us >= FORGET_EVERY_US:
+                done = await asyncio.wrap_future(
+                    self._committer.submit(lambda connection: forget(connection, now_us, self._keep))
+                )
+                self._forgot_us = now_us
+                log.info("retention", **done)
+        except (LinkError, Overloaded) as error:
+            log.warning("chores wait", why=str(error))
+            await self._tell_when_late(now_us)
+
+    async def _tell_when_late(self, now_us: int) -> None:
+        since_us = max(self._forgot_us, self._started_us)
+        if now_us - since_us > FORGETTING_LATE_US:
+            detail = f"{(now_us - since_us) // DAY_US} days late"
+            try:
+                await asyncio.wrap_future(
+                    self._committer.submit(
+                        lambda connection: raise_alert(connection, now_us, "retention_late", "", detail)
+                    )
+                )
+            except (LinkError, Overloaded):
+                log.error("retention is late and no alert could be written", detail=detail)

@@ -1,0 +1,213 @@
+"""What the central does by itself: the daily report, silent kiosks, and forgetting in time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import update
+
+from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
+from sync.answer import Answer, Result
+from sync.batch import canonical_document, link_hash
+from sync.central.chores import Chores, watch
+from sync.central.committer import Committer
+from sync.central.reports import daily_report
+from sync.central.retention import DAY_US, Retention, forget
+from sync.central.store import (
+    Alert,
+    Batch,
+    Kiosk,
+    Ledger,
+    Passage,
+    Quarantined,
+    Store,
+    StoredPayload,
+    StoredRecord,
+    table,
+)
+from sync.central.verify import verify_store
+from tests.fakes import MORNING_US, FakeClock
+from tests.sync_kit import INCARNATION, ChainJournal, MemoryCentral, batch_of, header_of, make_record, sign_batch
+
+CANARY = "canary-3f9a"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def central(clock: FakeClock) -> MemoryCentral:
+    return MemoryCentral(clock.now)
+
+
+def with_payloads(journal: ChainJournal, count: int) -> None:
+    """Records that carry a health and a person payload."""
+    key = (INCARNATION, Stream.PASSAGE)
+    for _ in range(count):
+        head = journal.head(key)
+        plain = make_record(head.seq + 1)
+        payloads = dict(plain.payloads)
+        for cls in (PayloadClass.HEALTH, PayloadClass.PERSON):
+            payloads[cls] = Payload.of(bytes(16), {"of": f"{CANARY}-{cls}"})
+        values = {name: getattr(plain, name) for name in Record.__slots__}
+        record = Record(**{**values, "payloads": payloads})
+        journal.chains.setdefault(key, []).append((record, record.hash(head.hash)))
+
+
+def bodies(central: MemoryCentral) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in central.rows(StoredPayload):
+        found[row.payload_class] = found.get(row.payload_class, 0) + (row.body is not None)
+    return found
+
+
+def test_each_class_goes_in_its_time_and_the_chain_verifies_on(central: MemoryCentral, clock: FakeClock) -> None:
+    """Health after 3 days, person and records after 30; a walk begins behind what was forgotten."""
+    journal = ChainJournal()
+    with_payloads(journal, 12)
+    central.exchange(batch_of(journal, Stream.PASSAGE, 1, 6))
+    clock.advance(2 * 86_400)
+    central.exchange(batch_of(journal, Stream.PASSAGE, 7, 12))
+
+    def forget_now() -> dict[str, int]:
+        with central.store.writing() as connection:
+            return forget(connection, clock.at_us, Retention())
+
+    forget_now()
+    assert bodies(central) == {"facts": 12, "health": 12, "person": 12}
+    clock.advance(86_400 + 1)
+    assert forget_now()["health"] == 6
+    assert bodies(central) == {"facts": 12, "health": 6, "person": 12}
+    assert verify_store(central.store).ok
+    clock.advance(27 * 86_400)
+    assert forget_now()["records"] == 6
+    assert [row.seq for row in central.rows(StoredRecord)] == [7, 8, 9, 10, 11, 12]
+    assert len(central.rows(Passage)) == 6
+    report = verify_store(central.store)
+    assert report.ok
+    assert report.records == 6
+    assert central.rows(Ledger)[0].base_seq == 6
+    # What was forgotten is still known to have been here: a late repetition changes nothing.
+    assert Answer.parse(central.exchange(batch_of(journal, Stream.PASSAGE, 1, 12)).body).result is Result.DUPLICATE
+    clock.advance(60 * 86_400)
+    forget_now()
+    assert central.rows(StoredRecord) == []
+    assert verify_store(central.store).ok
+    journal.append(Stream.PASSAGE)
+    assert Answer.parse(central.exchange(batch_of(journal, Stream.PASSAGE, 13, 13)).body).result is Result.STORED
+    assert verify_store(central.store).ok
+    assert [row.first_seq for row in central.rows(Batch)] == [7, 1, 13]
+
+
+def test_a_record_set_aside_stays_while_its_chain_needs_it(central: MemoryCentral, clock: FakeClock) -> None:
+    """Quarantine is forgotten with the records around it, never before them."""
+    journal = ChainJournal()
+    for _ in range(4):
+        journal.append(Stream.PASSAGE)
+    part = journal.slice(INCARNATION, Stream.PASSAGE, 0, max_records=4, max_bytes=2**20)
+    wires: list[Any] = [record.to_wire() for record in part.records]
+    wires[3]["header"]["kind"] = "tomorrow"
+    head = bytes(32)
+    for wire in wires:
+        head = link_hash(head, wire)
+    header = header_of(part, last_head=head)
+    central.exchange(sign_batch(header, canonical_document(header.to_wire(), wires)))
+    clock.advance(40 * 86_400)
+    with central.store.writing() as connection:
+        forget(connection, clock.at_us, Retention())
+    assert len(central.rows(Quarantined)) == 1
+    assert verify_store(central.store).ok
+
+
+def test_forgotten_bytes_are_gone_from_the_file(tmp_path: Path) -> None:
+    """After forgetting and a checkpoint, neither database nor log holds a byte of the payloads."""
+    clock = FakeClock()
+    store = Store(tmp_path / "central.db")
+    central = MemoryCentral(clock.now, store=store)
+    central.admit("gate-east")
+    journal = ChainJournal()
+    with_payloads(journal, 5)
+    central.exchange(batch_of(journal, Stream.PASSAGE, 1, 5))
+    clock.advance(31 * 86_400)
+    with store.writing() as connection:
+        forget(connection, clock.at_us, Retention())
+    store.close()
+    files = b"".join(path.read_bytes() for path in tmp_path.glob("central.db*"))
+    assert CANARY.encode() not in files
+
+
+def test_a_silent_kiosk_is_reported_and_comes_back(central: MemoryCentral, clock: FakeClock) -> None:
+    """Five minutes without a word open an alert; the next word closes it."""
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+
+    def look() -> list[tuple[str, bool]]:
+        with central.store.writing() as connection:
+            watch(connection, clock.at_us)
+        return [(row.code, row.closed_us is None) for row in central.rows(Alert)]
+
+    clock.advance(299)
+    assert look() == []
+    clock.advance(2)
+    assert look() == [("kiosk_silent", True)]
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+    assert look() == [("kiosk_silent", False)]
+
+
+def test_late_forgetting_raises_an_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retention that fails for two days is itself an alarm."""
+    from sync.central import chores as chores_module
+    from sync.errors import LinkError
+
+    def broken(*_: Any) -> dict[str, int]:
+        raise LinkError("disk", seen="broken")
+
+    clock = FakeClock()
+    store = Store(tmp_path / "central.db")
+    committer = Committer(store)
+    monkeypatch.setattr(chores_module, "forget", broken)
+    chores = Chores(committer, lambda: clock.at_us, Retention())
+    for _ in range(4):
+        asyncio.run(chores.once())
+        clock.advance(86_400)
+    committer.close()
+    with store.reading() as connection:
+        assert [row.code for row in connection.execute(table(Alert).select())] == ["retention_late"]
+
+
+def test_the_daily_report_counts_a_local_day(central: MemoryCentral) -> None:
+    """Admitted, denied and why, by gate and by local hour; a passage of the day before is not in it."""
+    journal = ChainJournal()
+    for number in range(10):
+        denied = number % 5 == 0
+        journal.append(
+            Stream.PASSAGE,
+            facts={
+                "admit": not denied,
+                "reasons": ["out_of_hours"] if denied else ["all_checks_passed"],
+                "category": "courier" if denied else "resident",
+                "checks": [{"name": "temperature", "state": "waived"}],
+                "credential_to_verdict_ms": 100 * (number + 1),
+            },
+        )
+    journal.append(Stream.PASSAGE, kind=Kind.PASSED, ref="p2", facts={"passed": "yes"})
+    central.exchange(batch_of(journal, Stream.PASSAGE, 1, 11))
+    zone = ZoneInfo("Asia/Shanghai")
+    with central.store.reading() as connection:
+        day = daily_report(connection, zone, from_us=MORNING_US, to_us=MORNING_US + DAY_US)
+        none = daily_report(connection, zone, from_us=MORNING_US - DAY_US, to_us=MORNING_US)
+    assert (day.passages, day.admitted, day.denied) == (10, 8, 2)
+    assert day.denial_reasons == (("out_of_hours", 2),)
+    assert day.categories == (("resident", 8), ("courier", 2))
+    assert day.waived == (("temperature", 10),)
+    assert day.hours[16] == 10
+    assert (day.median_ms, day.p95_ms) == (500, 1000)
+    assert day.gates[0].went_through == 1
+    assert (none.passages, none.median_ms) == (0, None)
