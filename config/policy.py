@@ -187,6 +187,9 @@ class Temperature(Section):
 
     unavailable: Unavailable = Field(default=Unavailable.GUARD_MEASURES, description="when nothing can be measured")
     valid_for_min: int = Field(default=0, ge=0, le=24 * 60, description="minutes a normal measurement serves; 0: never")
+    borderline_from_c: float | None = Field(
+        default=None, ge=36.0, le=39.0, description="estimate from which people are measured again; absent: the model's"
+    )
 
 
 class Home(Section):

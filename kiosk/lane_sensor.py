@@ -18,8 +18,10 @@ SITES: dict[ThermometerDriver, tuple[str, float]] = {
 }
 
 
-def sensor_of(lane: Lane, state: Path) -> Sensor | None:
+def sensor_of(lane: Lane, state: Path, *, borderline_from_c: float | None = None) -> Sensor | None:
     """The lane's sensor with its newest calibration below the ``state`` folder; None where it has no thermometer.
+
+    ``borderline_from_c`` is the policy's own threshold for a second measurement (always below the model's ``high_c``).
 
     Raises ConfigError when a calibration file cannot be used: a unit whose calibration is unreadable is not taken
     for one that never had any.
@@ -27,5 +29,9 @@ def sensor_of(lane: Lane, state: Path) -> Sensor | None:
     if lane.thermometer is None:
         return None
     site, period_s = SITES[lane.thermometer.driver]
-    sensor = Sensor(model=load_sensor_model(site), window=window_for(period_s), air_c=lane.thermometer.air_c)
+    model = load_sensor_model(site)
+    if borderline_from_c is not None:
+        low_c = min(borderline_from_c, model.high_c - 0.01)
+        model = model.model_copy(update={"low_c": low_c, "version": f"{model.version}@{low_c:.2f}"})
+    sensor = Sensor(model=model, window=window_for(period_s), air_c=lane.thermometer.air_c)
     return calibrated(sensor, load_calibration(state, lane.name))

@@ -60,6 +60,7 @@ def lines(plan: GatePlan) -> list[str]:
         f"({found.sensitivity_low:.0%} to {found.sensitivity_high:.0%}); "
         f"missed {plan.missed_per_100_fevers:.0f} in 100",
         f"({CAVEAT})",
+        f"to measure again from there: borderline_from_c = {found.low_c:.2f} under [temperature] of the policy",
     ]
     if math.isinf(plan.wait_mean_s):
         told.append("the queue grows without end: more lanes, or another gate")

@@ -192,3 +192,11 @@ def test_a_spoiled_file_is_not_taken_for_none(tmp_path: Path) -> None:
     path.write_text(json.dumps({"version": "in-0001"}))
     with pytest.raises(ConfigError, match=r"0001\.json"):
         load_calibration(tmp_path, "in")
+
+
+def test_the_policy_moves_the_threshold(settings_file: Path, tmp_path: Path) -> None:
+    """borderline_from_c replaces the model's low_c, stands in the version, and stays below high_c."""
+    lane = load_settings(settings_file, {}).settings.lane[0]
+    moved = sensor_of(lane, tmp_path, borderline_from_c=37.6).model
+    assert (moved.low_c, moved.version.endswith("@37.60")) == (37.6, True)
+    assert sensor_of(lane, tmp_path, borderline_from_c=39.0).model.low_c < moved.high_c
