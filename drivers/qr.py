@@ -50,7 +50,7 @@ _SEARCH_LONG_SIDE = (
 _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a quarter of the time
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
-_STRETCH = 2.5
+_STRETCH = 4.0
 _FLOOR, _FLOORS = 150_000, {"grid": 60_000}  # pixels below which a step costs no less
 _POSSIBLE, _LIKELY = 0.6, 0.5  # shares of the modules known beforehand that fit a guessed place
 
@@ -190,7 +190,7 @@ class QrReader:
     What a frame goes through, each step only if those before read nothing and the budget affords it:
 
     1. zxing-cpp at full size, which also reports symbols that it found and could not read.
-    2. zxing-cpp at half size: noise and moire are averaged away. A dim frame is stretched first.
+    2. zxing-cpp at half size: noise and moire are averaged away; a dim frame's contrast is stretched.
     3. Is there a code at all? A symbol reported above, or finder patterns seen at the small size. If not, that was
        all: an empty frame costs little.
     4. The grid (:mod:`drivers.qr_grid`) unrolls what is curled, crumpled, steep, partly covered.
@@ -288,15 +288,16 @@ class QrReader:
         self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
     ) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
-        if is_dim(gray) and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
-            with clock.spend(STRETCH.name, gray.size):
-                gray = STRETCH.make(gray)
-                found, failed = self._read_zxing(gray, at_ns)
-            if found:
-                return found, failed
-        found, failed, finders = self._search(gray, failed, clock, at_ns)
+        dim = is_dim(gray)
+        found, failed, finders = self._search(gray, failed, dim, clock, at_ns)
         if found or not failed:
             return found, failed
+        if dim and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
+            with clock.spend(STRETCH.name, gray.size):
+                gray = STRETCH.make(gray)
+                found, _ = self._read_zxing(gray, at_ns)
+            if found:
+                return found, failed
         part, place = _part(gray, failed)
         if qr_finders.triples(finders, limit=1):
             found = self._unroll(gray, finders, clock, at_ns)
@@ -305,7 +306,7 @@ class QrReader:
         return found or self._look_again(part, clock, at_ns, place), failed
 
     def _search(
-        self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
+        self, gray: Gray, failed: list[Corners], dim: bool, clock: _Clock, at_ns: int
     ) -> tuple[list[QrText], list[Corners], list[qr_finders.Finder]]:
         """Steps 2 and 3: read at half the size, or at least find where a code may be.
 
@@ -317,6 +318,7 @@ class QrReader:
         small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
         scale = small.shape[1] / gray.shape[1]
         with clock.spend(HALF.name, gray.size):
+            small = STRETCH.make(small) if dim else small
             found: list[QrText] = []
             if not failed:
                 found, failed = self._read_zxing(small, at_ns, _Place().scaled(scale))
@@ -441,7 +443,7 @@ def decode(frame: NDArray[np.uint8], budget_s: float = DEFAULT_BUDGET_S, at_ns: 
     """The QR codes in one gray, BGR or BGRA frame, largest first.
 
     ``budget_s`` bounds the extra looks after the first (which always runs: 1 to 4 ms at 1280x720 here), in this
-    thread's processor time and by at most 2.5 times as much of the wall clock's; ``at_ns`` is when the frame was
+    thread's processor time and by at most four times as much of the wall clock's; ``at_ns`` is when the frame was
     taken, now by default. Raises :class:`FrameError` for what is not a picture.
     """
     return shared_reader().decode(frame, budget_s, at_ns)

@@ -80,7 +80,8 @@ def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -
     """(x, y, module, strength) where runs along rows and along columns agree, strongest first.
 
     Runs are counted in cells of 4x4 pixels, so the cost does not grow with the square of their number. A pattern's
-    solid middle is three modules high and wide: fewer than 0.8 modules of agreeing lines are chance.
+    solid middle is three modules high and wide: fewer than 0.8 modules of agreeing lines are chance (1.4 when only
+    the best few are asked for).
     """
     rows = _runs(dark[::step])
     columns = _runs(np.ascontiguousarray(dark[:, ::step].T))
@@ -94,7 +95,7 @@ def candidates(dark: NDArray[np.bool_], step: int, most: int = MAX_CANDIDATES) -
     lines_c, y, module_c = _gathered(columns, 1, shape)
     lines = np.minimum(lines_r, lines_c)
     module = np.maximum(module_r, module_c)
-    enough = np.minimum(0.8 * module, 1.5 * _CELL) / step
+    enough = np.minimum((0.8 if most == MAX_CANDIDATES else 1.4) * module, 1.5 * _CELL) / step
     peak = (lines >= np.maximum(enough, 1)) & (lines >= cv2.dilate(lines, np.ones((5, 5), np.uint8)))
     peak &= np.minimum(module_r, module_c) > 0.4 * module
     at_y, at_x = np.nonzero(peak)

@@ -36,7 +36,7 @@ def stretched(gray: Gray) -> Gray:
 
 def is_dim(gray: Gray) -> bool:
     """The frame uses less than a quarter of its range, but is not empty."""
-    sample = np.sort(gray[::8, ::8], axis=None)
+    sample = np.sort(gray[::16, ::16], axis=None)
     spread = int(sample[-1 - len(sample) // 200]) - int(sample[len(sample) // 100])
     return 6 <= spread < 60
 
