@@ -315,7 +315,7 @@ class QrReader:
         """
         if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
             return [], failed, []
-        small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(gray.shape) // 2))
+        small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(_SEARCH_LONG_SIDE // 2, max(gray.shape) // 2)))
         scale = small.shape[1] / gray.shape[1]
         with clock.spend(HALF.name, gray.size):
             small = STRETCH.make(small) if dim else small
