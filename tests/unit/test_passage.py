@@ -858,3 +858,25 @@ def test_air_out_of_range_is_not_measured() -> None:
     lane.tap("04c0")
     lane.show("HC1:green")
     assert lane.state.decided.person.temperature.why_not is NotMeasured.SURROUNDINGS
+
+
+def test_every_record_of_a_lane_is_in_the_formats() -> None:
+    """The keys of whatever a lane writes, and its alarms' codes, stand in docs/formats.md."""
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    lane = Lane(policy=load_policy("case"), passage_contact=True)
+    for what in ("door", "tap 04c0", "attest", "face 36.0", "again", "unplug thermo", "override", "beam", "emergency"):
+        if what == "door":
+            lane.contact(InputName.DOOR_CONTACT, True)
+            lane.contact(InputName.TAMPER, True)
+        else:
+            act(lane, what)
+    lane.journal_ok = False
+    act(lane, "tap 04ff")
+    drafts = [effect.draft for effect in lane.effects if hasattr(effect, "draft")]
+    assert len({draft.kind for draft in drafts}) >= 6
+    for draft in drafts:
+        for body in draft.payloads.values():
+            for key in body:
+                assert f"`{key}`" in page, (draft.kind, key)
+        if draft.kind is Kind.ALARM:
+            assert f"`{draft.payloads[PayloadClass.FACTS]['code']}`" in page
