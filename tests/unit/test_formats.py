@@ -61,8 +61,8 @@ def test_every_kind_stream_class_and_column_is_named(word: str) -> None:
     assert f"`{word}`" in PAGE
 
 
-def test_every_linked_page_of_formats_exists_or_is_named_once() -> None:
-    """The table of pages points into docs/."""
-    linked = set(re.findall(r"\]\(((?:formats-[a-z]+|policy|data-map)\.md)\)", PAGE))
-    assert {"formats-sync.md", "formats-codes.md", "policy.md", "formats-scenario.md", "data-map.md"} == linked
-    assert all((ROOT / "docs" / page).is_file() for page in linked)
+def test_every_linked_page_exists() -> None:
+    """The page's links lead somewhere."""
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", PAGE))
+    assert {"formats-sync.md", "formats-codes.md", "formats-scenario.md", "policy.md", "data-map.md"} <= linked
+    assert [name for name in sorted(linked) if not (ROOT / "docs" / name).is_file()] == []
