@@ -200,6 +200,9 @@ class Retention:
         held = [mark for mark in self._acknowledged(at) if mark.stream is Stream.DIAGNOSTIC]
         report.purged += sum(self._journal.purge(held, now=at, retention_us=0).purged.values())
         report.given_up = self._journal.give_up(Stream.DIAGNOSTIC, at=at, why="disk_full")
+        if report.given_up:
+            # The next record behind the gap, so that the sync process can declare it now and not some day.
+            self._note(at, {"event": "diagnostics_given_up", "count": report.given_up})
 
     def _remove_set_aside(self, report: RetentionReport, before_us: int) -> None:
         removed = []

@@ -88,7 +88,7 @@ def test_a_disk_at_80_percent_loses_diagnostics_and_says_so(memory_folder: Path)
         "first_seq": 4, "last_seq": 8, "count": 5,
     }  # fmt: skip
     assert len(case.records(Stream.PASSAGE)) == 7
-    assert case.journal.append(Stream.DIAGNOSTIC, Kind.DEVICE, at=case.clock.now()).seq == 9
+    assert case.journal.append(Stream.DIAGNOSTIC, Kind.DEVICE, at=case.clock.now()).seq == 10
     assert verify(case.journal.path).ok
 
 
