@@ -254,10 +254,10 @@ class Journal:
                     self._after(error)
                     raise _journal_error(error) from error
 
-    def give_up(self, stream: Stream, *, at: Instant, why: str) -> int:
+    def give_up(self, stream: Stream, *, at: Instant, why: str, at_least: int = 1) -> int:
         """Delete what is left of a stream of this incarnation, sent or not; how many records went.
 
-        For a disk that is nearly full, and for diagnostics: passages and alarms are refused here. One transaction
+        Fewer than ``at_least`` are left alone: the gap record costs something too. For a disk that is nearly full, and for diagnostics: passages and alarms are refused here. One transaction
         deletes and writes the gap record that says so, in the alarm stream. Raises JournalError.
         """
         if stream is not Stream.DIAGNOSTIC:
@@ -267,7 +267,7 @@ class Journal:
                 database = self._ready()
                 head = self._heads[stream]
                 base = next(r.base for r in chain_rows(database) if (r.number, r.stream) == (self._number, stream))
-                if base.seq == head.seq:
+                if head.seq - base.seq < at_least:
                     return 0
                 facts = {
                     "why": why,

@@ -27,6 +27,9 @@ DAY_US = 86_400_000_000
 DISK_DIAGNOSTICS_GO_PERCENT = 80
 DISK_ACKNOWLEDGED_GO_PERCENT = 90
 DISK_FULL_PERCENT = 97
+GIVE_UP_AT_LEAST = 50
+"""Fewer diagnostics than this free no space worth a gap record an hour."""
+
 ROOMY_BYTES = 4 * 2**30
 LATE_US = DAY_US
 """Data older than its retention by this raises an alarm."""
@@ -199,7 +202,7 @@ class Retention:
         # What the central has already needs no gap record.
         held = [mark for mark in self._acknowledged(at) if mark.stream is Stream.DIAGNOSTIC]
         report.purged += sum(self._journal.purge(held, now=at, retention_us=0).purged.values())
-        report.given_up = self._journal.give_up(Stream.DIAGNOSTIC, at=at, why="disk_full")
+        report.given_up = self._journal.give_up(Stream.DIAGNOSTIC, at=at, why="disk_full", at_least=GIVE_UP_AT_LEAST)
         if report.given_up:
             # The next record behind the gap, so that the sync process can declare it now and not some day.
             self._note(at, {"event": "diagnostics_given_up", "count": report.given_up})

@@ -9,7 +9,7 @@ import pytest
 
 from kiosk.clock import Instant
 from kiosk.database import Failure
-from kiosk.journal import Acknowledged, Journal, verify
+from kiosk.journal import Acknowledged, Entry, Journal, verify
 from kiosk.reasons import ClockTrust
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.retention import Retention, RetentionRules, disk_used_percent
@@ -73,22 +73,22 @@ def test_a_month_of_passages_is_forgotten_in_order(memory_folder: Path) -> None:
 def test_a_disk_at_80_percent_loses_diagnostics_and_says_so(memory_folder: Path) -> None:
     """Unsent diagnostics go with a gap record; acknowledged ones need none; passages all stay."""
     case = Case(memory_folder)
-    for number in range(6):
-        write_passage(case.journal, case.clock, number)
-        case.journal.append(
-            Stream.DIAGNOSTIC, Kind.DEVICE, at=case.clock.now(), payloads={PayloadClass.FACTS: {"n": number}}
-        )
+    write_passage(case.journal, case.clock, 1)
+    at = case.clock.now()
+    device = Entry(stream=Stream.DIAGNOSTIC, kind=Kind.DEVICE, at=at, payloads={PayloadClass.FACTS: {"n": 1}})
+    case.journal.append_many([device] * 60)
     case.marks = [acknowledged(case.journal, Stream.DIAGNOSTIC, 3, case.clock.at_us)]
     case.percent = 85
     report = case.retention.run(case.clock.now())
-    assert (report.purged, report.given_up, report.alarms) == (3, 5, ("disk_low",))
+    assert (report.purged, report.given_up, report.alarms) == (3, 59, ("disk_low",))
     gap = next(r for r in case.records(Stream.ALARM) if r.kind is Kind.GAP)
     assert gap.payloads[PayloadClass.FACTS].body == {
         "why": "disk_full", "incarnation": case.journal.incarnation, "stream": "diagnostic",
-        "first_seq": 4, "last_seq": 8, "count": 5,
+        "first_seq": 4, "last_seq": 62, "count": 59,
     }  # fmt: skip
-    assert len(case.records(Stream.PASSAGE)) == 7
-    assert case.journal.append(Stream.DIAGNOSTIC, Kind.DEVICE, at=case.clock.now()).seq == 10
+    assert [r.seq for r in case.records(Stream.DIAGNOSTIC)] == [63]
+    assert len(case.records(Stream.PASSAGE)) == 2
+    assert case.retention.run(case.clock.now()).given_up == 0
     assert verify(case.journal.path).ok
 
 
