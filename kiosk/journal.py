@@ -257,8 +257,9 @@ class Journal:
     def give_up(self, stream: Stream, *, at: Instant, why: str, at_least: int = 1) -> int:
         """Delete what is left of a stream of this incarnation, sent or not; how many records went.
 
-        Fewer than ``at_least`` are left alone: the gap record costs something too. For a disk that is nearly full, and for diagnostics: passages and alarms are refused here. One transaction
-        deletes and writes the gap record that says so, in the alarm stream. Raises JournalError.
+        Fewer than ``at_least`` are left alone: the gap record costs something too. For a disk that is nearly full,
+        and for diagnostics: passages and alarms are refused here. One transaction deletes and writes the gap record
+        that says so, in the alarm stream. Raises JournalError.
         """
         if stream is not Stream.DIAGNOSTIC:
             raise JournalError(f"giving up {stream} records", seen="asked for", expected="diagnostics only")

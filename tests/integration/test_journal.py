@@ -247,6 +247,19 @@ def test_after_close_nothing_is_taken(tmp_path: Path) -> None:
         journal.append(Stream.ALARM, Kind.ALARM, at=FakeClock().now())
 
 
+def test_a_passage_costs_the_card_less_than_14_kb_of_log(tmp_path: Path) -> None:
+    """2,000 passages a day stay under the 50 MB that a memory card should be asked for, checkpoints included."""
+    clock = FakeClock()
+    with open_journal(tmp_path, clock) as journal:
+        assert journal._database is not None
+        journal._database.rows("PRAGMA wal_autocheckpoint = 0")
+        log = tmp_path / "journal.db-wal"
+        before = log.stat().st_size
+        for number in range(100):
+            write_passage(journal, clock, number)
+        assert (log.stat().st_size - before) / 100 < 14_000
+
+
 # Purge and erasure
 
 
