@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kiosk.database import Database, DatabaseError, OpenDatabase, SqliteDatabase
+from kiosk.database import Database, DatabaseError, Failure, OpenDatabase, SqliteDatabase
 from kiosk.journal_tables import (
     CHAINS,
     PAYLOADS_BETWEEN,
@@ -69,6 +69,8 @@ def verify(
     ``known`` are positions that somebody else vouches for. Damage ends in the report, never in an exception;
     raises JournalError when the file cannot be opened for another reason.
     """
+    if not path.exists():
+        raise JournalError(str(path), failure=Failure.NOT_OPENED, seen="no such file", expected="a journal")
     database = None
     try:
         database = open_database(path, read_only=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kiosk.journal import JournalReader
+from config.errors import ConfigError
+from kiosk.journal import JournalError, JournalReader
 from kiosk.journal_cli import app
 from kiosk.journal_export import export_lines, verify_export
 from kiosk.journal_tables import row_key
@@ -69,6 +70,16 @@ def test_verify_holds_the_journal_against_what_the_central_acknowledged(path: Pa
     result = run("verify", path)
     assert result.exit_code == 1
     assert "went back" in result.stdout
+
+
+def test_a_missing_journal_is_named(memory_folder: Path) -> None:
+    """Not a stack trace, and nothing is made at a mistyped path."""
+    for command in ("verify", "tail", "export", "replay"):
+        with pytest.raises(JournalError, match=r"gone\.db"):
+            run(command, memory_folder / "gone.db")
+    with pytest.raises(ConfigError, match="gone"):
+        run("verify", memory_folder / "gone.ndjson")
+    assert list(memory_folder.iterdir()) == []
 
 
 def test_tail_shows_the_newest_records_in_the_order_in_which_they_were_made(path: Path) -> None:
