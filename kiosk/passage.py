@@ -103,6 +103,8 @@ KEPT_FOR_NS = 1800 * NS
 """How long a refused resident is remembered; who comes back later starts anew."""
 AIR_SERVES_NS = 120 * NS
 """A reading of the shaded air sensor serves two minutes; then the fixed or the nominal air is taken again."""
+HINT_NS = 3 * NS
+"""How long "present one card alone" and its like stand on the screen."""
 EXIT_GRACE_NS = 10 * NS
 """A door that opens within this time of the exit button was not forced."""
 
@@ -210,11 +212,14 @@ def _wake_at_ns(bench: _Bench) -> int | None:
     times: list[int | None] = [screening.presence_ends_ns(state.watch, contact=setup.presence_contact)]
     person = state.person
     if person is not None:
-        times.append(person.deadline_ns if state.phase is Phase.IDENTIFYING else person.measure_by_ns)
-        if person.measuring_since_ns is not None and person.presence is not None and setup.sensor is not None:
+        verifying = person.pending != ""
+        times.append(person.deadline_ns if verifying or state.phase is Phase.IDENTIFYING else person.measure_by_ns)
+        measuring = person.measuring_since_ns is not None and person.presence is not None and not verifying
+        if measuring and setup.sensor is not None:
             times.append(_window_from_ns(bench, person) + int(setup.sensor.window.extended_s * NS))
     if state.phase is Phase.DECIDED and state.decided is not None and state.decided.committed:
         times.append(state.decided.hold_until_ns)
+    times += [state.hint_until_ns] if state.hint_until_ns > bench.ns else []
     times += [state.opened.until_ns] if state.opened is not None else []
     times += [state.queued.until_ns] if state.queued is not None else []
     times += [kept.stranded_ns for kept in state.kept if not kept.alarmed]
@@ -237,6 +242,17 @@ def _hint_of(event: CardTap | QrText) -> Hint | None:
     if isinstance(event, CardTap) and event.random_uid:
         return Hint.USE_REAL_CARD
     return None
+
+
+def _tell(bench: _Bench, hint: Hint) -> None:
+    """Say what went wrong with a credential, long enough to be read."""
+    bench.put(hint=hint, hint_until_ns=bench.ns + HINT_NS)
+
+
+def _ask(bench: _Bench, hint: Hint) -> None:
+    """Say what is wanted next, unless something that went wrong still stands there to be read."""
+    if bench.ns >= bench.state.hint_until_ns:
+        bench.put(hint=hint)
 
 
 def _still_held(bench: _Bench, event: CardTap | QrText) -> bool:
@@ -268,7 +284,7 @@ def _first_credential(bench: _Bench, event: CardTap | QrText) -> None:
     """IDLE, FAULT, or IDENTIFYING with nobody identified: a passage begins."""
     hint = _hint_of(event)
     if hint is not None:
-        bench.put(hint=hint)
+        _tell(bench, hint)
         return
     if _still_held(bench, event) or _just_admitted(bench, event):
         return
@@ -299,7 +315,7 @@ def _begin(bench: _Bench, event: CardTap | QrText) -> None:
             window=before.window,
             presence=before.presence,
         )
-    bench.put(person=person, phase=Phase.IDENTIFYING, hint=Hint.NONE, queued=None)
+    bench.put(person=person, phase=Phase.IDENTIFYING, hint=Hint.NONE, hint_until_ns=0, queued=None)
     _verify(bench, event)
 
 
@@ -362,7 +378,7 @@ def _another_credential(bench: _Bench, event: CardTap | QrText) -> None:
         return
     hint = _hint_of(event)
     if hint is not None:
-        bench.put(hint=hint)
+        _tell(bench, hint)
         return
     if _still_held(bench, event) or credential_key(event) in (person.card_key, person.code_key, person.pending):
         return
@@ -373,10 +389,8 @@ def _another_credential(bench: _Bench, event: CardTap | QrText) -> None:
     if joins and not person.pending:
         _verify(bench, event)
         return
-    bench.put(
-        queued=Queued(event=event, until_ns=bench.seconds(bench.setup.policy.waits.credential_s)),
-        hint=Hint.WAIT_FOR_YOUR_TURN,
-    )
+    bench.put(queued=Queued(event=event, until_ns=bench.seconds(bench.setup.policy.waits.credential_s)))
+    _tell(bench, Hint.WAIT_FOR_YOUR_TURN)
 
 
 def _credential_after_verdict(bench: _Bench, event: CardTap | QrText) -> None:
@@ -384,15 +398,14 @@ def _credential_after_verdict(bench: _Bench, event: CardTap | QrText) -> None:
     if bench.state.decided is None or not bench.state.decided.committed:
         bench.put(queued=Queued(event=event, until_ns=bench.seconds(bench.setup.policy.waits.credential_s)))
         return
-    hint = _hint_of(event)
-    if hint is not None or _still_held(bench, event) or _just_admitted(bench, event):
+    if _hint_of(event) is not None or _still_held(bench, event) or _just_admitted(bench, event):
         return
     _begin(bench, event)
 
 
 def _torn(bench: _Bench, _: TapTorn) -> None:
     if bench.state.phase is not Phase.DECIDED:
-        bench.put(hint=Hint.CARD_AGAIN)
+        _tell(bench, Hint.CARD_AGAIN)
 
 
 def _gone(bench: _Bench, _: CredentialGone) -> None:
@@ -499,16 +512,17 @@ def _advance(bench: _Bench) -> None:
     if person is None:
         _rest(bench)
         return
-    if person.pending:
+    if person.pending and bench.ns < person.deadline_ns:
         return
+    bench.person(pending="")  # a verification that never answers is no evidence, and no reason to wait for ever
     _bind(bench)
     _measure(bench)
     person = bench.person()
     missing = _missing_credentials(bench, person)
     if missing and bench.ns < person.deadline_ns and not _pass_fails(bench, person):
-        hint = Hint.TAP_CARD if "card" in missing else Hint.SHOW_CODE
+        _ask(bench, Hint.TAP_CARD if "card" in missing else Hint.SHOW_CODE)
         bench.person(waiting_for=missing, measuring_since_ns=None, measure_by_ns=None)
-        bench.put(phase=Phase.IDENTIFYING, hint=hint)
+        bench.put(phase=Phase.IDENTIFYING)
         return
     measurable = not missing and _temperature_missing(bench, person) and not _pass_fails(bench, person)
     if measurable and _still_measuring(bench):
@@ -540,7 +554,8 @@ def _still_measuring(bench: _Bench) -> bool:
         return False
     bench.person(waiting_for=("temperature",))
     bound = person.presence is not None
-    bench.put(phase=Phase.MEASURING, hint=Hint.HOLD_STILL if bound else Hint.LOOK_AT_SENSOR)
+    _ask(bench, Hint.HOLD_STILL if bound else Hint.LOOK_AT_SENSOR)
+    bench.put(phase=Phase.MEASURING)
     return True
 
 
@@ -1076,8 +1091,7 @@ def _rest(bench: _Bench) -> None:
     watch = bench.state.watch
     somebody = watch.present and watch.number != bench.state.served_presence
     bench.put(phase=Phase.IDENTIFYING if somebody else Phase.IDLE)
-    if bench.state.hint not in (Hint.ONE_CARD_ONLY, Hint.CARD_AGAIN, Hint.USE_REAL_CARD) or not somebody:
-        bench.put(hint=Hint.TAP_OR_SHOW)
+    _ask(bench, Hint.TAP_OR_SHOW)
 
 
 # --------------------------------------------------------------------------------------------------- the table

@@ -114,6 +114,7 @@ class LaneState:
 
     phase: Phase
     hint: Hint = Hint.TAP_OR_SHOW
+    hint_until_ns: int = 0
     up: frozenset[str] = frozenset()
     watch: Watch = field(default_factory=Watch)
     person: Person | None = None

@@ -880,3 +880,49 @@ def test_every_record_of_a_lane_is_in_the_formats() -> None:
                 assert f"`{key}`" in page, (draft.kind, key)
         if draft.kind is Kind.ALARM:
             assert f"`{draft.payloads[PayloadClass.FACTS]['code']}`" in page
+
+
+def test_a_hint_stands_long_enough_to_be_read() -> None:
+    """Ten readings a second do not wipe "one card only" away; after three seconds the screen asks anew."""
+    lane = Lane(policy=load_policy("case"))
+    lane.nobody(0.5)
+    lane.tap("04a1", cards_in_field=2)
+    lane.nobody(2.0)
+    assert lane.state.hint is Hint.ONE_CARD_ONLY
+    lane.wait(1.1)
+    assert lane.state.hint is Hint.TAP_OR_SHOW
+    lane.tap("04c0")
+    lane.send(TapTorn(at_ns=lane.ns))
+    lane.face(NORMAL_SKIN_C, 1.0)
+    assert lane.state.hint is Hint.CARD_AGAIN
+    lane.face(NORMAL_SKIN_C, 2.5)
+    assert lane.state.hint is Hint.SHOW_CODE
+
+
+def test_a_good_tap_wipes_the_hint_away() -> None:
+    """Two cards, then one: the screen goes on at once."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04a1", cards_in_field=2)
+    lane.wait(0.5)
+    lane.tap("04a1")
+    assert lane.state.hint is Hint.LOOK_AT_SENSOR
+
+
+def test_a_verification_that_never_answers() -> None:
+    """The wait ends with its time, as missing evidence; the lane neither hangs nor spins."""
+    lane = Lane(policy=load_policy("case"))
+    lane._answer = lambda effect: [] if isinstance(effect, VerifyCard) else Lane._answer(lane, effect)
+    lane.tap("04a1")
+    lane.wait(20.1)
+    assert lane.verdict.reasons[0] is Reason.PASS_MISSING
+
+
+def test_a_second_verification_that_never_answers_while_measuring() -> None:
+    """A code nobody needed is shown while measuring and its verifier dies: decided when its time is over."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04a1")
+    lane._answer = lambda effect: [] if isinstance(effect, VerifyCode) else Lane._answer(lane, effect)
+    lane.show("HC1:green")
+    lane.wait(20.5)
+    assert lane.verdict is not None
+    assert lane.verdict.reasons[0] is Reason.TEMPERATURE_NOT_MEASURED
