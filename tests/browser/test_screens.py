@@ -96,7 +96,7 @@ def test_a_page_says_not_live_when_the_server_is_gone(stage: Stage) -> None:
 def test_a_page_says_not_live_when_the_gate_stands_still_and_comes_back(stage: Stage) -> None:
     """A web server that lives alone does not pretend; the first new view brings the screen back."""
     page, console = stage.open("/lane/east-in"), stage.log_in()
-    stage.clock["offset_ns"] = int(9e9)
+    stage.clock["now_ns"] = int(9e9)
     expect(page.locator(".not-live")).to_be_visible()
     expect(console.locator(".not-live-banner")).to_be_visible()
     stage.show(kiosk_view(scenes()["admit"]))
@@ -193,6 +193,23 @@ SMALL_TARGETS = """() => [...document.querySelectorAll('button, a')]
   .filter(([, r]) => r.width && (r.width < 43.9 || r.height < 43.9))
   .map(([text, r]) => [text, r.width, r.height])"""
 
+# Buttons of the lanes that cannot be brought into view whole, and the emergency if it leaves the view meanwhile.
+HIDDEN_BUTTONS = """() => {
+  const lost = [];
+  const whole = (e) => {
+    const r = e.getBoundingClientRect();
+    return r.top >= -1 && r.left >= -1 && r.bottom <= innerHeight + 1 && r.right <= innerWidth + 1;
+  };
+  for (const button of document.querySelectorAll('.lane button, .lane a')) {
+    button.scrollIntoView({ block: 'center' });
+    const r = button.getBoundingClientRect();
+    const top = document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2);
+    if (!whole(button) || !button.contains(top)) lost.push(button.innerText);
+    if (!whole(document.querySelector('.strip .emergency'))) lost.push('emergency');
+  }
+  return lost;
+}"""
+
 # Sizes in parts of the screen's height: word, sentence, shape.
 PROPORTIONS = """() => {
   const size = (selector) => parseFloat(getComputedStyle(document.querySelector(selector)).fontSize) / innerHeight;
@@ -250,12 +267,7 @@ def test_a_smaller_tablet_scrolls_and_loses_nothing(make_stage: Callable[..., St
     page.goto(stage.server.address + "/guard")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate(SMALL_TARGETS) == []
-    page.mouse.wheel(0, 5000)
-    expect(page.locator(".strip .emergency")).to_be_in_viewport(ratio=1)
-    for number in range(page.locator(".lane button, .lane a").count()):
-        button = page.locator(".lane button, .lane a").nth(number)
-        button.scroll_into_view_if_needed()
-        expect(button).to_be_in_viewport(ratio=0.98)
+    assert page.evaluate(HIDDEN_BUTTONS) == []
 
 
 def test_the_word_is_tall_enough_for_three_metres(stage: Stage) -> None:
