@@ -12,7 +12,7 @@ from kiosk.records import ZERO_HASH
 from sync import agent as agent_module
 from sync.ackstore import AckPoint, AckStore
 from sync.agent import Agent
-from sync.answer import Answer, Result
+from sync.answer import Result
 from sync.central import ingest as ingest_module
 from sync.central.ingest import Ingest
 from sync.retry import Backoff
@@ -91,30 +91,6 @@ def heartbeats_compare_nothing(patch: pytest.MonkeyPatch) -> None:
 def idle_kiosk_stays_silent(patch: pytest.MonkeyPatch) -> None:
     """No heartbeat when there is nothing to send."""
     patch.setattr(Agent, "_send_heartbeat", lambda self, positions, now: setattr(self, "_heartbeat_due_s", 1e18))
-
-
-def any_answer_is_believed(patch: pytest.MonkeyPatch) -> None:
-    """The agent does not look whether an answer belongs to its request."""
-    parse = Answer.parse
-
-    def believing(body: bytes) -> Answer:
-        answer = parse(body)
-        return type(answer)(**{name: getattr(answer, name) for name in type(answer).__slots__} | {"request": ANY})
-
-    patch.setattr(Answer, "parse", believing)
-
-
-class _Any(str):
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = str.__hash__
-
-
-ANY = _Any("any")
 
 
 def sent_counts_as_acknowledged(patch: pytest.MonkeyPatch) -> None:
@@ -229,7 +205,6 @@ MUTANTS: tuple[Mutant, ...] = (
     answered_before_the_commit,
     heartbeats_compare_nothing,
     idle_kiosk_stays_silent,
-    any_answer_is_believed,
     sent_counts_as_acknowledged,
     purged_when_acknowledged,
     retention_by_age_alone,

@@ -35,6 +35,7 @@ RETENTION_US = 1800 * 1_000_000
 BACKUP_MAX_AGE_US = RETENTION_US - 300 * 1_000_000
 HEAL_LIMIT_S = 600.0
 HEAL_EXCHANGES = 600
+HEAL_STEPS = 2000
 FAULTY_STEPS = 45
 
 
@@ -245,7 +246,11 @@ class World:
             self._step()
         self.fair = True
         healed_s, exchanges = self.clock.mono_ns / 1e9, self.exchanges
+        steps = 0
         while not self._settled():
+            steps += 1
+            if steps > HEAL_STEPS:
+                raise Violation(f"{HEAL_STEPS} steps since the world healed, and time hardly moves: {self._where()}")
             if self.clock.mono_ns / 1e9 - healed_s > HEAL_LIMIT_S:
                 raise Violation(f"not settled {HEAL_LIMIT_S:.0f} s after the world healed: {self._where()}")
             if self.exchanges - exchanges > HEAL_EXCHANGES:

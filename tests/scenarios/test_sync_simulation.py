@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import pytest
 
@@ -13,13 +14,25 @@ from tests.scenarios.sync_world import run_seed
 CAMPAIGN_FIRST = int(os.environ.get("SYNC_CAMPAIGN_FIRST", "1000"))
 CAMPAIGN_SEEDS = int(os.environ.get("SYNC_CAMPAIGN_SEEDS", "100000"))
 MUTANT_SEEDS = 2000
+QUICK_SEEDS = (0, 1, 4, 5)
 
 
-@pytest.mark.parametrize("block", range(4))
+#: These need more schedules (up to 34 when last looked at) and are left to the campaign.
+RARER = {
+    "forks_continuation_unknown",
+    "heartbeats_compare_nothing",
+    "retention_by_age_alone",
+    "restored_journal_not_noticed",
+    "gives_up",
+}
+QUICK = [mutant for mutant in MUTANTS if mutant.__name__ not in RARER]
+
+
+@pytest.mark.parametrize("block", range(3))
 def test_nothing_is_lost_doubled_or_hidden(block: int) -> None:
     """Loss, repetition, reorder, kills and restores of either side: all converge within ten minutes of healing."""
-    exchanges = sum(run_seed(seed).exchanges for seed in range(block * 30, block * 30 + 30))
-    assert exchanges > 30 * 10
+    exchanges = sum(run_seed(seed).exchanges for seed in range(block * 15, block * 15 + 15))
+    assert exchanges > 15 * 10
 
 
 def test_a_schedule_repeats_to_the_last_exchange() -> None:
@@ -28,11 +41,11 @@ def test_a_schedule_repeats_to_the_last_exchange() -> None:
     assert (first.exchanges, first.written, first.clock.at_us) == (second.exchanges, second.written, second.clock.at_us)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS[:6], ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize("mutant", QUICK, ids=lambda mutant: mutant.__name__)
 def test_planted_bugs_are_caught_quickly(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bugs that every run must catch, within a few seeds."""
+    """Four schedules that are known to catch most of the planted bugs; who changes the world picks them anew."""
     mutant(monkeypatch)
-    assert _caught_at(60) is not None, mutant.__doc__
+    assert _caught_at(QUICK_SEEDS) is not None, mutant.__doc__
 
 
 @pytest.mark.campaign
@@ -40,11 +53,11 @@ def test_planted_bugs_are_caught_quickly(mutant: Mutant, monkeypatch: pytest.Mon
 def test_every_planted_bug_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, within 2,000 seeds."""
     mutant(monkeypatch)
-    assert _caught_at(MUTANT_SEEDS) is not None, mutant.__doc__
+    assert _caught_at(range(MUTANT_SEEDS)) is not None, mutant.__doc__
 
 
-def _caught_at(seeds: int) -> int | None:
-    for seed in range(seeds):
+def _caught_at(seeds: Iterable[int]) -> int | None:
+    for seed in seeds:
         try:
             run_seed(seed)
         except Exception:  # noqa: BLE001 - a crash of the mutated code is a catch, too
