@@ -110,6 +110,14 @@ class _Place:
         return tuple((x / self.scale + self.left, y / self.scale + self.top) for x, y in corners)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question to the decoder child, and where what it was shown lies in the frame."""
+
+    number: int
+    place: _Place
+
+
 def _shrunk(gray: Gray, long_side: int) -> Gray:
     """The picture with its longer side at most so long."""
     scale = long_side / max(gray.shape)
@@ -194,7 +202,7 @@ class QrReader:
     3. Is there a code at all? A symbol reported above, or finder patterns seen at the small size. If not, that was
        all: an empty frame costs little.
     4. The grid (:mod:`drivers.qr_grid`) unrolls what is curled, crumpled, steep, partly covered.
-    5. The looks of :mod:`drivers.qr_looks`, on the part of the frame where the code is; libzbar.
+    5. libzbar, which was shown the part with the code when step 4 began, and the looks of :mod:`drivers.qr_looks`.
     """
 
     def __init__(self, *, use_zxing: bool = True, use_zbar: bool = True) -> None:
@@ -236,7 +244,8 @@ class QrReader:
         if min(gray.shape) < _SMALLEST_SIDE:
             return Sighting([], [])
         if self._zxing is None:
-            return Sighting(without_nested(self._read_zbar(gray, clock, at_ns, least_ms=_ZBAR_LEAST_MS)), [])
+            found = self._answer_of_zbar(self._ask_zbar(gray, _Place()), max(1e3 * budget_s, _ZBAR_LEAST_MS), at_ns)
+            return Sighting(without_nested(found), [])
         found, failed = self._read_zxing(gray, at_ns)
         if found:
             if failed and len(found) > 1:
@@ -299,11 +308,14 @@ class QrReader:
             if found:
                 return found, failed
         part, place = _part(gray, failed)
+        asked = self._ask_zbar(part, place)
         if qr_finders.triples(finders, limit=1):
             found = self._unroll(gray, finders, clock, at_ns)
         else:
             found = self._unroll_part(part, clock, at_ns, place)
-        return found or self._look_again(part, clock, at_ns, place), failed
+        found = found or self._answer_of_zbar(asked, 0.0, at_ns)
+        found = found or self._look_again(part, clock, at_ns, place)
+        return found or self._answer_of_zbar(asked, clock.left_ms(), at_ns), failed
 
     def _search(
         self, gray: Gray, failed: list[Corners], dim: bool, clock: _Clock, at_ns: int
@@ -391,25 +403,28 @@ class QrReader:
             found = self._look(look, gray, clock, at_ns, place)
             if found:
                 return found
-        return self._read_zbar(gray, clock, at_ns, place=place)
+        return []
 
-    def _read_zbar(
-        self, gray: Gray, clock: _Clock, at_ns: int, *, least_ms: float = 0.0, place: _Place | None = None
-    ) -> list[QrText]:
-        left_ms = max(clock.left_ms(), least_ms)
-        if self._child is None or left_ms < _ZBAR_LEAST_MS:
-            return []
+    def _ask_zbar(self, gray: Gray, place: _Place) -> _Asked | None:
+        """Let libzbar look at a part of the frame meanwhile, in its own process and on another core."""
+        if self._child is None:
+            return None
         small = _shrunk(gray, _ZBAR_LONG_SIDE)
-        place = (place or _Place()).scaled(small.shape[1] / gray.shape[1])
+        number = self._child.ask(small)
+        return None if number is None else _Asked(number, place.scaled(small.shape[1] / gray.shape[1]))
+
+    def _answer_of_zbar(self, asked: _Asked | None, timeout_ms: float, at_ns: int) -> list[QrText]:
+        if self._child is None or asked is None:
+            return []
         return [
             QrText(
                 text=text_of(symbol.data),
                 data=symbol.data,
-                corners=place.outside(symbol.corners),
+                corners=asked.place.outside(symbol.corners),
                 engine="zbar",
                 at_ns=at_ns,
             )
-            for symbol in self._child.read(small, left_ms / 1e3) or []
+            for symbol in self._child.collect(asked.number, timeout_ms / 1e3) or []
             if symbol.data
         ]
 

@@ -111,10 +111,14 @@ class WatchedChild:
             return self._ready
 
     def read(self, gray: NDArray[np.uint8], timeout_s: float) -> list[ChildSymbol] | None:
-        """What the child sees in a gray frame, or None when it is starting, busy or late.
+        """What the child sees in a gray frame, or None when it is starting, busy or late."""
+        number = self.ask(gray)
+        return None if number is None else self.collect(number, timeout_s)
 
-        A late answer is dropped, and the child serves again as soon as it has finished; it is killed only after
-        ``overrun_s``. Frames over :data:`MEMORY_BYTES` are not taken (None).
+    def ask(self, gray: NDArray[np.uint8]) -> int | None:
+        """Hand a frame over and do not wait: the number of the question, None when the child is starting or busy.
+
+        Frames over :data:`MEMORY_BYTES` are not taken. The child is killed when it takes longer than ``overrun_s``.
         """
         height, width = gray.shape
         if gray.size > MEMORY_BYTES or gray.size == 0:
@@ -132,7 +136,13 @@ class WatchedChild:
             except OSError:  # it has just died; the watchdog is about to see that
                 return None
             os.eventfd_write(self._wake, 1)
-            self._state.wait_for(lambda: self._answer is not None or not self._ready, timeout_s)
+            return number
+
+    def collect(self, number: int, timeout_s: float) -> list[ChildSymbol] | None:
+        """The answer to a question, None when it is late or the child died; a late answer is dropped, and the child
+        serves again as soon as it has finished."""
+        with self._state:
+            self._state.wait_for(lambda: self._answer is not None or self._asked_ns is None, max(0.0, timeout_s))
             answer = self._answer
         return answer[1] if answer is not None and answer[0] == number else None
 

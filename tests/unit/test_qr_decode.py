@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import segno
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import qr, qr_child, qr_worker
@@ -116,6 +116,7 @@ symbols = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), symbols, st.integers(0, 400))
 def test_an_answer_of_the_child_is_read_whole_or_not_yet(
     number: int, found: list[tuple[list[int], bytes]], cut: int
@@ -131,6 +132,7 @@ def test_an_answer_of_the_child_is_read_whole_or_not_yet(
     assert answer[2] == len(wire)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_of_a_broken_child_do_harm(wire: bytes) -> None:
     """An answer, not yet an answer, or a child that is to be killed: nothing else."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import segno
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import qr_erasures, qr_grid
@@ -31,6 +31,7 @@ def test_every_block_of_every_version_is_a_codeword(level: str) -> None:
         assert (filled == modules).all()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_errors_and_erasures_are_corrected_up_to_the_margin(data: st.DataObject) -> None:
     """Twice the errors and the erasures together, three check codewords left over."""
@@ -59,6 +60,7 @@ def _block(modules: np.ndarray, layout: qr_grid.Layout) -> np.ndarray:
     return words[qr_erasures._interleaved(134, 4, 15, 2, 18)[0]]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=33, max_size=33), st.integers(0, 15))
 def test_noise_is_never_taken_for_a_codeword(noise: bytes, erasures: int) -> None:
     """However much is erased, within the margin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.devices import DeviceFault, Proven, QrText
@@ -23,6 +23,7 @@ def test_a_line_is_a_text_whatever_its_end(end: bytes) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.data())
 def test_the_events_do_not_depend_on_how_the_bytes_are_cut(lines: list[bytes], data: st.DataObject) -> None:
     """Any bytes, cut anywhere, give the same texts, faults and count of discarded bytes."""
