@@ -111,6 +111,7 @@ class ReaderDriver(StrEnum):
     RDM6300 = "rdm6300"
     SERIAL_UID = "serial_uid"
     KEYBOARD_WEDGE = "keyboard_wedge"
+    OSDP = "osdp"
 
 
 class Strength(StrEnum):
@@ -140,7 +141,7 @@ class Reader(Section):
     """The card reader of a lane."""
 
     driver: ReaderDriver = Field(
-        default=ReaderDriver.PN532, description="protocol: pn532, rdm6300, serial_uid, keyboard_wedge"
+        default=ReaderDriver.PN532, description="protocol: pn532, rdm6300, serial_uid, keyboard_wedge, osdp"
     )
     port: Path = Field(description="stable device name, such as /dev/gatepost/reader-in")
     strength: Strength = Field(
@@ -149,11 +150,17 @@ class Reader(Section):
     form: NumberForm = Field(
         default=NumberForm.HEX, description="serial_uid and keyboard_wedge: how the reader writes a number"
     )
+    key: Path | None = Field(
+        default=None, description="osdp: file with the 16 bytes of the reader's own key (never the default one)"
+    )
+    address: int = Field(default=0, ge=0, le=126, description="osdp: the reader's address on its line")
 
     @model_validator(mode="after")
     def _able(self) -> Self:
         if self.driver is not ReaderDriver.PN532 and self.strength is not Strength.UID:
             raise ValueError(f'a {self.driver} reader hears a number and nothing else: set strength = "uid"')
+        if (self.driver is ReaderDriver.OSDP) is not (self.key is not None):
+            raise ValueError("an osdp reader, and no other, needs a key: its Secure Channel is not left out")
         return self
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from config.errors import ConfigError
 from config.settings import (
     CameraSource,
     Contact,
@@ -19,10 +20,12 @@ from config.settings import (
     Settings,
     Strength,
     ThermometerDriver,
+    secret_file,
 )
 from drivers.camera import FolderSource, FrameSource, V4l2Source, VideoSource
 from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
+from drivers.cards.osdp import OsdpConversation
 from drivers.cards.pn532 import Dialogue, Pn532Conversation
 from drivers.cards.rdm6300 import Rdm6300Conversation
 from drivers.cards.serial_uid import SerialUidConversation
@@ -46,6 +49,7 @@ READERS: dict[ReaderDriver, Callable[[Reader, CardDialogue | None], Conversation
     ReaderDriver.PN532: lambda _, dialogue: Pn532Conversation(dialogue),
     ReaderDriver.RDM6300: lambda _reader, _dialogue: Rdm6300Conversation(),
     ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(Form(reader.form)),
+    ReaderDriver.OSDP: lambda reader, _: _osdp(reader),
 }
 THERMOMETERS: dict[ThermometerDriver, Callable[[], Conversation]] = {
     ThermometerDriver.GY_MCU90615: GyMcu90615Conversation,
@@ -142,6 +146,16 @@ def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device
         return WedgeDevice(name, port, Form(reader.form))
     asked = None if reader.strength is Strength.UID else dialogue
     return SerialDevice(name, port, READERS[reader.driver](reader, asked))
+
+
+def _osdp(reader: Reader) -> OsdpConversation:
+    """Raises ConfigError for a key that is missing, public, of another length, or the standard's default."""
+    if reader.key is None:
+        raise ConfigError("osdp reader", seen="no key", expected="key = the file with the reader's own key")
+    try:
+        return OsdpConversation(secret_file(reader.key).read_bytes(), address=reader.address)
+    except ValueError as error:
+        raise ConfigError(f"secret {reader.key}", seen=str(error), expected="16 bytes") from error
 
 
 def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogue | None = None) -> LaneDevices:

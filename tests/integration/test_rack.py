@@ -59,3 +59,30 @@ def test_a_number_reader_cannot_be_asked_for_a_proof(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match='set strength = "uid"'):
         rack_of(tmp_path, '[[lane]]\nname = "a"\n[lane.reader]\ndriver = "rdm6300"\nport = "/dev/gatepost/r"\n')
+
+
+def osdp_lane(key: Path) -> str:
+    return (
+        '[[lane]]\nname = "a"\n[lane.reader]\ndriver = "osdp"\nstrength = "uid"\nport = "/dev/gatepost/r"\n'
+        f'address = 3\nkey = "{key}"\n'
+    )
+
+
+def test_an_osdp_reader_needs_a_key_of_its_own(tmp_path: Path) -> None:
+    """With the site's key it is built; without one, with the standard's or with a public file it is refused."""
+    from config.errors import ConfigError
+    from drivers.cards.osdp_frames import DEFAULT_KEY
+
+    key = tmp_path / "osdp.key"
+    key.write_bytes(bytes(range(16)))
+    key.chmod(0o600)
+    assert set(rack_of(tmp_path, osdp_lane(key)).lanes["a"].by_role) == {"reader"}
+    key.write_bytes(DEFAULT_KEY)
+    with pytest.raises(ConfigError, match="default key"):
+        rack_of(tmp_path, osdp_lane(key))
+    key.write_bytes(bytes(range(16)))
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match="0644"):
+        rack_of(tmp_path, osdp_lane(key))
+    with pytest.raises(ConfigError, match="needs a key"):
+        rack_of(tmp_path, osdp_lane(key).replace("key =", "# key ="))
