@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import GatepostError
-from kiosk import calibrate_cli, card_cli, code_cli, config_cli, journal_cli, plan_cli, roster_cli, trust_cli
+from kiosk import calibrate_cli, card_cli, code_cli, config_cli, guard_cli, journal_cli, plan_cli, roster_cli, trust_cli
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(card_cli.app, name="card")
 app.add_typer(config_cli.app, name="config")
+app.add_typer(guard_cli.app, name="guard")
 app.add_typer(journal_cli.app, name="journal")
 app.add_typer(plan_cli.app, name="plan")
 app.add_typer(roster_cli.app, name="roster")

@@ -75,7 +75,7 @@ def set_guard(path: Path, login: str, name: str, secret: str, *, hasher: Passwor
     """
     if not name.isprintable():
         raise ConfigError("guard's name", seen=ascii(name)[:80], expected="letters that can be shown")
-    guards = _read_guards(path) if path.exists() else {}
+    guards = read_guards(path) if path.exists() else {}
     entry = {"name": name, "secret": hash_secret(secret, hasher)}
     guards |= _guards_of(path, {"guards": {login: entry}})
     # A JSON string without control characters is a TOML basic string as well.
@@ -116,7 +116,7 @@ class GuardBook:
     @classmethod
     def load(cls, path: Path, *, tries_file: Path | None = None, now_ns: int = 0) -> GuardBook:
         """The guards of a file. Raises ConfigError for a readable-by-others, malformed or unhashed file."""
-        return cls(_read_guards(path), tries_file=tries_file, now_ns=now_ns)
+        return cls(read_guards(path), tries_file=tries_file, now_ns=now_ns)
 
     def __len__(self) -> int:
         return len(self._guards)
@@ -185,7 +185,8 @@ def _replace_private(path: Path, body: str) -> None:
     new.replace(path)
 
 
-def _read_guards(path: Path) -> dict[str, Guard]:
+def read_guards(path: Path) -> dict[str, Guard]:
+    """The guards of a file by login. Raises ConfigError for a file that others may read, or of another form."""
     try:
         mode = path.stat().st_mode
         body = path.read_bytes()

@@ -14,8 +14,10 @@ from argon2 import PasswordHasher
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from config.errors import ConfigError
+from kiosk import guard_cli
 from kiosk.board import (
     Acknowledge,
     Attest,
@@ -484,6 +486,18 @@ def test_a_guard_is_added_and_given_a_new_secret(tmp_path: Path) -> None:
     assert book.log_in("wang", SECRET, now_ns=0).guard is None
     assert book.log_in("wang", "a newer secret", now_ns=0).guard is not None
     assert book.log_in("li", "another secret", now_ns=0).guard is not None
+
+
+def test_guards_are_kept_by_the_command_line(tmp_path: Path) -> None:
+    """The secret is asked for twice and hidden; it stands in no argument and in no output."""
+    path, runner = tmp_path / "guards.toml", CliRunner()
+    arguments = ["set", str(path), "wang", "--name", "王师傅"]
+    answer = runner.invoke(guard_cli.app, arguments, input=f"{SECRET}\n{SECRET}\n")
+    assert answer.exit_code == 0, answer.output
+    assert SECRET not in answer.output
+    listed = runner.invoke(guard_cli.app, ["list", str(path)])
+    assert listed.output.split() == ["wang", "王师傅"]
+    assert runner.invoke(guard_cli.app, arguments, input=f"{SECRET}\nanother one\n").exit_code != 0
 
 
 @pytest.mark.parametrize(
