@@ -58,6 +58,7 @@ class RelayBoard:
         self._waiting: list[dict[str, Any]] = []
         self._held: set[int] = set()
         self._on: set[int] = set()
+        self._news = True  # the end of a supervisor is told once until one was ready again
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -131,6 +132,7 @@ class RelayBoard:
     def _run(self) -> None:
         while not self._stopping.is_set():
             began_s = time.monotonic()
+            self._drop_stale()
             try:
                 code = self._serve(self._spawn())
                 why = f"the relay supervisor ended ({code}) and is started again"
@@ -141,7 +143,9 @@ class RelayBoard:
             if self._on:
                 why += f"; channel {sorted(self._on)} was on and is switched off"
                 self._on.clear()
-            self._fault(FaultKind.MISSING, why, transient=False)
+            if self._news:
+                self._news = False
+                self._fault(FaultKind.MISSING, why, transient=False)
             if time.monotonic() - began_s < RESTART_S:
                 self._stopping.wait(RESTART_S)  # it dies at once: no endless loop
 
@@ -167,12 +171,21 @@ class RelayBoard:
                 child.stdin.close()  # stop() came while there was no child to be told
             for channel in self._held:
                 self._write(child, {"do": "hold", "channel": channel, "on": True, "nonce": "", "issued_ns": 0})
-            waiting, self._waiting = self._waiting, []
-            now_ns = time.monotonic_ns()
-            for order in waiting:
-                if now_ns - order["issued_ns"] <= STALE_NS:
-                    self._write(child, order)
+            for order in self._waiting:
+                self._write(child, order)
+            self._waiting.clear()
         return child
+
+    def _drop_stale(self) -> None:
+        """Say aloud which pulses waited too long for a supervisor: they are not made up for."""
+        with self._lock:
+            now_ns = time.monotonic_ns()
+            stale = [order for order in self._waiting if now_ns - order["issued_ns"] > STALE_NS]
+            self._waiting = [order for order in self._waiting if order not in stale]
+        for order in stale:
+            self._fault(
+                FaultKind.REFUSED, f"pulse of channel {order['channel']} not carried out: no supervisor for 1 s"
+            )
 
     def _serve(self, child: subprocess.Popen[bytes]) -> str:
         """Listen until the child ends or hangs; how it ended. The channel list and the pipe are cleaned up."""
@@ -207,6 +220,7 @@ class RelayBoard:
             return
         match event.get("event"):
             case "ready":
+                self._news = True
                 detail = f"relay board at {self.path}: all {self.channels} channels switched off"
                 self._emit(DeviceReady(detail=detail, at_ns=time.monotonic_ns()))
             case "on":

@@ -196,6 +196,27 @@ def test_stopping_the_device_ends_a_pulse(bench: Bench, board: RelayBoard) -> No
         os.kill(pid, 0)
 
 
+def test_without_a_supervisor_a_pulse_is_refused_aloud_and_never_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no process can be started, the fault says so within 2.5 s, and nothing piles up."""
+
+    def no_process(*_: object, **__: object) -> None:
+        raise OSError("no process can be started")
+
+    monkeypatch.setattr("drivers.outputs.subprocess.Popen", no_process)
+    events: list[Any] = []
+    board = RelayBoard("out", str(tmp_path / "relay"), channels=2, max_pulse_s=2.0)
+    board.start(events.append)
+    try:
+        board.pulse(1, 0.5)
+        eventually(lambda: [e for e in events if e.kind is FaultKind.REFUSED], within_s=2.5)
+        assert board._waiting == []
+        assert [e.kind for e in events].count(FaultKind.MISSING) == 1
+    finally:
+        board.stop()
+
+
 def test_what_the_board_cannot_do_is_a_fault_and_no_exception(bench: Bench, board: RelayBoard) -> None:
     """A channel that the board does not have is refused with the reason."""
     board.pulse(7, 0.5)
