@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -100,6 +101,24 @@ def test_a_killed_supervisor_is_replaced_and_switches_off(bench: Bench, board: R
     assert any("signal 9" in fault.detail for fault in bench.faults())
     board.pulse(1, 0.1)
     eventually(lambda: len(bench.changes) == 4)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+def test_two_hundred_supervisors_killed_at_random_moments(bench: Bench, board: RelayBoard) -> None:
+    """kill -9 anywhere in a 300 ms pulse, 200 times: the channel is never on longer than pulse and margin."""
+    rng = random.Random(11)
+    for number in range(200):
+        eventually(lambda expected=number: bench.ready() > expected)
+        time.sleep(0.6)  # a supervisor that lives for less than RESTART_S is restarted later
+        pid = board.supervisor_pid
+        board.pulse(1, 0.3)
+        time.sleep(rng.uniform(0, 0.35))
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: bench.ready() > 200)
+    eventually(lambda: len(bench.changes) % 2 == 0)  # ready is told when the bytes are on the wire, not behind it
+    print(f"longest: {max(bench.on_ms()):.0f} ms")
+    assert max(bench.on_ms()) < 300 + MARGIN_MS
 
 
 def test_a_stopped_supervisor_is_noticed_killed_and_replaced(bench: Bench, board: RelayBoard) -> None:
