@@ -24,7 +24,7 @@ from drivers.devices import QrText
 from drivers.errors import FrameError
 from drivers.opencv import cv2
 from drivers.qr_child import WatchedChild
-from drivers.qr_looks import HALF, RESCUES, STRETCH, Look, is_dim
+from drivers.qr_looks import HALF, RESCUES, STRETCH, Look, is_dim, widely_sharpened
 
 
 def _zxing() -> Any:
@@ -51,6 +51,13 @@ _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a q
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
 _STRETCH = 4.0
+_COSTS_MS = {  # of each step for a million pixels (of the straightened picture for the grid), to begin with
+    "rest": 5.0,
+    "finders": 8.0,
+    "pairs": 10.0,
+    "grid": 120.0,
+    **{look.name: look.cost_ms for look in (HALF, STRETCH, *RESCUES)},
+}
 _FLOOR, _FLOORS = 150_000, {"grid": 60_000}  # pixels below which a step costs no less
 _POSSIBLE, _LIKELY = 0.6, 0.5  # shares of the modules known beforehand that fit a guessed place
 
@@ -170,18 +177,24 @@ class _Clock:
         """Leave at most so much from now on."""
         self._end_ns = min(self._end_ns, time.thread_time_ns() + int(most_ms * 1e6))
 
-    def affords(self, name: str, first_guess_ms: float, pixels: int) -> bool:
-        """Whether a step that costs so much for a million pixels would end in time."""
-        return self._costs.get(name, first_guess_ms) * max(pixels, _FLOORS.get(name, _FLOOR)) / 1e6 < self.left_ms()
+    def affords(self, name: str, pixels: int) -> bool:
+        """Whether a step would end in time. One that never does is thought a little cheaper each time, and so tried
+        again some day: the machine may have been busy when it was measured."""
+        cost = self._costs.get(name, _COSTS_MS[name])
+        if cost * max(pixels, _FLOORS.get(name, _FLOOR)) / 1e6 < self.left_ms():
+            return True
+        self._costs[name] = 0.97 * cost
+        return False
 
     @contextmanager
     def spend(self, name: str, pixels: int) -> Iterator[None]:
-        """Remember what this step takes (a moving mean: the machine may be slow)."""
+        """Remember what this step takes: a moving mean, which one slow turn does not upset."""
         began_ns = time.thread_time_ns()
         yield
         # nanoseconds a pixel are milliseconds a million
         cost = (time.thread_time_ns() - began_ns) / max(pixels, _FLOORS.get(name, _FLOOR))
-        self._costs[name] = cost if name not in self._costs else 0.8 * self._costs[name] + 0.2 * cost
+        known = self._costs.get(name, _COSTS_MS[name])
+        self._costs[name] = 0.85 * known + 0.15 * min(cost, 3 * known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +290,7 @@ class QrReader:
 
     def _read_rest(self, gray: Gray, found: list[QrText], clock: _Clock, at_ns: int) -> list[QrText]:
         """Many codes in view: those read are painted over, so that their finders no longer confuse the others."""
-        if not clock.affords("rest", 5.0, gray.size):
+        if not clock.affords("rest", gray.size):
             return []
         with clock.spend("rest", gray.size):
             left = gray.copy()
@@ -287,7 +300,7 @@ class QrReader:
         return more
 
     def _look(self, look: Look, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
-        if not clock.affords(look.name, look.cost_ms, gray.size):
+        if not clock.affords(look.name, gray.size):
             return []
         with clock.spend(look.name, gray.size):
             found, _ = self._read_zxing(look.make(gray), at_ns, place.scaled(look.scale))
@@ -301,7 +314,7 @@ class QrReader:
         found, failed, finders = self._search(gray, failed, dim, clock, at_ns)
         if found or not failed:
             return found, failed
-        if dim and clock.affords(STRETCH.name, STRETCH.cost_ms, gray.size):
+        if dim and clock.affords(STRETCH.name, gray.size):
             with clock.spend(STRETCH.name, gray.size):
                 gray = STRETCH.make(gray)
                 found, _ = self._read_zxing(gray, at_ns)
@@ -325,7 +338,7 @@ class QrReader:
         Symbols that ``failed`` at full size are taken along, but not believed: where a corner is lost, they are made
         of patterns by chance in the data, and much too small.
         """
-        if not clock.affords(HALF.name, HALF.cost_ms, gray.size):
+        if not clock.affords(HALF.name, gray.size):
             return [], failed, []
         small = _shrunk(gray, min(_SEARCH_LONG_SIDE, max(_SEARCH_LONG_SIDE // 2, max(gray.shape) // 2)))
         scale = small.shape[1] / gray.shape[1]
@@ -346,9 +359,12 @@ class QrReader:
 
     def _unroll_part(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
         """Step 4, with patterns that were too fine to be seen at the small size, or with two of the three."""
-        if not clock.affords("finders", 8.0, gray.size):
+        if not clock.affords("finders", gray.size):
             return []
         with clock.spend("finders", gray.size):
+            finders = qr_finders.find(gray)
+        if len(finders) < 2 and clock.affords("finders", gray.size):
+            gray = widely_sharpened(gray)
             finders = qr_finders.find(gray)
         return self._unroll(gray, finders, clock, at_ns, place)
 
@@ -359,13 +375,13 @@ class QrReader:
         place = place or _Place()
         found: list[QrText] = []
         chosen = qr_finders.triples(finders, limit=3)
-        if not chosen and len(finders) > 1 and clock.affords("pairs", 10.0, gray.size):
+        if not chosen and len(finders) > 1 and clock.affords("pairs", gray.size):
             with clock.spend("pairs", gray.size):
                 guesses = [(qr_grid.likeness(gray, each), -k, each) for k, each in enumerate(qr_finders.pairs(finders))]
                 chosen = [each for likeness, _, each in sorted(guesses, reverse=True)[:2] if likeness > _POSSIBLE]
         for triple in chosen:
             pixels = int((triple.modules * qr_grid.PX) ** 2)
-            if not clock.affords("grid", 120.0, pixels):
+            if not clock.affords("grid", pixels):
                 break
             readings = qr_grid.readings(gray, triple)
             with clock.spend("grid", pixels):
