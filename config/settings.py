@@ -89,6 +89,9 @@ class Web(Section):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Port = Field(default=8470, description="TCP port; 0 takes a free one and prints it")
+    names: tuple[str, ...] = Field(
+        default=(), description="further host names under which the pages are asked for, besides those of loopback"
+    )
 
 
 class Keys(Section):

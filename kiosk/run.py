@@ -32,7 +32,7 @@ from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.reasons import Direction
 from kiosk.register import Register
 from kiosk.roster import Roster
-from kiosk.screens.app import create_app
+from kiosk.screens.app import LOOPBACK_HOSTS, create_app
 from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
 from kiosk.screens.server import ScreensServer
@@ -193,7 +193,14 @@ def build(
     guards = GuardBook()
     if settings.keys.guards is not None:
         guards = GuardBook.load(secret_file(settings.keys.guards), tries_file=folder / "guard-tries.json")
-    app = create_app(hub, gate.command, guards=guards, site_code_text=settings.site.place_code, zone=settings.site.zone)
+    app = create_app(
+        hub,
+        gate.command,
+        guards=guards,
+        site_code_text=settings.site.place_code,
+        zone=settings.site.zone,
+        allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
+    )
     server = ScreensServer(app, host=settings.web.host, port=settings.web.port)
     server.start()
     stack.callback(server.stop)
