@@ -89,22 +89,26 @@ class Committer:
     def _commit(self, group: list[_Waiting]) -> None:
         self.groups += 1
         self.jobs += len(group)
-        outcomes: list[tuple[_Waiting, Any, BaseException | None]] = []
         try:
-            with self._store.writing() as connection:
+            outcomes = self._in_one_transaction(group)
+        except Exception as error:  # noqa: BLE001 - the top of the writer's thread: it must outlive any one group
+            if len(group) > 1:
+                # One of them may be to blame: alone, it can spoil nobody else's records.
                 for waiting in group:
-                    outcomes.append(_run_alone(connection, waiting))
-        except SQLAlchemyError as error:
-            # Nothing of the group is durable, so nobody may hear a result: each kiosk sends again.
-            failure = LinkError("central database", seen=str(error)[:200], expected="a commit")
-            for waiting in group:
-                waiting.future.set_exception(failure)
+                    self._commit([waiting])
+                return
+            # Nothing is durable, so nobody may hear a result: the kiosk sends again.
+            group[0].future.set_exception(LinkError("central database", seen=str(error)[:200], expected="a commit"))
             return
         for waiting, result, raised in outcomes:
             if raised is not None:
                 waiting.future.set_exception(raised)
             else:
                 waiting.future.set_result(result)
+
+    def _in_one_transaction(self, group: list[_Waiting]) -> list[tuple[_Waiting, Any, BaseException | None]]:
+        with self._store.writing() as connection:
+            return [_run_alone(connection, waiting) for waiting in group]
 
 
 def _run_alone(connection: Connection, waiting: _Waiting) -> tuple[_Waiting, Any, BaseException | None]:
