@@ -54,6 +54,23 @@ def outputs_off(config: ConfigOption = DEFAULT_FILE) -> None:
 
 
 @app.command()
+def doctor(
+    config: ConfigOption = DEFAULT_FILE,
+    devices: Annotated[bool, typer.Option(help="open every device and wait for its proof; stop the gate first")] = True,
+) -> None:
+    """Look at policy, keys, disk, clock, trust and devices; exit status 1 when the gate could not do its work."""
+    from config.settings import load_settings
+    from kiosk.doctor import Level, examine
+
+    marks = {Level.GOOD: "ok  ", Level.LOOK: "look", Level.BAD: "BAD "}
+    bad = False
+    for finding in examine(load_settings(config).settings, devices=devices):
+        typer.echo(f"{marks[finding.level]}  {finding.what:<22} {finding.detail}")
+        bad |= finding.level is Level.BAD
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
 def demo(
     *,
     passages: Annotated[

@@ -1,0 +1,152 @@
+"""``gatepost doctor``: looks at everything a gate stands on and says, line by line, what is wrong and how to mend it.
+
+Run it before the gate is started, or with the gate stopped: devices are opened for real and must prove themselves.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from config.errors import GatepostError
+from config.policy import load_policy
+from config.settings import Settings, secret_file
+from drivers.devices import DeviceFault, DeviceReady, Observed
+from drivers.rack import Rack
+from kiosk.calibrate_cli import expectation_lines
+from kiosk.clock import SystemClock, has_rtc
+from kiosk.credentials.trust import TrustStore
+from kiosk.expectation import expected_of_unit
+from kiosk.lane_sensor import sensor_of
+from kiosk.reasons import ClockTrust
+from kiosk.retention import disk_used_percent
+from kiosk.run import community_key
+
+PROOF_WAIT_S = 8.0
+"""A thermometer of two baud rates may need five seconds to be found."""
+
+DISK_WARN_PERCENT = 80
+
+
+class Level(StrEnum):
+    """How bad it is: good, worth a look, or the gate cannot do its work."""
+
+    GOOD = "good"
+    LOOK = "look"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it stands, and what to do."""
+
+    level: Level
+    what: str
+    detail: str
+
+
+def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
+    """Every finding, as it is made. ``devices`` opens the devices too, which takes up to eight seconds."""
+    yield from _policy(settings)
+    yield from _secrets(settings)
+    yield from _state(settings.state.folder)
+    yield from _clock()
+    yield from _trust(settings)
+    for lane in settings.lane:
+        sensor = sensor_of(lane, settings.state.folder)
+        if sensor is not None:
+            expected = expected_of_unit(sensor)
+            detail = "; ".join(expectation_lines(sensor))
+            yield Finding(Level.LOOK if expected is None else Level.GOOD, f"{lane.name}/fevers", detail)
+    if devices:
+        yield from _devices(settings)
+
+
+def _policy(settings: Settings) -> Iterator[Finding]:
+    try:
+        policy = load_policy(settings.policy.file)
+    except GatepostError as error:
+        yield Finding(Level.BAD, "policy", str(error))
+        return
+    if policy.order is not None and policy.order.example:
+        detail = f"{policy.version} rests on an example order: put your own order's number, issuer and end in its place"
+        yield Finding(Level.LOOK, "policy", detail)
+    else:
+        yield Finding(Level.GOOD, "policy", policy.version)
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    try:
+        community_key(settings.keys.community)
+        secret_file(settings.keys.kiosk)
+    except GatepostError as error:
+        yield Finding(Level.BAD, "keys", str(error))
+    else:
+        yield Finding(Level.GOOD, "keys", "readable by their owner alone")
+    if settings.keys.guards is None:
+        yield Finding(Level.LOOK, "guards", "nobody can log in to the console: gatepost guard set, then keys.guards")
+
+
+def _state(folder: Path) -> Iterator[Finding]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+        used = disk_used_percent(folder)
+    except OSError as error:
+        yield Finding(Level.BAD, "state folder", f"{folder}: {error.strerror}; give it to the gate's user, mode 0700")
+        return
+    level = Level.LOOK if used >= DISK_WARN_PERCENT else Level.GOOD
+    yield Finding(level, "state folder", f"{folder}, disk {used:.0f} % full")
+
+
+def _clock() -> Iterator[Finding]:
+    if not has_rtc():
+        yield Finding(Level.BAD, "real-time clock", "none: after a power cut without network the gate knows no time")
+    trust = SystemClock(None).now().clock_trust
+    level = Level.GOOD if trust is ClockTrust.SYNCED else Level.LOOK
+    yield Finding(level, "clock", f"{trust}; dates are judged only by a clock that can be trusted")
+
+
+def _trust(settings: Settings) -> Iterator[Finding]:
+    if settings.trust.folder is None:
+        yield Finding(Level.LOOK, "trust folder", "none: no health code will be valid")
+        return
+    try:
+        store = TrustStore.load(settings.trust.folder)
+    except GatepostError as error:
+        yield Finding(Level.BAD, "trust folder", str(error))
+        return
+    level = Level.LOOK if store.skipped else Level.GOOD
+    yield Finding(level, "trust folder", f"{store.key_count} keys, {len(store.skipped)} anchors that cannot be used")
+
+
+def _devices(settings: Settings) -> Iterator[Finding]:
+    rack = Rack(settings)
+    waiting = {(lane, role) for lane, role, _ in rack.devices()}
+    heard: queue.SimpleQueue[Observed] = queue.SimpleQueue()
+    last_fault: dict[tuple[str, str], str] = {}
+    rack.start(heard.put)
+    try:
+        deadline = time.monotonic() + PROOF_WAIT_S
+        while waiting and (left_s := deadline - time.monotonic()) > 0:
+            try:
+                seen = heard.get(timeout=left_s)
+            except queue.Empty:
+                break
+            key = (seen.lane, seen.device)
+            if isinstance(seen.event, DeviceReady) and key in waiting:
+                waiting.discard(key)
+                yield Finding(Level.GOOD, f"{seen.lane}/{seen.device}", seen.event.detail)
+            elif isinstance(seen.event, DeviceFault):
+                last_fault[key] = f"{seen.event.kind}: {seen.event.detail}"
+    finally:
+        rack.stop()
+    for lane, role in sorted(waiting):
+        detail = last_fault.get((lane, role), f"did not prove itself within {PROOF_WAIT_S:.0f} s")
+        yield Finding(Level.BAD, f"{lane}/{role}", detail)

@@ -1,0 +1,76 @@
+"""The doctor names each thing that is wrong, and opens devices for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.settings import Settings, load_settings
+from drivers.simulators import gy_mcu90615
+from drivers.simulators.registry import Spec
+from drivers.simulators.wire import Wire
+from kiosk.doctor import Finding, Level, examine
+
+GATE = """
+[site]
+kiosk_id = "north-1"
+[state]
+folder = "{folder}/state"
+[keys]
+community = "{folder}/community.key"
+kiosk = "{folder}/kiosk.pem"
+[[lane]]
+name = "in"
+  [lane.reader]
+  port = "{folder}/dev/reader-in"
+  [lane.thermometer]
+  port = "{folder}/dev/thermometer-in"
+"""
+
+
+def settings_in(folder: Path) -> Settings:
+    for name, content in (("community.key", bytes(32)), ("kiosk.pem", b"key")):
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
+    path = folder / "gate.toml"
+    path.write_text(GATE.format(folder=folder))
+    return load_settings(path, {}).settings
+
+
+def by_what(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.what: finding for finding in findings}
+
+
+def test_each_thing_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """An example order, nobody who can log in, no trust folder, an uncalibrated sensor: worth a look, not bad."""
+    found = by_what(list(examine(settings_in(tmp_path), devices=False)))
+    assert found["policy"].level is Level.LOOK
+    assert "example order" in found["policy"].detail
+    assert found["keys"].level is Level.GOOD
+    assert "gatepost guard set" in found["guards"].detail
+    assert found["trust folder"].level is Level.LOOK
+    assert "unknown" in found["in/fevers"].detail
+
+
+def test_a_key_that_others_can_read_is_bad(tmp_path: Path) -> None:
+    """The finding holds the command that mends it."""
+    settings = settings_in(tmp_path)
+    (tmp_path / "kiosk.pem").chmod(0o644)
+    keys = by_what(list(examine(settings, devices=False)))["keys"]
+    assert keys.level is Level.BAD
+    assert "chmod 600" in keys.detail
+
+
+def test_a_device_that_proves_itself_is_good_and_a_missing_one_is_bad(tmp_path: Path) -> None:
+    """The thermometer is simulated at the other end of its wire; there is no reader."""
+    settings = settings_in(tmp_path)
+    spec = Spec(name="thermometer-in", kind="gy_mcu90615", baud=115200, seed=1, folder=tmp_path)
+    wire = Wire(tmp_path / "dev/thermometer-in", gy_mcu90615.player(spec), baud=115200, seed=1)
+    wire.start()
+    try:
+        found = by_what(list(examine(settings)))
+    finally:
+        wire.stop()
+    assert found["in/thermometer"].level is Level.GOOD
+    assert "GY-MCU90615" in found["in/thermometer"].detail
+    assert found["in/reader"].level is Level.BAD
+    assert "missing" in found["in/reader"].detail
