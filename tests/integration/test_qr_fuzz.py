@@ -22,7 +22,7 @@ GROWTH_LIMIT_MB = 48
 def _code(rng: np.random.Generator) -> np.ndarray:
     """A real code's picture: its version, level and scale by the dice."""
     version = int(rng.integers(1, 16))
-    code = segno.make_qr("A" * int(rng.integers(1, 12)), version=version, error="lmqh"[int(rng.integers(0, 4))])
+    code = segno.make_qr("A" * int(rng.integers(1, 11)), version=version, error="lmqh"[int(rng.integers(0, 4))])
     modules = np.array([list(row) for row in code.matrix], np.uint8)
     if rng.random() < 0.5:  # wrong modules: headers and lengths that lie, behind a valid checksum or not
         flips = rng.random(modules.shape) < rng.choice([0.003, 0.02, 0.1, 0.5])
@@ -76,10 +76,10 @@ def run(frames: Iterator[int]) -> tuple[int, float]:
     try:
         for seed in frames:
             frame = hostile(seed)
-            began = time.monotonic()
+            began = time.thread_time()
             for text in reader.decode(frame, 0.03) + zbar.decode(frame, 0.05):
                 assert 0 < len(text.data) <= 7089
-            assert time.monotonic() - began < 5.0
+            assert time.thread_time() - began < 2.0, "a frame that takes the thread for seconds"
             count += 1
             if count == 200:
                 settled_mb = _resident_mb()
@@ -104,7 +104,7 @@ def test_a_share_of_the_hostile_frames_does_no_harm() -> None:
             yield (first := first + 1)
 
     count, growth_mb = run(seeds())
-    assert count > 100
+    assert count > 20
     assert growth_mb < GROWTH_LIMIT_MB
 
 
