@@ -59,7 +59,7 @@ _COSTS_MS = {  # of each step for a million pixels (of the straightened picture 
     **{look.name: look.cost_ms for look in (HALF, STRETCH, *RESCUES)},
 }
 _FLOOR, _FLOORS = 150_000, {"grid": 60_000}  # pixels below which a step costs no less
-_POSSIBLE, _LIKELY = 0.6, 0.5  # shares of the modules known beforehand that fit a guessed place
+_POSSIBLE, _LIKELY = 0.6, 0.72  # shares of the modules known beforehand that fit a guessed place
 
 
 def gray_of(frame: NDArray[np.uint8]) -> Gray:
@@ -311,7 +311,7 @@ class QrReader:
     ) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
         dim = is_dim(gray)
-        found, failed, finders = self._search(gray, failed, dim, clock, at_ns)
+        found, failed, triples = self._search(gray, failed, dim, clock, at_ns)
         if found or not failed:
             return found, failed
         if dim and clock.affords(STRETCH.name, gray.size):
@@ -322,8 +322,8 @@ class QrReader:
                 return found, failed
         part, place = _part(gray, failed)
         asked = self._ask_zbar(part, place)
-        if qr_finders.triples(finders, limit=1):
-            found = self._unroll(gray, finders, clock, at_ns)
+        if triples:
+            found = self._unroll(gray, triples, clock, at_ns)
         else:
             found = self._unroll_part(part, clock, at_ns, place)
         found = found or self._answer_of_zbar(asked, 0.0, at_ns)
@@ -332,7 +332,7 @@ class QrReader:
 
     def _search(
         self, gray: Gray, failed: list[Corners], dim: bool, clock: _Clock, at_ns: int
-    ) -> tuple[list[QrText], list[Corners], list[qr_finders.Finder]]:
+    ) -> tuple[list[QrText], list[Corners], list[qr_finders.Triple]]:
         """Steps 2 and 3: read at half the size, or at least find where a code may be.
 
         Symbols that ``failed`` at full size are taken along, but not believed: where a corner is lost, they are made
@@ -348,14 +348,20 @@ class QrReader:
             if not failed:
                 found, failed = self._read_zxing(small, at_ns, _Place().scaled(scale))
             finders = [] if found else qr_finders.find(small, thorough=False)
-        if len(finders) > 1:
-            sure = bool(failed) or bool(qr_finders.triples(finders, limit=1))
-            failed = [*failed, _around(finders, 1 / scale)]
-            if not sure and not any(
-                qr_grid.likeness(small, guess) > _LIKELY for guess in qr_finders.pairs(finders, limit=4)
-            ):
+        if len(finders) < 2:
+            return found, failed, []
+        measured = qr_finders.measure(gray, [each.enlarged(1 / scale) for each in finders])
+        triples = qr_finders.triples(measured, limit=3)
+        if not triples:
+            guesses = qr_finders.pairs(measured)
+            small_guesses = qr_finders.pairs(finders) if len(measured) == len(finders) else []
+            likeness = [qr_grid.likeness(small, each) for each in small_guesses]
+            if len(guesses) == len(likeness):
+                order = sorted(range(len(guesses)), key=lambda k: -likeness[k])
+                triples = [guesses[k] for k in order[:2] if likeness[k] > _LIKELY]
+            if not failed and max(likeness, default=0.0) < _POSSIBLE:
                 clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
-        return found, failed, qr_finders.measure(gray, [each.enlarged(1 / scale) for each in finders])
+        return found, [*failed, _around(finders, 1 / scale)], triples
 
     def _unroll_part(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
         """Step 4, with patterns that were too fine to be seen at the small size, or with two of the three."""
@@ -366,20 +372,20 @@ class QrReader:
         if len(finders) < 2 and clock.affords("finders", gray.size):
             gray = widely_sharpened(gray)
             finders = qr_finders.find(gray)
-        return self._unroll(gray, finders, clock, at_ns, place)
+        triples = qr_finders.triples(finders, limit=3)
+        if not triples and len(finders) > 1 and clock.affords("pairs", gray.size):
+            with clock.spend("pairs", gray.size):
+                guesses = [(qr_grid.likeness(gray, each), -k, each) for k, each in enumerate(qr_finders.pairs(finders))]
+                triples = [each for likeness, _, each in sorted(guesses, reverse=True)[:2] if likeness > _POSSIBLE]
+        return self._unroll(gray, triples, clock, at_ns, place)
 
     def _unroll(
-        self, gray: Gray, finders: list[qr_finders.Finder], clock: _Clock, at_ns: int, place: _Place | None = None
+        self, gray: Gray, triples: list[qr_finders.Triple], clock: _Clock, at_ns: int, place: _Place | None = None
     ) -> list[QrText]:
         """Step 4."""
         place = place or _Place()
         found: list[QrText] = []
-        chosen = qr_finders.triples(finders, limit=3)
-        if not chosen and len(finders) > 1 and clock.affords("pairs", gray.size):
-            with clock.spend("pairs", gray.size):
-                guesses = [(qr_grid.likeness(gray, each), -k, each) for k, each in enumerate(qr_finders.pairs(finders))]
-                chosen = [each for likeness, _, each in sorted(guesses, reverse=True)[:2] if likeness > _POSSIBLE]
-        for triple in chosen:
+        for triple in triples:
             pixels = int((triple.modules * qr_grid.PX) ** 2)
             if not clock.affords("grid", pixels):
                 break

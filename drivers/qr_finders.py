@@ -8,6 +8,7 @@ curled or crumpled sheet the three corners of a code disagree, and that disagree
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -22,6 +23,7 @@ Field = NDArray[np.float32]
 Candidate = tuple[float, float, float, int]
 """x, y, module (all in pixels) and how many lines agree."""
 
+MAX_FINDERS = 9
 MAX_CANDIDATES = 40
 """More candidates than this are cut, strongest first: a chequered shirt must not cost the budget."""
 
@@ -241,22 +243,43 @@ class Triple:
 
 def _turned(finder: Finder, across: Floats) -> Finder:
     """The pattern with its vectors exchanged and reversed so that ``across`` looks most along the given direction."""
-    vectors = [finder.across, finder.down, -finder.across, -finder.down]
-    best = int(np.argmax([v @ across / np.linalg.norm(v) for v in vectors]))
+    vectors = (finder.across, finder.down, -finder.across, -finder.down)
+    x, y = float(across[0]), float(across[1])
+    likeness = [(float(v[0]) * x + float(v[1]) * y) / math.hypot(v[0], v[1]) for v in vectors]
+    best = likeness.index(max(likeness))
     u, v = vectors[best], vectors[(best + 1) % 4]
     if u[0] * v[1] - u[1] * v[0] < 0:
         v = -v
     return Finder(finder.middle, u, v, finder.module_px, finder.strength)
 
 
-def _in_modules(finder: Finder, vector: Floats) -> Floats:
-    return np.asarray(np.linalg.solve(np.column_stack([finder.across, finder.down]), vector), np.float64)
+def _in_modules(finder: Finder, vector: Floats) -> tuple[float, float]:
+    """A way in the picture as modules along the pattern's two sides."""
+    (ux, uy), (vx, vy), (x, y) = finder.across.tolist(), finder.down.tolist(), vector.tolist()
+    area = ux * vy - uy * vx
+    return (x * vy - y * vx) / area, (ux * y - uy * x) / area
+
+
+def _sides(finders: list[Finder]) -> NDArray[np.bool_]:
+    """(n, n): whether the way from one pattern to another runs roughly along a side of both."""
+    middles = np.array([finder.middle for finder in finders])
+    inverses = np.linalg.inv(np.array([np.column_stack([finder.across, finder.down]) for finder in finders]))
+    ways = middles[None, :, :] - middles[:, None, :]
+    local = np.sort(np.abs(np.einsum("aij,abj->abi", inverses, ways)), axis=2)
+    along = (local[..., 1] > 8) & (local[..., 0] < 0.7 * local[..., 1])
+    return np.asarray(along & along.T)
 
 
 def triples(finders: list[Finder], limit: int = 6) -> list[Triple]:
     """Which patterns may be the corners of one code, the best first."""
-    found = []
-    for a, b, c in permutations(range(min(len(finders), 9)), 3):
+    if len(finders) < 3:
+        return []
+    found: list[Triple] = []
+    finders = finders[:MAX_FINDERS]
+    side = _sides(finders)
+    for a, b, c in permutations(range(len(finders)), 3):
+        if not (side[a, b] and side[a, c]):
+            continue
         corner, right, below = finders[a], finders[b], finders[c]
         to_right, to_below = right.middle - corner.middle, below.middle - corner.middle
         if to_right[0] * to_below[1] - to_right[1] * to_below[0] <= 0:
@@ -278,7 +301,7 @@ def triples(finders: list[Finder], limit: int = 6) -> list[Triple]:
         lean = max(abs(float(end[1] / end[0])) for end in ends)
         side_right, side_below = lengths[:2].mean(), lengths[2:].mean()
         unequal = abs(np.log(side_right / side_below))
-        if lean > 0.9 or unequal > 0.6:
+        if lean > 0.7 or unequal > 0.6:
             continue
         found.append(Triple(corner, right, below, float((side_right + side_below) / 2 + 7), float(lean + unequal)))
     found.sort(key=lambda each: each.misfit)
