@@ -24,12 +24,14 @@ from kiosk.capture import Gate
 from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
 from kiosk.credentials.trust import TrustStore, describe_skipped
-from kiosk.journal import Journal
+from kiosk.evidence import CardStrength
+from kiosk.journal import Journal, JournalReader
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
 from kiosk.notify import Notifier
 from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.reasons import Direction
+from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
 from kiosk.roster import Roster
 from kiosk.screens.app import LOOPBACK_HOSTS, create_app
@@ -158,6 +160,7 @@ def build(
         store=_trust_store(settings, key),
         place=settings.site.place,
         zone=settings.site.zone,
+        used_passes=passes_let_in(folder / "journal.db"),
     )
     setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
     rack = Rack(settings, card_dialogue(settings, card_keys))
@@ -206,6 +209,29 @@ def build(
     stack.callback(server.stop)
     log.info("screens", address=server.address, lanes=list(setups))
     return gate
+
+
+def passes_let_in(journal: Path) -> set[str]:
+    """The ids of the temporary passes that the journal's passages admitted, as far back as the kiosk keeps them."""
+    reader = JournalReader(journal)
+    found: set[str] = set()
+    try:
+        for incarnation, stream in reader.positions():
+            after = 0
+            while stream is Stream.PASSAGE and (records := reader.slice(incarnation, stream, after).records):
+                after = records[-1].seq
+                found |= {subject for record in records if (subject := _pass_let_in(record))}
+    finally:
+        reader.close()
+    return found
+
+
+def _pass_let_in(record: Record) -> str:
+    facts = record.payloads[PayloadClass.FACTS].body if PayloadClass.FACTS in record.payloads else None
+    person = record.payloads[PayloadClass.PERSON].body if PayloadClass.PERSON in record.payloads else None
+    admitted = record.kind is Kind.PASSAGE and facts is not None and facts["admit"]
+    by_pass = facts is not None and facts.get("credential") == str(CardStrength.PASS_CODE)
+    return str(person["subject"]) if admitted and by_pass and person is not None else ""
 
 
 def open_roster(settings: Settings) -> Roster:

@@ -32,6 +32,7 @@ class GateVerifier:
     """For one kiosk. ``store`` may be replaced whole at any time; a verification uses the one it began with.
 
     ``challenge_secret`` (16 bytes or more) draws the digits that a phone signs into its code; empty asks for none.
+    ``used_passes`` are the ids of passes let in before, so that a one-time pass counts once also over a restart.
     """
 
     roster: Roster
@@ -41,6 +42,7 @@ class GateVerifier:
     place: str
     zone: ZoneInfo
     challenge_secret: bytes = field(default=b"", repr=False)
+    used_passes: set[str] = field(default_factory=set)
     _desks: dict[str, CodeDesk] = field(default_factory=dict)
     _memory: ReuseMemory = field(default_factory=ReuseMemory)
 
@@ -76,7 +78,7 @@ class GateVerifier:
 
     def _desk(self, lane: str) -> CodeDesk:
         if lane not in self._desks:
-            self._desks[lane] = CodeDesk(memory=self._memory)
+            self._desks[lane] = CodeDesk(memory=self._memory, used_passes=self.used_passes)
         return self._desks[lane]
 
     def _context(self, at: Instant) -> GateContext:

@@ -16,10 +16,14 @@ from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Instant
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeFinding, PassFinding
+from kiosk.journal import Journal
 from kiosk.reasons import ClockTrust, Reason
+from kiosk.records import Kind, PayloadClass, Stream
 from kiosk.register import Register
 from kiosk.roster import Roster
+from kiosk.run import passes_let_in
 from kiosk.verifier import GateVerifier
+from tests.fakes import FakeClock
 
 KEY = bytes(range(32))
 AT_US = int(datetime(2026, 11, 21, 2, 0, tzinfo=UTC).timestamp() * 1_000_000)
@@ -81,3 +85,20 @@ def test_a_registered_visitor_has_a_pass_for_this_once(verifier: GateVerifier) -
     visitor = RegisterVisitor(lane="in", guard="w", name="赵", phone_last4="1", host="3-2", purpose="visit")
     found = verifier.register(visitor, at())
     assert (found.refusal, found.category, found.registered) == (None, "visitor", True)
+
+
+def test_passes_let_in_before_a_restart_are_known_after_it(tmp_path: Path) -> None:
+    """The journal remembers which temporary passes opened the gate; refused ones and cards are not among them."""
+    clock = FakeClock()
+    with Journal.open(tmp_path / "journal.db", kiosk_id="k", clock=clock) as journal:
+        for subject, credential, admit in (("aa", "pass_code", True), ("bb", "pass_code", False), ("cc", "uid", True)):
+            journal.append(
+                Stream.PASSAGE,
+                Kind.PASSAGE,
+                at=clock.now(),
+                payloads={
+                    PayloadClass.FACTS: {"credential": credential, "admit": admit},
+                    PayloadClass.PERSON: {"subject": subject},
+                },
+            )
+    assert passes_let_in(tmp_path / "journal.db") == {"aa"}
