@@ -10,9 +10,9 @@ from pathlib import Path
 import segno
 
 from kiosk.clock import Instant
+from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.demo.control import Control
 from kiosk.demo.house import ZONE, House
-from kiosk.demo_codes import DemoIssuer, DemoPerson
 from kiosk.roster import Roster
 from kiosk.run import community_key, derived_key
 from kiosk.scenario import CodeShown, Passage, Person, Scenario, inhabitants

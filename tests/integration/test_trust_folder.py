@@ -22,7 +22,7 @@ from kiosk.credentials.bundle import BundleError, make_bundle
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.national_lists import ListError, german_dsc_list, vci_snapshot
 from kiosk.credentials.trust import TrustStore
-from kiosk.demo_codes import DemoIssuer, DemoPerson
+from kiosk.demo.codes import DemoIssuer, DemoPerson
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ROOT = Ed25519PrivateKey.from_private_bytes(bytes(32))

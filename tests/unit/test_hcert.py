@@ -20,7 +20,7 @@ from kiosk.credentials.code_verdict import REASON_OF
 from kiosk.credentials.finding import code_finding
 from kiosk.credentials.person_match import normal_name, person_match
 from kiosk.credentials.revocations import RevocationKind, RevocationSet, revocation_hash
-from kiosk.demo_codes import DemoIssuer, DemoPerson
+from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.reasons import Reason
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

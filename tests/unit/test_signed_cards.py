@@ -23,7 +23,7 @@ from kiosk.credentials.certificate import CertificateError, read_certificate
 from kiosk.credentials.code_verdict import CodeVerdict
 from kiosk.credentials.finding import code_finding
 from kiosk.credentials.person_match import person_match
-from kiosk.demo_codes import es256_signature
+from kiosk.demo.codes import es256_signature
 from kiosk.evidence import CodeStatus
 from kiosk.reasons import Reason
 

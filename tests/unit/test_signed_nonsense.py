@@ -24,7 +24,7 @@ from kiosk.credentials.code_verdict import GateContext
 from kiosk.credentials.community import key_id_of, seal, sign
 from kiosk.credentials.finding import code_finding
 from kiosk.credentials.gc1 import PURPOSE
-from kiosk.demo_codes import es256_signature
+from kiosk.demo.codes import es256_signature
 from kiosk.evidence import CodeStatus
 from tests.unit.test_community_codes import COMMUNITY, trusting
 from tests.unit.test_signed_cards import (
