@@ -181,7 +181,7 @@ def main() -> int:
     print(f"credential to verdict, window included   p50 {statistics.median(total_ms):6.0f}  p95 {p95_total:6.0f} ms")
     print(f"the software's own part, to the relay    p50 {statistics.median(own_ms):6.1f}  p95 {p95_own:6.1f} ms")
     print(
-        f"  commit alone p95 {limit_ms - RELAY_FRAME_MS:.1f} ms + relay frame {RELAY_FRAME_MS:.1f} ms = {limit_ms:.1f} ms; "
+        f"  commit alone p95 {limit_ms - RELAY_FRAME_MS:.1f} + relay frame {RELAY_FRAME_MS:.1f} = {limit_ms:.1f} ms; "
         f"ratio {p95_own / limit_ms:.1f}"
     )
     per_hour = 3600 / statistics.mean(service_s)
