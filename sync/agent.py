@@ -321,7 +321,13 @@ class Agent:
         state.due_s = now.mono_ns / 1e9
         state.batch_records = min(self._options.batch_records, state.batch_records * 2)
         cursor = self._cursor(key).seq
-        if header.first - 1 <= cursor < header.last:
+        if answer.result is Result.GAP and 0 < cursor == header.first - 1:
+            # The central does not know the record that this batch follows, though it once acknowledged it: go back
+            # to an earlier one, until both agree on where the stream parted.
+            point = self._state.newest_point_below(*key, cursor)
+            self._state.set_aside(*key, 0, ZERO_HASH)
+            self._state.go_back(*key, AckPoint(point.seq, point.head, now.at_us, point.server_us))
+        elif header.first - 1 <= cursor < header.last:
             # Nothing moved: an answer that may not be believed in full. No reason to stop, and none to spin.
             self._refuse_for_now(state)
 

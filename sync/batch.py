@@ -321,7 +321,8 @@ def _gunzip(packed: bytes, max_bytes: int) -> bytes:
     return body
 
 
-_LONG_NUMBER = re.compile(rb"9\d{15}|\d{17}")
+# A number token of canonical JSON follows one of these three; digits inside a string follow a quote or a letter.
+_LONG_NUMBER = re.compile(rb"[:,\[]-?(?:9\d{15}|\d{17})")
 
 
 def _refuse_number(text: str) -> Any:
@@ -345,7 +346,7 @@ def loads_canonical(body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
         raise WireError("JSON", status=413, seen=f"{len(body)} bytes", expected=f"at most {max_bytes}")
     try:
         # Asking about each integer is slow; most bodies have no run of digits that could be too large.
-        parse_int = _bounded_int if _LONG_NUMBER.search(body) else None
+        parse_int = _bounded_int if body[:1] not in (b"{", b"[") or _LONG_NUMBER.search(body) else None
         value = json.loads(
             body.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=parse_int
         )

@@ -68,6 +68,8 @@ class Committer:
     def _run(self) -> None:
         while True:
             group, last = self._next_group()
+            # Who asked may be gone already. From here on a future cannot be cancelled under the writer's hands.
+            group = [waiting for waiting in group if waiting.future.set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
             if last:

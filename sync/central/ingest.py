@@ -197,6 +197,9 @@ class Ingest:
             verdict = Result.DUPLICATE if not fresh else Result.PARTIAL if rejected else Result.STORED
         entry = _log_batch(connection, batch, verdict, now_us, fresh=len(fresh), rejected=len(rejected))
         quarantined_to = 0
+        if verdict is Result.GAP and first_different:
+            detail = f"{header.stream} of {header.incarnation} before {header.first}"
+            raise_alert(connection, now_us, "fork", header.kiosk_id, detail)
         if verdict is Result.FORK:
             quarantined_to = _set_aside_fork(connection, batch, entry, chain, first_different)
         elif fresh:
@@ -232,7 +235,9 @@ class Ingest:
                 return None, 0
             return Result.GAP, 0
         if header.first == chain.hi + 1:
-            return (None, 0) if header.prev_head == chain.head else (Result.FORK, header.first)
+            if header.prev_head == chain.head:
+                return None, 0
+            return self._fork_or_gap(connection, chain, header, header.first)
         # The batch overlaps what is stored. A hash covers everything before it, so one comparison proves it all.
         common = min(header.last, chain.hi)
         ours = chain.head if common == chain.hi else _hash_at(connection, chain, common)
@@ -242,8 +247,23 @@ class Ingest:
         for item in items[: common - header.first + 1]:
             stored = _hash_at(connection, chain, item.seq)
             if stored is not None and stored != item.hash:
-                return Result.FORK, item.seq
-        return Result.FORK, common
+                return self._fork_or_gap(connection, chain, header, item.seq)
+        return self._fork_or_gap(connection, chain, header, common)
+
+    def _fork_or_gap(self, connection: Connection, chain: _Chain, header: BatchHeader, seq: int) -> tuple[Result, int]:
+        """A fork is taken aside only where it joins what is known here; else its earlier part is asked for.
+
+        Otherwise a part of it that went elsewhere (to a copy of this store that is gone) would be missed by nobody.
+        """
+        before = header.first - 1
+        if before == 0 or header.gap_first is not None:
+            return Result.FORK, seq
+        ours = chain.head if before == chain.hi else _hash_at(connection, chain, before)
+        if ours is None or ours == header.prev_head:
+            return Result.FORK, seq
+        if _is_set_aside(connection, chain, before, header.prev_head):
+            return Result.FORK, seq
+        return Result.GAP, seq
 
     # -- heartbeats, inside the transaction --------------------------------------------------------------------
 

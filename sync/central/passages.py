@@ -16,6 +16,7 @@ from kiosk.reasons import Passed
 from kiosk.records import Kind, PayloadClass, Record
 
 MAX_TEXT_CHARS = 400
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:
@@ -72,7 +73,7 @@ def passage_row(record: Record) -> dict[str, Any] | None:
         "credential": _text(facts, "credential"),
         "code_kind": _text(facts, "code_kind"),
         "policy_version": _text(facts, "policy_version") or _text(facts, "policy"),
-        "checks": json.dumps(_checks(facts), ensure_ascii=False, sort_keys=True)[:MAX_TEXT_CHARS],
+        "checks": _encode(_checks(facts))[:MAX_TEXT_CHARS],
         "credential_to_verdict_ms": _whole(facts, "credential_to_verdict_ms"),
         "passed": str(Passed.UNKNOWN),
         "overridden": "",

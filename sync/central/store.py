@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Dialect,
     Engine,
     Index,
     Integer,
@@ -39,6 +40,18 @@ from sqlmodel import Field, SQLModel
 from sync.errors import SyncError
 
 SCHEMA_VERSION = 1
+
+
+class Bytes(LargeBinary):
+    """A binary column whose values go to the driver as they are; wrapping each one costs more than storing it."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Bytes are what the drivers take."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """And what they give."""
 
 
 class CentralTable(SQLModel, registry=registry()):
@@ -76,7 +89,7 @@ class Kiosk(CentralTable, table=True):
 
     __tablename__ = "kiosks"
     kiosk_id: str = Field(primary_key=True)
-    public_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    public_key: bytes = Field(sa_column=Column(Bytes, nullable=False))
     fingerprint: str
     state: str
     enrolled_us: int = _big()
@@ -107,14 +120,14 @@ class Ledger(CentralTable, table=True):
     incarnation: str = Field(primary_key=True)
     stream: str = Field(primary_key=True)
     hi: int = _big()
-    head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    head: bytes = Field(sa_column=Column(Bytes, nullable=False))
     records: int = _big()
     first_us: int = _big()
     last_us: int = _big()
     claimed_last: int = _big()
     forks: int = _big()
     base_seq: int = _big()
-    base_head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    base_head: bytes = Field(sa_column=Column(Bytes, nullable=False))
 
 
 class StoredRecord(CentralTable, table=True):
@@ -138,7 +151,7 @@ class StoredRecord(CentralTable, table=True):
     lane: str
     ref: str
     payload_classes: str
-    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    hash: bytes = Field(sa_column=Column(Bytes, nullable=False))
     batch_id: int = _big()
     received_us: int = _big()
 
@@ -149,8 +162,8 @@ class StoredPayload(CentralTable, table=True):
     __tablename__ = "payloads"
     receive_id: int = _big(key=True)
     payload_class: str = Field(primary_key=True)
-    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    salt: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    digest: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    salt: bytes | None = Field(default=None, sa_column=Column(Bytes, nullable=True))
     body: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
 
 
@@ -204,10 +217,10 @@ class Batch(CentralTable, table=True):
     lag_us: int = _big()
     result: str = Field(index=True)
     detail: str = ""
-    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    last_head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    head_signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    digest: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    signature: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    last_head: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    head_signature: bytes = Field(sa_column=Column(Bytes, nullable=False))
     fingerprint: str
 
 
@@ -221,7 +234,7 @@ class Quarantined(CentralTable, table=True):
     incarnation: str
     stream: str
     seq: int = _big()
-    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    digest: bytes = Field(sa_column=Column(Bytes, nullable=False))
     reason: str
     detail: str
     raw: str = Field(sa_column=Column(Text, nullable=False))
@@ -238,8 +251,8 @@ class Fork(CentralTable, table=True):
     incarnation: str
     stream: str
     seq: int = _big()
-    stored_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    seen_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    stored_hash: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    seen_hash: bytes = Field(sa_column=Column(Bytes, nullable=False))
     quarantined_to: int = _big()
     first_seen_us: int = _big()
     last_seen_us: int = _big()
@@ -278,7 +291,7 @@ class EnrolmentCode(CentralTable, table=True):
     """A one-time code, kept as its SHA-256 only."""
 
     __tablename__ = "enrolment_codes"
-    code_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    code_hash: bytes = Field(sa_column=Column(Bytes, primary_key=True))
     kiosk_id: str
     created_by: str
     expires_us: int = _big()
@@ -291,9 +304,9 @@ class Document(CentralTable, table=True):
     __tablename__ = "documents"
     kind: str = Field(primary_key=True)
     version: int = _big(key=True)
-    manifest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    manifest: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    signature: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    body: bytes = Field(sa_column=Column(Bytes, nullable=False))
     published_us: int = _big()
     published_by: str
 
@@ -314,7 +327,7 @@ class Session(CentralTable, table=True):
     """A login; the cookie's SHA-256 only. ``kind`` is ``browser`` or ``token``."""
 
     __tablename__ = "sessions"
-    token_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    token_hash: bytes = Field(sa_column=Column(Bytes, primary_key=True))
     kind: str
     name: str
     role: str

@@ -141,9 +141,8 @@ class NoStore(Ingest):
 class NoTransaction(Committer):
     """Answers at once, without a transaction."""
 
-    def _commit(self, group: list[Any]) -> None:
-        for waiting in group:
-            waiting.future.set_result(waiting.job(None))
+    def _in_one_transaction(self, group: list[Any]) -> list[tuple[Any, Any, BaseException | None]]:
+        return [(waiting, waiting.job(None), None) for waiting in group]
 
 
 class OneByOne(Committer):

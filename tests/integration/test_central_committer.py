@@ -91,6 +91,27 @@ def test_a_job_that_breaks_the_transaction_blocks_nobody_else(store: Store) -> N
     committer.close()
 
 
+def test_who_gives_up_waiting_does_not_stop_the_writer(store: Store) -> None:
+    """A request that was cancelled while it waited is skipped; the writer goes on for everybody else."""
+    committer = Committer(store)
+    gate, running = threading.Event(), threading.Event()
+
+    def blocks(_connection: Connection) -> None:
+        running.set()
+        gate.wait(10)
+
+    first = committer.submit(blocks)
+    assert running.wait(10)
+    gone, stays = committer.submit(writes("gone")), committer.submit(writes("stays"))
+    assert gone.cancel()
+    assert not first.cancel()
+    gate.set()
+    assert stays.result(10) == "stays"
+    assert committer.submit(writes("after")).result(10) == "after"
+    assert "gone" not in names(store)
+    committer.close()
+
+
 def test_the_queue_is_bounded(store: Store) -> None:
     """More waiting than can be stored soon is said at once, not swallowed."""
     committer = Committer(store, max_waiting=2)

@@ -193,15 +193,21 @@ def test_another_record_under_a_known_identity_is_a_fork(central: MemoryCentral,
     assert verify_store(central.store).ok
 
 
-def test_a_fork_right_at_the_head_is_seen(central: MemoryCentral, journal: ChainJournal) -> None:
-    """The next seq with another past is a fork too: its predecessor differs."""
+def test_a_fork_is_asked_for_from_where_it_parted(central: MemoryCentral, journal: ChainJournal) -> None:
+    """The next seq with another past: an alert at once, and the part before it is asked for, then set aside whole."""
     backup = journal.backup()
     journal.append(Stream.PASSAGE, ref="first story")
     central.exchange(batch_of(journal, Stream.PASSAGE, 1, 21))
     journal.restore(backup)
     journal.append(Stream.PASSAGE, ref="second story")
     journal.append(Stream.PASSAGE, ref="second story")
+    ahead = answer(central.exchange(batch_of(journal, Stream.PASSAGE, 22, 22)))
+    assert (ahead.result, ahead.acks[0].quarantined_to) == (Result.GAP, 0)
+    assert "fork" in codes(central)
+    assert central.rows(Quarantined) == []
+    assert answer(central.exchange(batch_of(journal, Stream.PASSAGE, 21, 21))).result is Result.FORK
     assert answer(central.exchange(batch_of(journal, Stream.PASSAGE, 22, 22))).result is Result.FORK
+    assert [row.seq for row in central.rows(Quarantined)] == [21, 22]
     assert seqs(central) == list(range(1, 22))
 
 
