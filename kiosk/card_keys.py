@@ -33,9 +33,9 @@ from kiosk.database import (
     OpenDatabase,
     Row,
     SqliteDatabase,
-    create_statements,
     transaction,
 )
+from kiosk.store_file import StoreFile
 
 APPLICATION_ID = 0x47504B31
 """``GPK1`` in the file's header: card keys of a gate."""
@@ -73,6 +73,8 @@ class CardCounterRow(KioskTable, table=True):
 
 CARD_KEY_TABLES: tuple[type[KioskTable], ...] = (CardKeyRow, CardCounterRow)
 
+STORE = StoreFile("card keys", APPLICATION_ID, SCHEMA_VERSION, CARD_KEY_TABLES, CardKeysError)
+
 _FIND = "SELECT gate_key_no, key_version, keys_sealed FROM card_key WHERE card_hash = ?"
 _PUT = """
     INSERT INTO card_key (card_hash, gate_key_no, key_version, keys_sealed) VALUES (?, ?, ?, ?)
@@ -106,15 +108,7 @@ class CardKeyStore:
         path = Path(path)
         if len(secret) != SECRET_BYTES:
             raise CardKeysError("secret of the card keys", seen=f"{len(secret)} bytes", expected=f"{SECRET_BYTES}")
-        try:
-            database = open_database(path)
-            try:
-                _settle(path, database)
-            except BaseException:
-                database.close()
-                raise
-        except DatabaseError as error:
-            raise _store_error(error) from error
+        database = STORE.open(path, open_database)
         return cls(path, secret, database)
 
     def __enter__(self) -> Self:
@@ -155,7 +149,7 @@ class CardKeyStore:
                         self._database.run("DELETE FROM card_key")
                     self._database.run_many(_PUT, rows)
             except DatabaseError as error:
-                raise _store_error(error) from error
+                raise STORE.translated(error) from error
         return len(rows)
 
     def forget(self, uid: bytes) -> bool:
@@ -204,7 +198,7 @@ class CardKeyStore:
                 with transaction(self._database):
                     self._database.run_many(_ACCEPT, [(card, last, at_us) for card, last in counters.items()])
             except DatabaseError as error:
-                raise _store_error(error) from error
+                raise STORE.translated(error) from error
 
     def card_hash(self, uid: bytes) -> bytes:
         """The keyed hash under which a card stands here: HMAC-SHA-256, 16 bytes."""
@@ -216,14 +210,14 @@ class CardKeyStore:
             try:
                 self._database.close()
             except DatabaseError as error:
-                raise _store_error(error) from error
+                raise STORE.translated(error) from error
 
     def _rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
         with self._lock:
             try:
                 return self._database.rows(sql, parameters)
             except DatabaseError as error:
-                raise _store_error(error) from error
+                raise STORE.translated(error) from error
 
     def _run(self, sql: str, parameters: tuple[object, ...]) -> int:
         with self._lock:
@@ -231,7 +225,7 @@ class CardKeyStore:
                 with transaction(self._database):
                     return self._database.run(sql, parameters)
             except DatabaseError as error:
-                raise _store_error(error) from error
+                raise STORE.translated(error) from error
 
 
 def _bound(card_hash: bytes, gate_key_no: int, key_version: int) -> bytes:
@@ -241,26 +235,3 @@ def _bound(card_hash: bytes, gate_key_no: int, key_version: int) -> bytes:
 
 def _derive(secret: bytes, info: bytes) -> bytes:
     return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(secret)
-
-
-def _settle(path: Path, database: Database) -> None:
-    ((application,),) = database.rows("PRAGMA application_id")
-    ((version,),) = database.rows("PRAGMA user_version")
-    ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
-    if not tables:
-        with transaction(database):
-            for statement in create_statements(CARD_KEY_TABLES):
-                database.run(statement)
-            database.run(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-        raise CardKeysError(
-            str(path),
-            seen=f"application id {application}, format {version}",
-            expected=f"card keys of format {SCHEMA_VERSION}",
-            hint="give the card keys a file of their own",
-        )
-
-
-def _store_error(error: DatabaseError) -> CardKeysError:
-    return CardKeysError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)

@@ -28,11 +28,11 @@ from kiosk.database import (
     OpenDatabase,
     Row,
     SqliteDatabase,
-    create_statements,
     insert_statement,
     transaction,
 )
 from kiosk.evidence import CardStrength, PassFinding
+from kiosk.store_file import StoreFile
 
 APPLICATION_ID = 0x47505631
 """``GPV1`` in the file's header: this is a register of visitors."""
@@ -58,6 +58,9 @@ class RegisterVisit(KioskTable, table=True):
     name_sealed: bytes
     phone_sealed: bytes
     host_sealed: bytes
+
+
+STORE = StoreFile("a register of visitors", APPLICATION_ID, SCHEMA_VERSION, (RegisterVisit,), RegisterError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +93,7 @@ class Register:
 
         Raises RegisterError when the file is something else or cannot be opened.
         """
-        try:
-            database = open_database(path)
-            try:
-                _settle(path, database)
-            except BaseException:
-                database.close()
-                raise
-        except DatabaseError as error:
-            raise _register_error(error) from error
-        return cls(path, key, database)
+        return cls(path, key, STORE.open(path, open_database))
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +120,7 @@ class Register:
                 with transaction(self._database):
                     self._database.run(insert_statement(RegisterVisit), row)
             except DatabaseError as error:
-                raise _register_error(error) from error
+                raise STORE.translated(error) from error
         return PassFinding(
             refusal=None, subject=subject, category=visitor.category, strength=CardStrength.PASS_CODE, registered=True
         )
@@ -141,7 +135,7 @@ class Register:
                     (since_us,),
                 )
             except DatabaseError as error:
-                raise _register_error(error) from error
+                raise STORE.translated(error) from error
         return [self._visit(row) for row in rows]
 
     def _visit(self, row: Row) -> Visit:
@@ -166,7 +160,7 @@ class Register:
                     count = self._database.run("DELETE FROM register_visit WHERE at_us < ?", (before_us,))
                 self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
             except DatabaseError as error:
-                raise _register_error(error) from error
+                raise STORE.translated(error) from error
         return count
 
     def close(self) -> None:
@@ -185,20 +179,3 @@ class Register:
             raise RegisterError(
                 f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="give back its key"
             ) from error
-
-
-def _settle(path: Path, database: Database) -> None:
-    ((application,),) = database.rows("PRAGMA application_id")
-    ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
-    if not tables:
-        with transaction(database):
-            for statement in create_statements([RegisterVisit]):
-                database.run(statement)
-            database.run(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif application != APPLICATION_ID:
-        raise RegisterError(str(path), seen=f"application id {application}", expected="a register of visitors")
-
-
-def _register_error(error: DatabaseError) -> RegisterError:
-    return RegisterError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)

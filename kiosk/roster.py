@@ -35,11 +35,11 @@ from kiosk.database import (
     KioskTable,
     OpenDatabase,
     SqliteDatabase,
-    create_statements,
     transaction,
 )
 from kiosk.evidence import CardStrength
 from kiosk.roster_csv import MAX_LINE_BYTES, ImportReport, RosterLine, parse_hours, read_lines
+from kiosk.store_file import StoreFile
 
 APPLICATION_ID = 0x47505231
 """``GPR1`` in the file's header: this is a Gatepost roster."""
@@ -91,6 +91,8 @@ class RosterRevocation(KioskTable, table=True):
 
 
 ROSTER_TABLES: tuple[type[KioskTable], ...] = (RosterPerson, RosterCard, RosterRevocation)
+
+STORE = StoreFile("a roster", APPLICATION_ID, SCHEMA_VERSION, ROSTER_TABLES, RosterError)
 
 _FIND = """
     SELECT p.subject, p.category, p.registered, p.code_match, c.strength, c.valid_from_us, c.valid_until_us, c.hours,
@@ -165,17 +167,16 @@ class Roster:
         path = Path(path)
         if len(key) != KEY_BYTES:
             raise RosterError("roster key", seen=f"{len(key)} bytes", expected=f"{KEY_BYTES} random bytes")
+        database = STORE.open(path, open_database)
+        roster = cls(path, key, match_key, database)
         try:
-            database = open_database(path)
-            try:
-                cls._settle(path, database)
-                roster = cls(path, key, match_key, database)
-                roster._check_key()
-            except BaseException:
-                database.close()
-                raise
+            roster._check_key()
         except DatabaseError as error:
-            raise _roster_error(error) from error
+            database.close()
+            raise STORE.translated(error) from error
+        except BaseException:
+            database.close()
+            raise
         return roster
 
     def __enter__(self) -> Self:
@@ -197,7 +198,7 @@ class Roster:
                 found = self._database.rows(_FIND, (card_hash,))
                 revoked = bool(self._database.rows(_REVOKED, (card_hash,)))
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
         if not found:
             return _NOBODY if revoked else None
         subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0]
@@ -230,7 +231,7 @@ class Roster:
                     "SELECT person_id, name_sealed, phone_sealed FROM roster_person WHERE subject = ?", (subject,)
                 )
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
         if not rows:
             return None
         person_id, name, phone = rows[0]
@@ -253,7 +254,7 @@ class Roster:
                     for table in ("roster_person", "roster_card", "roster_revocation")
                 )
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
         return people, cards, revocations
 
     def import_csv(
@@ -282,7 +283,7 @@ class Roster:
                 with transaction(self._database):
                     self._take(good, report, at_us, replace=replace)
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
         return report
 
     def close(self) -> None:
@@ -291,7 +292,7 @@ class Roster:
             try:
                 self._database.close()
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
 
     def _take(self, lines: list[RosterLine], report: ImportReport, at_us: int, *, replace: bool) -> None:
         database = self._database
@@ -343,7 +344,7 @@ class Roster:
                 with transaction(self._database):
                     return self._database.run(sql, parameters)
             except DatabaseError as error:
-                raise _roster_error(error) from error
+                raise STORE.translated(error) from error
 
     def _sealed(self, text: str, column: str, person_id: str) -> bytes:
         if not text:
@@ -361,25 +362,6 @@ class Roster:
             raise RosterError(
                 f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="import again"
             ) from error
-
-    @staticmethod
-    def _settle(path: Path, database: Database) -> None:
-        ((application,),) = database.rows("PRAGMA application_id")
-        ((version,),) = database.rows("PRAGMA user_version")
-        ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
-        if not tables:
-            with transaction(database):
-                for statement in create_statements(ROSTER_TABLES):
-                    database.run(statement)
-                database.run(f"PRAGMA application_id = {APPLICATION_ID}")
-                database.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-            raise RosterError(
-                str(path),
-                seen=f"application id {application}, format {version}",
-                expected=f"a roster of format {SCHEMA_VERSION}",
-                hint="give the roster a file of its own, or import it anew",
-            )
 
     def _check_key(self) -> None:
         rows = self._database.rows("SELECT person_id, subject FROM roster_person LIMIT 1")
@@ -436,7 +418,3 @@ def _agreeing(lines: list[RosterLine], report: ImportReport) -> list[RosterLine]
                 continue
         good.append(line)
     return good
-
-
-def _roster_error(error: DatabaseError) -> RosterError:
-    return RosterError(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)
