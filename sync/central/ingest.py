@@ -6,7 +6,7 @@ What can become of a batch whose signature holds:
 stored       it continues the chain; every record is committed                                             200
 duplicate    every record is here already, byte for byte                                                   200
 partial      stored, but some records are outside the contract: set aside raw in quarantine, acknowledged  200
-gap          it begins beyond the next seq: nothing stored, ``resend_from`` says what is missing            409
+gap          it begins too late or follows a record unknown here: nothing stored, see ``resend_from``      409
 fork         it contradicts what is stored under the same identity: set aside whole, alert, never merged   409
 ===========  =========================================================================================  ======
 
