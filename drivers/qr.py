@@ -44,9 +44,7 @@ MAX_PIXELS = 64_000_000
 """A frame larger than this is refused; the largest camera of a Pi gives 12 million."""
 
 _SMALLEST_SIDE = 21  # modules of a version 1 symbol: below that there is less than a pixel a module
-_SEARCH_LONG_SIDE = (
-    640  # at most, or half the frame: where finder patterns are looked for before anything costly is done
-)
+_SEARCH_LONG_SIDE = 640  # at most, or half the frame: where patterns are looked for before anything costly
 _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a quarter of the time
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
