@@ -29,8 +29,8 @@ class Look:
 
 
 class Gaze:
-    """``idle_s``: between looks at an unchanged picture. ``eager_s``: how long after the last movement a code that is
-    seen but not read is worth every frame. ``follow_s``: how long the place of a sighting is kept."""
+    """``idle_s``: between looks at an unchanged picture. ``eager_s``: how long after the last movement every
+    frame is looked at until one is read. ``follow_s``: how long the place of a sighting is kept."""
 
     def __init__(self, *, idle_s: float = 0.4, eager_s: float = 2.0, follow_s: float = 1.0) -> None:
         self._idle_ns = int(idle_s * _NS)
@@ -41,18 +41,18 @@ class Gaze:
         self._moved_ns = -(1 << 62)
         self._box: Box | None = None
         self._box_ns = 0
-        self._unread = False
+        self._read = False
         self._turn = 0
 
     def next(self, gray: NDArray[np.uint8], at_ns: int) -> Look | None:
         """What to do with this frame; None to let it pass."""
         thinned = np.asarray(cv2.blur(np.ascontiguousarray(gray[::8, ::8]), (3, 3)), np.uint8)
-        moved = self._seen is None or self._seen.shape != thinned.shape or self._differs(thinned)
+        moved = self._seen is not None and (self._seen.shape != thinned.shape or self._differs(thinned))
         if moved:
             self._moved_ns = at_ns
         lively = at_ns - self._moved_ns < self._eager_ns
         due = at_ns - self._looked_ns >= self._idle_ns
-        if not (moved or due or (lively and self._unread)):
+        if not (moved or due or (lively and not self._read)):
             return None
         self._seen = thinned
         self._looked_ns = at_ns
@@ -71,7 +71,7 @@ class Gaze:
             shape: tuple[int, ...], at_ns: int) -> None:  # fmt: skip
         """The corners of what the last look read, and of what it found and could not read."""
         read, unread = list(read), list(unread)
-        self._unread = bool(unread) and not read
+        self._read = bool(read)
         points = np.array([point for corners in (read or unread) for point in corners])
         if not len(points):
             return

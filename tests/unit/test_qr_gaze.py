@@ -62,18 +62,31 @@ def test_after_a_sighting_its_surroundings_are_looked_at_and_every_third_frame_t
     assert (0 <= left < 200, 300 < right <= 640, 0 <= top < 100, 200 < bottom <= 480) == (True,) * 4
 
 
-def test_a_code_seen_and_not_read_is_worth_every_frame_for_a_while() -> None:
-    """But a poster that nobody can read does not cost a core for ever."""
+def test_after_a_movement_every_frame_is_worth_a_look_until_one_is_read() -> None:
+    """A phone held still is sharp between two tremors; but a poster that nobody can read costs no core for ever."""
     gaze = Gaze(eager_s=2.0)
     unread = [((10.0, 10.0), (200.0, 10.0), (200.0, 200.0), (10.0, 200.0))]
     looked = []
     for i in range(90):
-        look = gaze.next(lane(i), i * SECOND // 15)
-        looked.append(look is not None)
-        if look is not None:
+        frame = lane(i)
+        frame[200:300, 300:400] = 255 * (i > 0)
+        looked.append(gaze.next(frame, i * SECOND // 15) is not None)
+        if looked[-1]:
             gaze.saw([], unread, SIZE, i * SECOND // 15)
     assert all(looked[:30])
     assert sum(looked[45:]) <= 10
+
+
+def test_once_read_a_code_held_still_is_looked_at_like_an_empty_lane() -> None:
+    """To see that it is still there."""
+    gaze = Gaze()
+    read = [((10.0, 10.0), (200.0, 10.0), (200.0, 200.0), (10.0, 200.0))]
+    looks = 0
+    for i in range(45):
+        if gaze.next(lane(i), i * SECOND // 15) is not None:
+            looks += 1
+            gaze.saw(read, [], SIZE, i * SECOND // 15)
+    assert looks <= 9
 
 
 def test_the_place_of_a_sighting_is_kept_for_a_second_only() -> None:
