@@ -134,7 +134,7 @@ def _trace(shot: Shot, scale: int) -> tuple[NDArray[np.float32], NDArray[np.floa
     d = rays @ turn  # into the sheet's own frame
     o = np.array([0, 0, -distance], np.float32) @ turn
     if abs(shot.bend) < 0.02:
-        t = -o[2] / d[..., 2]
+        t = -o[2] / np.where(d[..., 2] == 0, np.float32(1e-9), d[..., 2])
         u, v = o[0] + t * d[..., 0], o[1] + t * d[..., 1]
         cosine = np.abs(d[..., 2]) / np.linalg.norm(d, axis=2)
         return u, v, np.where(t > 0, cosine, np.nan)
