@@ -67,14 +67,14 @@ class Gaze:
         _, changed = cv2.threshold(cv2.absdiff(self._seen, thinned), 13, 1, cv2.THRESH_BINARY)
         return cv2.countNonZero(changed) > 0.003 * thinned.size
 
-    def saw(self, read: Iterable[Iterable[tuple[float, float]]], unread: Iterable[Iterable[tuple[float, float]]],
-            shape: tuple[int, ...], at_ns: int) -> None:  # fmt: skip
-        """The corners of what the last look read, and of what it found and could not read."""
-        read, unread = list(read), list(unread)
-        self._read = bool(read)
-        points = np.array([point for corners in (read or unread) for point in corners])
-        if not len(points):
+    def saw(self, read: Iterable[Iterable[tuple[float, float]]], shape: tuple[int, ...], at_ns: int) -> None:
+        """The corners of the codes that the last look read. (What it could not read is often made of patterns by
+        chance, at a wrong place: nothing is followed there.)"""
+        corners = [list(each) for each in read]
+        self._read = bool(corners)
+        if not corners:
             return
+        points = np.array([point for each in corners for point in each])
         low, high = points.min(axis=0), points.max(axis=0)
         room = 0.35 * float((high - low).max()) + 24
         left, top = (int(max(0, value)) for value in low - room)

@@ -90,8 +90,7 @@ class StreamReader:
 
         texts = [replace(text, corners=in_frame(text.corners)) for text in sighting.texts]
         self.boxes = tuple(text.corners for text in texts)
-        unread = [in_frame(corners) for corners in sighting.unread]
-        self._gaze.saw(self.boxes, unread, frame.gray.shape, frame.at_ns)
+        self._gaze.saw(self.boxes, frame.gray.shape, frame.at_ns)
         return self._focus.observe(texts, frame.at_ns)
 
     def picture(self, frame: Frame, limit_s: float) -> list[QrText]:

@@ -56,7 +56,7 @@ def test_after_a_sighting_its_surroundings_are_looked_at_and_every_third_frame_t
         look = gaze.next(frame, i * SECOND // 15)
         assert look is not None
         boxes.append(look.box)
-        gaze.saw([corners], [], SIZE, i * SECOND // 15)
+        gaze.saw([corners], SIZE, i * SECOND // 15)
     assert boxes.count(None) == 3 + 1
     left, top, right, bottom = next(box for box in boxes if box)
     assert (0 <= left < 200, 300 < right <= 640, 0 <= top < 100, 200 < bottom <= 480) == (True,) * 4
@@ -65,14 +65,13 @@ def test_after_a_sighting_its_surroundings_are_looked_at_and_every_third_frame_t
 def test_after_a_movement_every_frame_is_worth_a_look_until_one_is_read() -> None:
     """A phone held still is sharp between two tremors; but a poster that nobody can read costs no core for ever."""
     gaze = Gaze(eager_s=2.0)
-    unread = [((10.0, 10.0), (200.0, 10.0), (200.0, 200.0), (10.0, 200.0))]
     looked = []
     for i in range(90):
         frame = lane(i)
         frame[200:300, 300:400] = 255 * (i > 0)
         looked.append(gaze.next(frame, i * SECOND // 15) is not None)
         if looked[-1]:
-            gaze.saw([], unread, SIZE, i * SECOND // 15)
+            gaze.saw([], SIZE, i * SECOND // 15)
     assert all(looked[:30])
     assert sum(looked[45:]) <= 10
 
@@ -85,7 +84,7 @@ def test_once_read_a_code_held_still_is_looked_at_like_an_empty_lane() -> None:
     for i in range(45):
         if gaze.next(lane(i), i * SECOND // 15) is not None:
             looks += 1
-            gaze.saw(read, [], SIZE, i * SECOND // 15)
+            gaze.saw(read, SIZE, i * SECOND // 15)
     assert looks <= 9
 
 
@@ -93,7 +92,7 @@ def test_the_place_of_a_sighting_is_kept_for_a_second_only() -> None:
     """Then the whole frame again."""
     gaze = Gaze(follow_s=1.0)
     gaze.next(lane(0), 0)
-    gaze.saw([((10.0, 10.0), (90.0, 10.0), (90.0, 90.0), (10.0, 90.0))], [], SIZE, 0)
+    gaze.saw([((10.0, 10.0), (90.0, 10.0), (90.0, 90.0), (10.0, 90.0))], SIZE, 0)
     for i in range(1, 6):
         look = gaze.next(lane(i), SECOND + i * SECOND)
         assert look is not None
