@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -303,9 +304,9 @@ def test_the_quick_look_at_a_record_agrees_with_the_contract(data: st.DataObject
                 del place[key]
                 break
             if change == "odd":
-                place[key] = data.draw(st.sampled_from(ODD))
+                place[key] = deepcopy(data.draw(st.sampled_from(ODD)))
             else:
-                place["extra"] = data.draw(st.sampled_from(ODD))
+                place["extra"] = deepcopy(data.draw(st.sampled_from(ODD)))
         place = place[key]
     header = header_of(whole(passages(1)))
     quick = _sound_record(header, 1, bytes(32), wire, canonical)
