@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from config.central import load_central
 from config.errors import ConfigError, GatepostError
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ def _role(role: str) -> Role:
 @app.command()
 def serve(
     *,
-    database: Database,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="settings file; without one, the options below")
+    ] = None,
+    database: Annotated[str, typer.Option("--database", help="path of a SQLite file, or an SQLAlchemy URL")] = "",
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8443,
     tls_cert: Annotated[Path | None, typer.Option(help="certificate chain, PEM")] = None,
@@ -116,6 +120,13 @@ def serve(
     timezone: Annotated[str, typer.Option(help="of the times on pages")] = "UTC",
 ) -> None:
     """Serve kiosks, pages and exports. Plain HTTP is for loopback, or behind a TLS proxy that says so."""
+    if config is not None:
+        settings = load_central(config).settings.central
+        database, host, port = settings.database, settings.host, settings.port
+        tls_cert, tls_key, behind_proxy = settings.tls_cert, settings.tls_key, settings.behind_proxy
+        site_name, timezone = settings.site_name, settings.time_zone
+    if not database:
+        raise ConfigError("gatepost-central serve", seen="neither --config nor --database", expected="one of them")
     import uvicorn
 
     from sync.central.app import CentralOptions, create_app

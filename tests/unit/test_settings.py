@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from config.central import load_central
 from config.errors import ConfigError
 from config.loader import known_keys
 from config.settings import LaneDirection, Settings, load_settings, secret_file
@@ -30,11 +31,13 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_shipped_examples_are_good() -> None:
-    """The commented example of a real gate loads as it stands."""
+    """The commented examples of a real gate and of a central load as they stand."""
     settings = load_settings(ROOT / "config" / "gate.toml", {}).settings
     assert [lane.name for lane in settings.lane] == ["north-in", "north-out"]
     assert settings.lane[1].direction is LaneDirection.OUT
     assert settings.retention.acknowledged_days == 7
+    central = load_central(ROOT / "config" / "central.toml", {"GATEPOST_CENTRAL__PORT": "8444"}).settings.central
+    assert (central.port, central.behind_proxy) == (8444, True)
 
 
 def test_environment_overrides_the_file_and_is_named_as_source(tmp_path: Path) -> None:
