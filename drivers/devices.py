@@ -103,11 +103,12 @@ class IdCardRead:
 class QrText:
     """One decoded QR symbol.
 
-    ``data`` are the exact bytes, ``text`` their UTF-8 form (Latin-1 where they are not UTF-8). ``corners`` are
+    ``data`` are the exact bytes; ``text`` is their UTF-8 form, else the reader's own reading of them (ECI, Shift-JIS),
+    else Latin-1. Neither stands in the repr, so that no log can hold them. ``corners`` are
     the four corner points in pixels, ordered top-left, top-right, bottom-right, bottom-left of the symbol.
     """
 
-    text: str
+    text: str = field(repr=False)
     data: bytes = field(repr=False)
     corners: tuple[tuple[float, float], ...]
     engine: str
