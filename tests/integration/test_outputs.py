@@ -129,8 +129,9 @@ def test_a_stopped_supervisor_is_noticed_killed_and_replaced(bench: Bench, board
 
 
 PARENT = """
-import os, sys, time
+import os, signal, sys, time
 from drivers.outputs import RelayBoard
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background ignores it
 ready = []
 board = RelayBoard("out", sys.argv[1], channels=2, max_pulse_s=5.0)
 board.start(lambda event: ready.append(event))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import stat
@@ -163,10 +164,21 @@ class TlsListener:
                 return
             try:
                 with self._context.wrap_socket(plain, server_side=True) as secured:
-                    self.received += secured.recv(65536)
+                    self._take_request(secured)
                     secured.sendall(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             except OSError:
                 plain.close()
+
+    def _take_request(self, secured: ssl.SSLSocket) -> None:
+        """Read the whole request: closing with unread bytes would reset the connection and lose the answer."""
+        request = b""
+        while data := secured.recv(65536):
+            request += data
+            self.received += data
+            head, found, body = request.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            if found and len(body) >= int(length[1] if length else 0):
+                return
 
     def close(self) -> None:
         self._socket.close()
