@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 # No sandbox because tests may run as root; the rest keeps the browser from calling home.
 FLAGS = [
@@ -38,3 +38,15 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
+
+
+def wait_until(page: Page, expression: str, arg: object = None, *, timeout_ms: float = 15_000) -> None:
+    """Wait until the expression holds on the page; fails after ``timeout_ms``.
+
+    Not playwright's ``wait_for_function``: that polls by ``eval`` inside the page, which our policy forbids.
+    """
+    waited_ms = 0.0
+    while not page.evaluate(expression, arg):
+        assert waited_ms < timeout_ms, f"not so within {timeout_ms / 1000:.0f} s: {expression}"
+        page.wait_for_timeout(50)
+        waited_ms += 50

@@ -21,6 +21,7 @@ from kiosk.credentials import CodeReason, CodeState, GateContext, gc1, verify_he
 from kiosk.credentials.finding import code_finding
 from kiosk.reasons import Reason
 from sync.central.phone import phone_app
+from tests.chromium import wait_until
 from tests.unit.test_community_codes import COMMUNITY, NOW, a_code, trusting
 
 pytestmark = pytest.mark.browser
@@ -83,7 +84,7 @@ def test_the_phones_code_opens_the_gate_and_changes_every_thirty_seconds(phone: 
     first = seen(phone)
     assert verify_health_code(first, STORE, START).state is CodeState.VALID
     phone.clock.fast_forward(30_000)
-    phone.wait_for_function("text => document.body.dataset.shown !== text", arg=first)
+    wait_until(phone, "text => document.body.dataset.shown !== text", first)
     second = seen(phone)
     assert verify_health_code(second, STORE, START + timedelta(seconds=30)).state is CodeState.VALID
     assert "GC1" not in phone.url
@@ -106,7 +107,7 @@ def test_the_digits_on_the_gates_screen_are_signed_in(phone: Page, address: str)
     before = seen(phone)
     assert verify_health_code(before, STORE, START, gate).reason is CodeReason.CHALLENGE
     phone.fill("#challenge", "417")
-    phone.wait_for_function("text => document.body.dataset.shown !== text", arg=before)
+    wait_until(phone, "text => document.body.dataset.shown !== text", before)
     assert verify_health_code(seen(phone), STORE, START, gate).state is CodeState.VALID
 
 

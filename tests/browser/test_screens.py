@@ -17,6 +17,7 @@ from kiosk.screens.preview import PreviewGate, busy_view, kiosk_view, scenes
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.texts import Language, Texts, pseudo_locale, texts
 from tests.browser.conftest import SIZES, Stage
+from tests.chromium import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -73,7 +74,7 @@ def test_a_page_load_shows_the_present_and_what_was_painted_is_known(stage: Stag
     with page.expect_request("**/painted"):
         stage.show(kiosk_view(scenes()["admit"]))
     expect(page.locator("#face [data-face]")).to_have_attribute("data-face", "admit")
-    page.wait_for_function("performance.getEntriesByType('resource').some((e) => e.name.endsWith('/painted'))")
+    wait_until(page, "performance.getEntriesByType('resource').some((e) => e.name.endsWith('/painted'))")
     assert [p.passage for p in stage.server.painted()] == ["p1"]
     age_s = stage.server.browser_age_s("lane/east-in")
     assert age_s is not None
