@@ -29,6 +29,7 @@ OPTIONAL = (
 )  # fmt: skip
 _STRENGTHS = {str(s): s for s in (CardStrength.UID, CardStrength.SUN, CardStrength.EV2)}
 _YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DAY_RANGE = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?)")
 
 
@@ -123,17 +124,24 @@ def _cells(raw: bytes, *, first: bool) -> list[str]:
         text = raw.decode("utf-8-sig" if first else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise RosterLineError(f"not UTF-8 at byte {error.start + 1}: save the file as UTF-8") from None
-    if any(ord(c) < 32 and c != "\t" for c in text) or "\x7f" in text:
+    if _CONTROL.search(text):
         raise RosterLineError("a control character")
-    try:
-        rows = list(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise RosterLineError(f"not CSV: {error}") from None
-    cells = [cell.strip() for cell in rows[0]] if rows else []
+    cells = [cell.strip() for cell in _fields(text)]
     for cell in cells:
         if len(cell) > MAX_FIELD_CHARS:
             raise RosterLineError(f"a field of {len(cell)} characters, at most {MAX_FIELD_CHARS}")
     return cells
+
+
+def _fields(text: str) -> list[str]:
+    """The fields of a line. Most of 100,000 lines have no quotation mark and need no parser of their own."""
+    if '"' not in text:
+        return text.split(",") if text else []
+    try:
+        rows = list(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise RosterLineError(f"not CSV: {error}") from None
+    return rows[0] if rows else []
 
 
 def _columns(cells: list[str]) -> list[str]:

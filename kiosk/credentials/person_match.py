@@ -16,6 +16,7 @@ import unicodedata
 MATCH_BYTES = 16
 MIN_KEY_BYTES = 16
 _FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NO_LETTER = re.compile(r"[^A-Z]")
 _PURPOSE = b"gatepost person match 1\x00"
 #: ICAO Doc 9303 part 3, section 6: letters that do not decompose into a base letter and a mark.
 _TRANSLITERATION = str.maketrans(
@@ -43,6 +44,8 @@ def normal_name(name: str) -> str:
 
     ``JIRINA<MARIA``, ``Jiřina Maria`` and ``jirina-maria`` come out alike.
     """
+    if name.isascii():  # most of a large roster: the same result without asking for the category of each letter
+        return _NO_LETTER.sub("", name.upper())
     upper = unicodedata.normalize("NFKC", name).upper().translate(_TRANSLITERATION)
     decomposed = unicodedata.normalize("NFKD", upper)
     return "".join(character for character in decomposed if unicodedata.category(character).startswith("L"))

@@ -174,6 +174,15 @@ def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab 王'\t", max_size=8))
+def test_quotation_marks_make_no_difference_where_none_are_needed(name: str) -> None:
+    """A line without any is split by its commas alone; it must mean what the same line in quotes means."""
+    header, cells = "person_id,category,name", ["R1", "resident", name]
+    bare, quoted = ",".join(cells), ",".join(f'"{cell}"' for cell in cells)
+    assert one(header, bare) == one(header, quoted)
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_as_hours_is_windows_or_a_reason(text: str) -> None:
     """No other exception than the line's own."""
