@@ -45,7 +45,7 @@ from drivers.devices import (
     Step,
 )
 from drivers.errors import PortError
-from drivers.folder_watch import FolderWatch
+from drivers.folder_watch import FolderWatch, still_named
 
 REOPEN_MIN_S = 0.25
 REOPEN_MAX_S = 1.0
@@ -269,7 +269,7 @@ class SerialDevice:
                 poller = self._poller(watch)
                 poller.register(fd, select.POLLIN)
                 last_look = now
-                if not _still_named(self.path, fd):
+                if not still_named(self.path, fd):
                     return _Loss(FaultKind.MISSING, f"{self.path}: unplugged, or the name now leads elsewhere")
             if fd in ready:
                 try:
@@ -335,14 +335,6 @@ def _open(path: str, rate: int) -> serial.Serial:
         # FTDI adapters hold bytes back for 16 ms otherwise, at each exchange with a card; others know no such thing.
         port.set_low_latency_mode(True)
     return port
-
-
-def _still_named(path: str, fd: int) -> bool:
-    """Does the name still lead to the device that is open?"""
-    try:
-        return os.stat(path).st_rdev == os.fstat(fd).st_rdev
-    except OSError:
-        return False
 
 
 def _loss_of(path: str, error: OSError) -> _Loss:

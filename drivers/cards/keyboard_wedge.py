@@ -24,7 +24,7 @@ from drivers.cards.card_numbers import Form, parse
 from drivers.cards.presentation import Presentations
 from drivers.devices import CardTap, DeviceFault, DeviceReady, Emit, FaultKind
 from drivers.errors import PortError
-from drivers.folder_watch import FolderWatch
+from drivers.folder_watch import FolderWatch, still_named
 
 EVENT = struct.Struct("<qqHHi")
 EV_KEY = 1
@@ -33,6 +33,8 @@ KEY_GAP_NS = 60_000_000
 MIN_LENGTH = 4
 MAX_LENGTH = 40
 REOPEN_S = 0.5
+LOOK_S = 0.5
+"""How often an open device is compared with what its name leads to: a reader moved to another socket keeps sending."""
 
 _ENTER = frozenset({28, 96})
 _SHIFT = frozenset({42, 54})
@@ -135,7 +137,7 @@ class WedgeDevice:
         with contextlib.closing(watch):
             while True:
                 try:
-                    fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                    fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
                 except OSError as error:
                     self._lost(error)
                 else:
@@ -164,9 +166,13 @@ class WedgeDevice:
         """Read until the device is lost (false; OSError, too) or stop() was called (true)."""
         decoder, presentations, rest = Decoder(), Presentations(), b""
         while True:
-            ready, _, _ = select.select([fd, self._stop_read], [], [])
+            ready, _, _ = select.select([fd, self._stop_read], [], [], LOOK_S)
             if self._stop_read in ready:
                 return True
+            if not still_named(self.path, fd):
+                raise OSError(errno.ENODEV, "unplugged, or the name now leads elsewhere")
+            if fd not in ready:
+                continue
             data = os.read(fd, 64 * EVENT.size)
             if not data:
                 raise OSError(errno.ENODEV, "end of file")

@@ -104,10 +104,12 @@ KINDS: dict[str, Kind] = {
     "dyp_distance": Kind("drivers.simulators.dyp_distance", 9600, options=_SCENE),
     "contacts": Kind("drivers.simulators.contacts", 9600, options=frozenset({"contacts"})),
     "relay": Kind("drivers.simulators.relay", 9600, options=frozenset({"channels"})),
+    "keyboard_wedge": Kind("drivers.simulators.keyboard_wedge", 38400),
     "osdp": Kind("drivers.simulators.osdp", 9600, options=frozenset({"key", "address"})),
     "rdm6300": Kind("drivers.simulators.rdm6300", 9600, checksum_index=-2),
     "sdt_idcard": Kind("drivers.simulators.sdt_idcard", 115200),
     "serial_uid": Kind("drivers.simulators.serial_uid", 9600),
+    "wiegand": Kind("drivers.simulators.wiegand", 9600, options=frozenset({"bits"})),
     "pn532": Kind("drivers.simulators.pn532", 115200, checksum_index=-2),
 }
 
