@@ -195,17 +195,28 @@ class Thermometer(Section):
     )
 
 
-class Scanner(Section):
-    """A QR scanner on a serial line: a second source of the camera's texts."""
+class ScannerDriver(StrEnum):
+    """How a QR scanner tells what it read."""
 
+    SERIAL = "serial"
+    KEYBOARD_WEDGE = "keyboard_wedge"
+
+
+class Scanner(Section):
+    """A QR scanner: a second source of the camera's texts."""
+
+    driver: ScannerDriver = Field(
+        default=ScannerDriver.SERIAL, description="serial (a line of text), keyboard_wedge (it types)"
+    )
     port: Path = Field(description="stable device name, such as /dev/gatepost/scanner-in")
-    baud: int = Field(default=9600, ge=1200, le=921600, description="its baud rate")
+    baud: int = Field(default=9600, ge=1200, le=921600, description="serial: its baud rate")
 
 
 class CameraSource(StrEnum):
     """Where frames come from."""
 
     V4L2 = "v4l2"
+    PICAMERA2 = "picamera2"
     VIDEO = "video"
     FOLDER = "folder"
 
@@ -213,9 +224,35 @@ class CameraSource(StrEnum):
 class Camera(Section):
     """The camera of a lane, or pictures that stand in for it."""
 
-    source: CameraSource = Field(default=CameraSource.V4L2, description="v4l2 device, video file, or picture folder")
-    path: Path = Field(description="stable device name, video file, or folder of pictures")
+    source: CameraSource = Field(
+        default=CameraSource.V4L2, description="v4l2 (USB camera), picamera2 (a Pi's own), video file, picture folder"
+    )
+    path: Path | None = Field(
+        default=None, description="stable device name, video file, or folder of pictures; not for picamera2"
+    )
+    number: int = Field(default=0, ge=0, le=3, description="picamera2: which of the Pi's cameras")
     follow: bool = Field(default=False, description="folder only: wait for new pictures instead of ending")
+    width: int = Field(default=1280, ge=320, le=4096, description="width asked of the camera, in pixels")
+    height: int = Field(default=720, ge=240, le=4096, description="height asked of the camera, in pixels")
+    fps: float = Field(default=15.0, ge=1, le=120, description="frames a second asked of the camera")
+    exposure_ms: float | None = Field(
+        default=None, gt=0, le=1000, description="fixed exposure in milliseconds; without it automatic"
+    )
+    gain: float | None = Field(default=None, ge=0, description="fixed gain in the camera's own unit")
+    focus: float | None = Field(
+        default=None, ge=0, description="fixed focus: v4l2 in the camera's own unit, picamera2 in dioptres (5 is 20 cm)"
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if (self.path is None) is not (self.source is CameraSource.PICAMERA2):
+            raise ValueError("v4l2, video and folder need a path; picamera2 has a number instead")
+        return self
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera, and no file that stands in for one."""
+        return self.source in (CameraSource.V4L2, CameraSource.PICAMERA2)
 
 
 class Relay(Section):
@@ -311,7 +348,7 @@ class Settings(Section):
         if len(set(ports)) != len(ports):
             raise ValueError("two serial devices have the same port")
         if self.simulation.start_at is not None:
-            live = [lane.name for lane in self.lane if lane.camera and lane.camera.source is CameraSource.V4L2]
+            live = [lane.name for lane in self.lane if lane.camera and lane.camera.live]
             serial = any(
                 lane.reader or lane.thermometer or lane.relay or lane.contacts or lane.scanner or lane.air
                 for lane in self.lane

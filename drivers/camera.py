@@ -64,15 +64,15 @@ class FrameSource(Protocol):
 class CameraHints:
     """What to ask of the camera; one that refuses is used as it is.
 
-    ``exposure`` is in the driver's own unit (UVC: 0.1 ms), None for automatic; ``focus`` likewise (0 = far for most
-    UVC cameras), None for autofocus where there is one. A fixed short exposure (under 10 ms) is the best cure for
+    ``exposure_ms`` None is automatic; ``gain`` and ``focus`` are in the camera's own unit (focus 0 = far for most UVC
+    cameras), None for autofocus where there is one. A fixed short exposure (under 10 ms) is the best cure for
     motion blur; a fixed focus at 15 to 25 cm saves the second that autofocus hunts when a phone comes near.
     """
 
     width: int = 1280
     height: int = 720
     fps: float = 15.0
-    exposure: float | None = None
+    exposure_ms: float | None = None
     gain: float | None = None
     focus: float | None = None
 
@@ -84,6 +84,9 @@ def _v4l2_capture(path: str) -> Any:
 def _fourcc(code: str) -> int:
     return int.from_bytes(code.encode("ascii"), "little")
 
+
+_LOST_S = 1.0
+"""A failed read that took so long was the driver's time-out; a quicker one was a single spoilt picture."""
 
 _MANUAL_EXPOSURE, _AUTO_EXPOSURE = 1.0, 3.0  # V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_APERTURE_PRIORITY
 
@@ -139,9 +142,9 @@ class V4l2Source:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, hints.height)
         capture.set(cv2.CAP_PROP_FPS, hints.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO_EXPOSURE if hints.exposure is None else _MANUAL_EXPOSURE)
-        if hints.exposure is not None:
-            capture.set(cv2.CAP_PROP_EXPOSURE, hints.exposure)
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO_EXPOSURE if hints.exposure_ms is None else _MANUAL_EXPOSURE)
+        if hints.exposure_ms is not None:
+            capture.set(cv2.CAP_PROP_EXPOSURE, hints.exposure_ms * 10)  # V4L2_CID_EXPOSURE_ABSOLUTE: 0.1 ms
         if hints.gain is not None:
             capture.set(cv2.CAP_PROP_GAIN, hints.gain)
         capture.set(cv2.CAP_PROP_AUTOFOCUS, float(hints.focus is None))
@@ -164,12 +167,18 @@ class V4l2Source:
         return np.ascontiguousarray(pixels.reshape(height, width, bytes_a_pixel)[:, :, 0])
 
     def read(self, timeout_s: float) -> Frame | None:
-        """See :class:`FrameSource`; the driver's own limit of 2 s holds as well."""
+        """See :class:`FrameSource`; the driver's own limit of 2 s holds as well.
+
+        A picture that the camera broke off (cheap MJPG cameras do it on a long cable) costs that picture only.
+        """
         if self._capture is None:
             raise PortError(f"camera {self._path}: not open")
+        began_ns = self._clock_ns()
         ok, picture = self._capture.read()
         at_ns = self._clock_ns()
         if not ok or picture is None:
+            if at_ns - began_ns < _LOST_S * 1e9 and os.path.exists(self._path):
+                raise DeviceError(f"camera {self._path}: a picture was broken off; is its cable long or loose?")
             raise PortError(f"camera {self._path}: gave no frame; unplugged, or its cable or power is bad")
         self._number += 1
         return Frame(self._to_gray(picture), at_ns, self._number)

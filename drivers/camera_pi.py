@@ -25,8 +25,10 @@ def _picamera2(number: int) -> Any:
 
 
 class PiCameraSource:
-    """Camera ``number`` of the Pi (0 unless two are connected). ``hints.exposure`` is in units of 0.1 ms as for a USB
-    camera, ``hints.focus`` in dioptres (5.0 is 20 cm) for a camera module that can focus."""
+    """Camera ``number`` of the Pi (0 unless two are connected).
+
+    ``hints.focus`` is in dioptres (5.0 is 20 cm), for a camera module that can focus.
+    """
 
     live = True
     checks_health = True
@@ -60,8 +62,8 @@ class PiCameraSource:
             ) from error
         hints = self._hints
         controls: dict[str, Any] = {"FrameRate": hints.fps}
-        if hints.exposure is not None:
-            controls |= {"AeEnable": False, "ExposureTime": int(hints.exposure * 100)}  # microseconds
+        if hints.exposure_ms is not None:
+            controls |= {"AeEnable": False, "ExposureTime": int(hints.exposure_ms * 1000)}  # microseconds
         if hints.gain is not None:
             controls["AnalogueGain"] = hints.gain
         if hints.focus is not None:

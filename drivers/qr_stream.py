@@ -25,6 +25,8 @@ _NS = 1_000_000_000
 _READ_TIMEOUT_S = 0.25
 _SILENT_S = 3.0
 _PROOF_FRAMES = 3
+_SPOILT_PAUSE_S = 0.02
+_SPOILT_TOLD_EVERY_S = 10.0
 _HEALTH_TEXT = {
     FaultKind.FROZEN: "the picture has not changed in the least: the camera or its driver hangs; replug it",
     FaultKind.DARK: "the picture is black: is the lens covered, is there any light?",
@@ -35,27 +37,36 @@ _HEALTH_TEXT = {
 class CameraStats:
     """Counts since the start. ``dropped`` frames came while another was decoded, ``passed`` ones showed nothing new.
 
-    ``frame_age_ms`` is the age of the last good frame, None before the first. ``boxes`` are the corners of the codes
-    in the last decoded frame: for aiming; their texts are not kept.
+    ``hits`` are looks that read a code, ``unread`` ones that saw a code and could not read it; ``errors`` counts
+    pictures that were broken off or could not be decoded. ``frame_age_ms`` is the age of the last good frame, None
+    before the first. ``boxes`` are the corners of the codes in the last decoded frame and ``unread_boxes`` those of
+    what could not be read: for aiming; texts are not kept. ``fault`` with its ``detail`` is what is wrong now; without
+    one, ``detail`` is what was opened.
     """
 
     in_service: bool
+    fault: FaultKind | None
+    detail: str
     frames: int
     dropped: int
     passed: int
     decodes: int
     hits: int
+    unread: int
+    errors: int
     frame_age_ms: float | None
     decode_ms_mean: float
     child_restarts: int
     child_overruns: int
     boxes: tuple[Corners, ...]
+    unread_boxes: tuple[Corners, ...]
 
 
 class StreamReader:
     """Frame after frame of one camera through gaze, engines and focus; without a thread, so that a bench can run it.
 
-    ``passed`` counts frames that were let pass, ``decodes`` looks, ``hits`` looks that read something.
+    ``passed`` counts frames that were let pass, ``decodes`` looks, ``hits`` looks that read something, ``unread`` looks
+    that saw a code and read none.
     """
 
     def __init__(self, reader: QrReader | None = None, *, forget_s: float = 3.0, budget_s: float = 0.04) -> None:
@@ -63,8 +74,9 @@ class StreamReader:
         self._budget_s = budget_s
         self._gaze = Gaze()
         self._focus = Focus(forget_s=forget_s)
-        self.passed = self.decodes = self.hits = self.decode_ns = 0
+        self.passed = self.decodes = self.hits = self.unread = self.decode_ns = 0
         self.boxes: tuple[Corners, ...] = ()
+        self.unread_boxes: tuple[Corners, ...] = ()
 
     @property
     def child(self) -> WatchedChild | None:
@@ -90,15 +102,18 @@ class StreamReader:
 
         texts = [replace(text, corners=in_frame(text.corners)) for text in sighting.texts]
         self.boxes = tuple(text.corners for text in texts)
+        self.unread_boxes = tuple(in_frame(corners) for corners in sighting.unread)
         self._gaze.saw(self.boxes, frame.gray.shape, frame.at_ns)
         return self._focus.observe(texts, frame.at_ns)
 
     def picture(self, frame: Frame, limit_s: float) -> list[QrText]:
         """A single picture: all its codes, largest first, with more patience when the first look reads none."""
-        texts = self._look(frame.gray, self._budget_s, frame.at_ns, None).texts
-        texts = texts or self._look(frame.gray, limit_s, frame.at_ns, 0).texts
-        self.boxes = tuple(text.corners for text in texts)
-        return texts
+        sighting = self._look(frame.gray, self._budget_s, frame.at_ns, None)
+        if not sighting.texts:
+            sighting = self._look(frame.gray, limit_s, frame.at_ns, 0)
+        self.boxes = tuple(text.corners for text in sighting.texts)
+        self.unread_boxes = tuple(sighting.unread)
+        return sighting.texts
 
     def _look(self, gray: Gray, budget_s: float, at_ns: int, turn: int | None) -> Sighting:
         if self._reader is None:
@@ -108,6 +123,7 @@ class StreamReader:
         self.decode_ns += time.monotonic_ns() - began_ns
         self.decodes += 1
         self.hits += bool(sighting.texts)
+        self.unread += bool(sighting.unread and not sighting.texts)
         return sighting
 
 
@@ -154,7 +170,9 @@ class QrCamera:
         self._threads: list[threading.Thread] = []
         self._fault: FaultKind | None = None
         self._in_service = False
-        self._frames = self._dropped = 0
+        self._detail = ""
+        self._frames = self._dropped = self._errors = 0
+        self._spoilt_told_ns: int | None = None
 
     def start(self, emit: Emit) -> None:
         """See :class:`drivers.devices.Device`."""
@@ -190,29 +208,34 @@ class QrCamera:
         child = stream.child
         return CameraStats(
             in_service=self._in_service,
+            fault=self._fault,
+            detail=self._detail,
             frames=self._frames,
             dropped=self._dropped,
             passed=stream.passed,
             decodes=stream.decodes,
             hits=stream.hits,
+            unread=stream.unread,
+            errors=self._errors,
             frame_age_ms=None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6,
             decode_ms_mean=stream.decode_ns / 1e6 / max(1, stream.decodes),
             child_restarts=child.restarts if child else 0,
             child_overruns=child.overruns if child else 0,
             boxes=stream.boxes,
+            unread_boxes=stream.unread_boxes,
         )
 
     # Faults: told once each, until the source is ready again
 
     def _fail(self, kind: FaultKind, detail: str) -> None:
         if self._fault is not kind and not self._stop.is_set():
-            self._fault = kind
+            self._fault, self._detail = kind, detail
             self._in_service = False
             self._emit(DeviceFault(kind=kind, detail=detail, at_ns=self._clock_ns()))
 
     def _serve(self, detail: str) -> None:
         if not self._in_service:
-            self._in_service, self._fault = True, None
+            self._in_service, self._fault, self._detail = True, None, detail
             self._emit(DeviceReady(detail=detail, at_ns=self._clock_ns()))
 
     def _pass_over(self, kind: FaultKind, detail: str) -> None:
@@ -250,7 +273,11 @@ class QrCamera:
         last_ns = self._clock_ns()
         self._health.begin(last_ns)
         while not self._stop.is_set():
-            frame = self._source.read(_READ_TIMEOUT_S)
+            try:
+                frame = self._source.read(_READ_TIMEOUT_S)
+            except DeviceError as error:
+                self._spoilt(error)
+                frame = None
             if frame is None:
                 if self._clock_ns() - last_ns > _SILENT_S * _NS:
                     raise PortError(f"{self.name}: no frame for {_SILENT_S:g} s; opening afresh")
@@ -272,6 +299,15 @@ class QrCamera:
                 self._slot = self._latest = frame
                 self._fresh.notify()
 
+    def _spoilt(self, error: DeviceError) -> None:
+        """One picture that cannot be used: counted, told now and then, and not asked for again in a spin."""
+        self._errors += 1
+        now_ns = self._clock_ns()
+        if self._spoilt_told_ns is None or now_ns - self._spoilt_told_ns > _SPOILT_TOLD_EVERY_S * _NS:
+            self._spoilt_told_ns = now_ns
+            self._pass_over(FaultKind.GARBLED, f"{self.name}: {error}")
+        self._stop.wait(_SPOILT_PAUSE_S)
+
     def _run_decode(self) -> None:
         while not self._stop.is_set():
             with self._fresh:
@@ -290,6 +326,7 @@ class QrCamera:
             try:
                 text = self._stream.take(frame)
             except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera
+                self._errors += 1
                 self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while decoding a frame")
                 continue
             if text is not None:
@@ -318,6 +355,7 @@ class QrCamera:
             try:
                 frame = self._source.read(_READ_TIMEOUT_S)
             except DeviceError as error:
+                self._errors += 1
                 self._pass_over(FaultKind.GARBLED, f"{self.name}: {error}")
                 continue
             if frame is None:
@@ -334,6 +372,7 @@ class QrCamera:
         try:
             texts = self._stream.picture(frame, self._picture_limit_s)
         except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile picture must not end the folder
+            self._errors += 1
             self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} in picture {frame.name}")
             return
         if not texts:

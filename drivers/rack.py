@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 
 from config.errors import ConfigError
 from config.settings import (
+    Camera,
     CameraSource,
     Contact,
     Lane,
     Reader,
     ReaderDriver,
+    Scanner,
+    ScannerDriver,
     Settings,
     Strength,
     ThermometerDriver,
     secret_file,
 )
-from drivers.camera import FolderSource, FrameSource, V4l2Source, VideoSource
+from drivers.camera import CameraHints, FolderSource, FrameSource, V4l2Source, VideoSource
+from drivers.camera_pi import PiCameraSource
 from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.cards.osdp import OsdpConversation
@@ -34,6 +38,7 @@ from drivers.inputs import ContactBoard
 from drivers.outputs import RelayBoard
 from drivers.qr_scanner import QrScannerConversation
 from drivers.qr_stream import QrCamera
+from drivers.qr_wedge import QrWedge
 from drivers.serial_port import SerialDevice
 from drivers.thermometers.gy_614v3 import Gy614V3Conversation
 from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
@@ -148,6 +153,13 @@ def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device
     return SerialDevice(name, port, READERS[reader.driver](reader, asked))
 
 
+def _scanner(lane: Lane, scanner: Scanner) -> Device:
+    name, port = f"{lane.name}/scanner", str(scanner.port)
+    if scanner.driver is ScannerDriver.KEYBOARD_WEDGE:
+        return QrWedge(name, port)
+    return SerialDevice(name, port, QrScannerConversation(baud_rate=scanner.baud))
+
+
 def _osdp(reader: Reader) -> OsdpConversation:
     """Raises ConfigError for a key that is missing, public, of another length, or the standard's default."""
     if reader.key is None:
@@ -163,9 +175,7 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogu
     if lane.reader:
         devices.by_role["reader"] = _reader(lane, lane.reader, dialogue)
     if lane.scanner:
-        devices.by_role["scanner"] = SerialDevice(
-            f"{lane.name}/scanner", str(lane.scanner.port), QrScannerConversation(baud_rate=lane.scanner.baud)
-        )
+        devices.by_role["scanner"] = _scanner(lane, lane.scanner)
     if lane.thermometer:
         devices.by_role["thermometer"] = SerialDevice(
             f"{lane.name}/thermometer", str(lane.thermometer.port), THERMOMETERS[lane.thermometer.driver]()
@@ -179,7 +189,7 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogu
             ContactBoard(_input_names(lane.contacts.inputs), active_low=frozenset(lane.contacts.active_low)),
         )
     if lane.camera:
-        devices.camera = QrCamera(f"{lane.name}/camera", _source(lane))
+        devices.camera = QrCamera(f"{lane.name}/camera", source_of(lane.camera))
         devices.by_role["camera"] = devices.camera
     if lane.relay:
         port = str(lane.relay.port)
@@ -194,11 +204,26 @@ def _input_names(inputs: dict[int, Contact]) -> dict[int, InputName]:
     return {number: InputName(contact.value) for number, contact in inputs.items()}
 
 
-def _source(lane: Lane) -> FrameSource:
-    assert lane.camera is not None  # noqa: S101 - the only caller has just asked
-    path = str(lane.camera.path)
-    if lane.camera.source is CameraSource.FOLDER:
-        return FolderSource(path, follow=lane.camera.follow)
-    if lane.camera.source is CameraSource.VIDEO:
-        return VideoSource(path)
-    return V4l2Source(path)
+def source_of(camera: Camera) -> FrameSource:
+    """Where the frames of a lane's camera come from."""
+    path = str(camera.path)
+    match camera.source:
+        case CameraSource.FOLDER:
+            return FolderSource(path, follow=camera.follow)
+        case CameraSource.VIDEO:
+            return VideoSource(path)
+        case CameraSource.V4L2:
+            return V4l2Source(path, _hints(camera))
+        case CameraSource.PICAMERA2:
+            return PiCameraSource(camera.number, _hints(camera))
+
+
+def _hints(camera: Camera) -> CameraHints:
+    return CameraHints(
+        width=camera.width,
+        height=camera.height,
+        fps=camera.fps,
+        exposure_ms=camera.exposure_ms,
+        gain=camera.gain,
+        focus=camera.focus,
+    )

@@ -250,7 +250,7 @@ def test_a_camera_is_asked_for_gray_and_its_hints_and_is_proved_by_frames(
         sensors.append(Sensor(Path(path), lambda i: scene("LIVE", i), yuyv))
         return sensors[-1]
 
-    hints = CameraHints(width=640, height=480, exposure=80.0, focus=30.0)
+    hints = CameraHints(width=640, height=480, exposure_ms=8.0, focus=30.0)
     seen = watch(V4l2Source(str(device), hints, open_capture=open_capture))
     assert ("YUYV" if yuyv else "GREY") in seen.next(DeviceReady).detail
     assert seen.next(QrText).text == "LIVE"
@@ -281,6 +281,48 @@ def test_an_unplugged_camera_is_a_fault_and_back_in_service_after_replugging(
     began = time.monotonic()
     seen.next(DeviceReady)
     assert time.monotonic() - began < 10
+
+
+def fast_clock_ns() -> int:
+    """Ten times as fast as the machine's, so that a time-out of seconds is over soon."""
+    return time.monotonic_ns() * 10
+
+
+def test_a_broken_picture_now_and_then_costs_that_picture_only(device: Path, watch: Callable[..., Watch]) -> None:
+    """Told as passing, counted, and the camera stays in service."""
+    source = V4l2Source(
+        str(device), open_capture=lambda path: Sensor(Path(path), lambda i: scene("LIVE", i) if i % 4 else None)
+    )
+    seen = watch(source)
+    seen.next(DeviceReady)
+    events = {type(event): event for event in (seen.next((QrText, DeviceFault)) for _ in range(2))}
+    assert events[QrText].text == "LIVE"
+    fault = events[DeviceFault]
+    assert (fault.transient, fault.kind) == (True, FaultKind.GARBLED)
+    assert "broken off" in fault.detail
+    stats = seen.camera.stats()
+    assert stats.in_service
+    assert stats.errors >= 1
+
+
+def test_a_camera_that_gives_broken_pictures_only_is_opened_afresh(device: Path, watch: Callable[..., Watch]) -> None:
+    """After three seconds without a picture it is out of service, and is tried again until it is well."""
+    opened: list[Sensor] = []
+
+    def open_capture(path: str) -> Sensor:
+        well = len(opened) >= 2
+        opened.append(Sensor(Path(path), lambda i: scene(None, i) if well or i < 8 else None))
+        return opened[-1]
+
+    source = V4l2Source(str(device), open_capture=open_capture, clock_ns=fast_clock_ns)
+    seen = watch(source, reopen_s=0.05, clock_ns=fast_clock_ns)
+    seen.next(DeviceReady)
+    while (fault := seen.next(DeviceFault)).transient:
+        pass
+    assert fault.kind is FaultKind.MISSING
+    assert seen.camera.stats().fault is FaultKind.MISSING
+    seen.next(DeviceReady)
+    assert all(sensor.released for sensor in opened[:-1])
 
 
 def test_frozen_and_black_pictures_take_a_camera_out_of_service(device: Path, watch: Callable[..., Watch]) -> None:

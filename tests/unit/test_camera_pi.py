@@ -50,7 +50,7 @@ def test_frames_are_the_brightness_without_the_padding() -> None:
         stands.append(Stand(number))
         return stands[-1]
 
-    hints = CameraHints(width=640, height=480, exposure=80.0, focus=5.0)
+    hints = CameraHints(width=640, height=480, exposure_ms=8.0, focus=5.0)
     source = PiCameraSource(0, hints, clock_ns=lambda: 77, open_camera=open_camera)
     assert "640x480 YUV420" in source.open()
     frame = source.read(0.1)
