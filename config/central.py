@@ -23,10 +23,23 @@ class Central(Section):
     time_zone: str = Field(default="UTC", description="IANA zone of the times on pages")
 
 
+class Codes(Section):
+    """What the central needs to issue health codes to phones; without it, it issues none."""
+
+    key: Path | None = Field(
+        default=None, description="Ed25519 key of use code, PKCS#8 PEM, mode 0600 (gatepost code new-key --use code)"
+    )
+    subject_key: Path | None = Field(
+        default=None, description="32 bytes that make pseudonyms, mode 0600 (gatepost code subject-key)"
+    )
+    hours: int = Field(default=12, ge=1, le=24, description="how long a code is good for; the phone renews it by half")
+
+
 class CentralSettings(Section):
     """All settings of a central."""
 
     central: Central
+    codes: Codes = Field(default_factory=Codes)
 
 
 def load_central(path: Path, environ: dict[str, str] | None = None) -> Loaded[CentralSettings]:

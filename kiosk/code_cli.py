@@ -28,6 +28,7 @@ KeyOption = Annotated[Path, typer.Option("--key", help="Ed25519 private key, PKC
 QrOption = Annotated[Path | None, typer.Option("--qr", help="also write the QR code, by suffix: .svg or .png")]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KEYS_FILE = "community_keys.json"
+COMMUNITY_KEY_BYTES = 32
 
 
 class CodeError(GatepostError):
@@ -151,6 +152,21 @@ def certify_kiosk(
     )
     _write_new(out, certificate, 0o644)
     typer.echo(f"{out}: certificate of {kiosk}, good for {days} days")
+
+
+@app.command("subject-key")
+def subject_key(
+    community_key: Annotated[Path, typer.Argument(help="the community's 32 bytes (gatepost config keys)")],
+    out: Annotated[Path, typer.Argument(help="the key file to write, for the central's setting codes.subject_key")],
+) -> None:
+    """Write the key that turns a person's number into the pseudonym of records; it opens nothing else."""
+    from kiosk.credentials.pseudonym import subject_key_of
+
+    content = _read(secret_file(community_key))
+    if len(content) != COMMUNITY_KEY_BYTES:
+        raise ConfigError(str(community_key), seen=f"{len(content)} bytes", expected=f"{COMMUNITY_KEY_BYTES}")
+    _write_new(out, subject_key_of(content), 0o600)
+    typer.echo(f"{out}: written, mode 0600")
 
 
 @app.command("pass")

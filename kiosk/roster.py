@@ -29,6 +29,7 @@ from sqlmodel import Field
 from config.errors import GatepostError
 from config.policy import Hours
 from kiosk.credentials.person_match import person_match
+from kiosk.credentials.pseudonym import subject_key_of, subject_of
 from kiosk.database import (
     Database,
     DatabaseError,
@@ -150,7 +151,7 @@ class Roster:
         self._database = database
         self._lock = threading.Lock()
         self._card_key = _derive(key, b"gatepost roster card 1")
-        self._subject_key = _derive(key, b"gatepost roster subject 1")
+        self._subject_key = subject_key_of(key)
         self._seal = AESGCM(_derive(key, b"gatepost roster seal 1"))
         self._match_key = match_key
 
@@ -221,7 +222,7 @@ class Roster:
 
     def subject_of(self, person_id: str) -> str:
         """The keyed pseudonym of a person: HMAC-SHA-256, 16 hexadecimal digits."""
-        return hmac.digest(self._subject_key, person_id.encode("utf-8"), "sha256")[:8].hex()
+        return subject_of(self._subject_key, person_id)
 
     def contact_of(self, subject: str) -> Contact | None:
         """Name and phone of a person, for the guard; None for an unknown one. Raises RosterError."""

@@ -9,6 +9,7 @@ GET /v1/kiosks/status                      auditor: bearer token or session
 GET /health                                anybody: up, and the store can be read
 /admin/…                                   a session; forms carry a token against forgery
 /code/                                     anybody: the phone's own page for a GC1 code (static)
+POST /v1/phones/enrol, /v1/phones/code     a one-time code, then a signature of the phone's own key
 =========================================  ==========================================================
 """
 
@@ -45,6 +46,7 @@ from sync.batch import (
 )
 from sync.central import access, enrolment, exports, lists
 from sync.central.access import Role, Visitor
+from sync.central.code_issuer import CodeIssuer
 from sync.central.committer import Committer, Overloaded
 from sync.central.ingest import Ingest, SignedBody
 from sync.central.phone import phone_app
@@ -68,12 +70,16 @@ def system_now_us() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentralOptions:
-    """How a central shows itself: ``zone`` for times on pages, ``secure_cookies`` where it is reached by TLS."""
+    """How a central shows itself: ``zone`` for times on pages, ``secure_cookies`` where it is reached by TLS.
+
+    ``issuer`` gives residents' phones their health codes; None where the central issues none.
+    """
 
     site_name: str = "Gatepost"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     secure_cookies: bool = False
     retention: Retention = field(default_factory=Retention)
+    issuer: CodeIssuer | None = None
 
 
 @dataclass(slots=True)
@@ -167,9 +173,11 @@ def create_app(
 ) -> FastAPI:
     """The application over ``store``; it owns the writer's thread from start-up to shut-down."""
     from sync.central.admin.pages import router as admin_router
+    from sync.central.admin.phones import router as phones_page_router
     from sync.central.chores import Chores
     from sync.central.documents import newest_versions
     from sync.central.documents import router as documents_router
+    from sync.central.phone_routes import router as phones_router
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -196,7 +204,9 @@ def create_app(
     _add_kiosk_routes(app)
     _add_program_routes(app)
     app.include_router(documents_router)
+    app.include_router(phones_router)
     app.include_router(admin_router)
+    app.include_router(phones_page_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.mount("/code", phone_app(), name="phone")
     return app

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from config.central import load_central
+from config.central import Codes, load_central
 from config.errors import ConfigError, GatepostError
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ def serve(
     timezone: Annotated[str, typer.Option(help="of the times on pages")] = "UTC",
 ) -> None:
     """Serve kiosks, pages and exports. Plain HTTP is for loopback, or behind a TLS proxy that says so."""
+    codes = Codes()
     if config is not None:
-        settings = load_central(config).settings.central
+        loaded = load_central(config).settings
+        settings, codes = loaded.central, loaded.codes
         database, host, port = settings.database, settings.host, settings.port
         tls_cert, tls_key, behind_proxy = settings.tls_cert, settings.tls_key, settings.behind_proxy
         site_name, timezone = settings.site_name, settings.time_zone
@@ -130,6 +132,7 @@ def serve(
     import uvicorn
 
     from sync.central.app import CentralOptions, create_app
+    from sync.central.code_issuer import load_issuer
 
     if not (_is_loopback(host) or tls_cert or behind_proxy):
         raise ConfigError(
@@ -145,7 +148,12 @@ def serve(
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError("--timezone", seen=timezone, expected="a name such as Asia/Shanghai") from None
     store = _open(database)
-    options = CentralOptions(site_name=site_name, zone=zone, secure_cookies=tls_cert is not None or behind_proxy)
+    options = CentralOptions(
+        site_name=site_name,
+        zone=zone,
+        secure_cookies=tls_cert is not None or behind_proxy,
+        issuer=load_issuer(codes),
+    )
     uvicorn.run(
         create_app(store, options=options),
         host=host,

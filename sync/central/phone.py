@@ -1,9 +1,9 @@
 """The page on a resident's phone that shows a ``GC1:`` code and signs it anew every 30 seconds.
 
-Static files with a policy of their own: the central keeps nothing for it. The phone makes a P-256 key that its browser
-will not hand out and shows the public half; the office issues the code for it (``gatepost code issue --holder-key``)
-and sends the link ``…/code/#GC1:…``. What stands behind the # is not sent to any server. Bytes:
-``docs/formats-codes.md``.
+Static files with a policy of their own. The phone makes a P-256 key that its browser will not hand out. It enrols once
+by the link ``…/code/#enrol=CODE`` that an admin made, and then asks this central for fresh codes (``phone_routes.py``).
+Where the central issues none, the office issues one by hand (``gatepost code issue --holder-key``) and sends the link
+``…/code/#GC1:…``. What stands behind the # is not sent to any server. Bytes: ``docs/formats-codes.md``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PAGE = Path(__file__).resolve().parent / "phone_page"
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "form-action 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'"
     ),
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",

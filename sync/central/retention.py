@@ -20,6 +20,8 @@ from sync.central.store import (
     EnrolmentCode,
     Ledger,
     Passage,
+    Phone,
+    PhoneCode,
     Quarantined,
     StoredPayload,
     StoredRecord,
@@ -29,6 +31,7 @@ from sync.central.store import (
 ledger, records, payloads = table(Ledger), table(StoredRecord), table(StoredPayload)
 passages, quarantine, batches = table(Passage), table(Quarantined), table(Batch)
 alerts, audit, codes = table(Alert), table(Audit), table(EnrolmentCode)
+phones, phone_codes = table(Phone), table(PhoneCode)
 
 DAY_US = 86_400_000_000
 
@@ -42,6 +45,7 @@ class Retention:
     record_days: int = 30
     log_days: int = 90
     audit_days: int = 180
+    phone_days: int = 180
 
 
 def forget(connection: Connection, now_us: int, keep: Retention) -> dict[str, int]:
@@ -55,6 +59,9 @@ def forget(connection: Connection, now_us: int, keep: Retention) -> dict[str, in
         ("batches", batches, batches.c.received_us, keep.log_days),
         ("audit", audit, audit.c.at_us, keep.audit_days),
         ("codes", codes, codes.c.expires_us, 1),
+        ("phone codes", phone_codes, phone_codes.c.expires_us, 1),
+        ("phones revoked", phones, phones.c.revoked_us, keep.person_days),
+        ("phones unused", phones, phones.c.last_code_us, keep.phone_days),
     ):
         done[name] = connection.execute(delete(target).where(column < now_us - days * DAY_US)).rowcount
     done["quarantine"] = _forget_set_aside(connection, now_us - keep.record_days * DAY_US)

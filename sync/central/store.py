@@ -298,6 +298,32 @@ class EnrolmentCode(CentralTable, table=True):
     used_us: int | None = _big(nullable=True)
 
 
+class PhoneCode(CentralTable, table=True):
+    """A one-time code with which a resident's phone enrols, kept as its SHA-256 only."""
+
+    __tablename__ = "phone_codes"
+    code_hash: bytes = Field(sa_column=Column(Bytes, primary_key=True))
+    subject: str
+    created_by: str
+    created_us: int = _big()
+    expires_us: int = _big()
+    used_us: int | None = _big(nullable=True)
+    used_by: str = ""
+
+
+class Phone(CentralTable, table=True):
+    """A resident's phone: the public half of its key, and whose pseudonym its codes are bound to."""
+
+    __tablename__ = "phones"
+    phone_id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    holder_key: bytes = Field(sa_column=Column(Bytes, nullable=False))
+    enrolled_us: int = _big()
+    last_code_us: int = _big()
+    revoked_us: int | None = _big(nullable=True)
+    revoked_by: str = ""
+
+
 class Document(CentralTable, table=True):
     """A roster, revocations, policy or trust store, as the authority signed it; every version is kept."""
 

@@ -32,6 +32,8 @@ OPEN_ROUTES = {
     "/admin/login": "the way in",
     "/health": "up or not, and the epoch",
     "/v1/enrol": "a one-time code and a signature",
+    "/v1/phones/code": "a phone's signature",
+    "/v1/phones/enrol": "a one-time code and a phone's signature",
     "/v1/sync/batches": "a kiosk's signature",
     "/v1/sync/documents/{kind}": "a kiosk's signature",
     "/v1/sync/heartbeat": "a kiosk's signature",

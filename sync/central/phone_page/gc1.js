@@ -66,7 +66,7 @@ export function open(text) {
   const [body, signature] = decode(unbase45(text.slice(4)));
   const fields = decode(body);
   if (fields[0] !== 1) throw new Error("another version");
-  return { body, signature, status: fields[3], expiresS: fields[5], holderKey: fields[6] };
+  return { body, signature, status: fields[3], issuedS: fields[4], expiresS: fields[5], holderKey: fields[6] };
 }
 
 export async function show(text, privateKey, nowMs, challenge) {

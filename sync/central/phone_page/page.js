@@ -1,8 +1,10 @@
 // The resident's page: a key that never leaves this phone, the code it was given, and a fresh QR every 30 seconds.
+import { askForCode, enrolPhone, Refused } from "./central.js";
 import { holderKeyHex, open, show } from "./gc1.js";
 import { qr } from "./qr.js";
 
 const REFRESH_MS = 30_000;
+const RENEW_MS = 600_000;
 const STATUS = ["green", "yellow", "red"];
 const byId = (id) => document.getElementById(id);
 
@@ -27,15 +29,14 @@ async function ownKey() {
   return pair;
 }
 
-// The code comes behind the # of a link, which no browser sends to a server.
-async function takeCode() {
-  if (location.hash.length > 1) {
-    const text = decodeURIComponent(location.hash.slice(1));
-    history.replaceState(null, "", location.pathname);
-    open(text);
-    await store("readwrite", (kept) => kept.put(text, "code"));
-  }
-  return store("readonly", (kept) => kept.get("code"));
+const keep = (code) => store("readwrite", (kept) => kept.put(code, "code"));
+const keptCode = () => store("readonly", (kept) => kept.get("code"));
+
+// Code or enrolment comes behind the # of a link, which no browser sends to a server.
+function takeLink() {
+  const text = decodeURIComponent(location.hash.slice(1));
+  if (text) history.replaceState(null, "", location.pathname);
+  return text;
 }
 
 function draw(rows) {
@@ -59,7 +60,9 @@ function say(name) {
 
 let shownText = "";
 
-async function refresh(pair, code) {
+async function refresh(pair) {
+  const code = await keptCode();
+  if (!code) return say("no-code");
   const now = Date.now();
   const { status, expiresS, holderKey } = open(code);
   const mine = await holderKeyHex(pair.publicKey);
@@ -74,20 +77,53 @@ async function refresh(pair, code) {
   say("ready");
 }
 
+// A code is renewed from half its life on, long before it ends, so that a day without network costs nobody the gate.
+async function renew(pair) {
+  const code = await keptCode();
+  if (!code) return;
+  const { issuedS, expiresS } = open(code);
+  if (Date.now() < ((issuedS + expiresS) / 2) * 1000) return;
+  try {
+    await keep(await askForCode(pair));
+  } catch (error) {
+    if (error instanceof Refused) tell(error.key);
+  }
+}
+
+function tell(key) {
+  for (const text of document.querySelectorAll("[data-trouble]")) text.hidden = text.dataset.trouble !== key;
+}
+
+async function enrol(pair, typed) {
+  tell("");
+  try {
+    await keep(await enrolPhone(pair, typed));
+  } catch (error) {
+    tell(error instanceof Refused ? error.key : "no-network");
+  }
+}
+
 async function main() {
   const pair = await ownKey();
   byId("holder-key").textContent = await holderKeyHex(pair.publicKey);
-  let code;
+  const again = () => refresh(pair).catch(() => say("broken"));
+  const link = takeLink();
   try {
-    code = await takeCode();
+    if (link.startsWith("enrol=")) {
+      await enrol(pair, link.slice(6));
+    } else if (link) {
+      open(link);
+      await keep(link);
+    }
   } catch {
     return say("broken");
   }
-  if (!code) return say("no-code");
-  const again = () => refresh(pair, code).catch(() => say("broken"));
+  byId("enrol").addEventListener("click", () => enrol(pair, byId("enrol-code").value).then(again));
   byId("challenge").addEventListener("input", again);
   document.addEventListener("visibilitychange", again);
   setInterval(again, REFRESH_MS);
+  setInterval(() => renew(pair), RENEW_MS);
+  await renew(pair);
   await again();
 }
 
