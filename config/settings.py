@@ -18,6 +18,8 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from config.errors import ConfigError
 from config.loader import Loaded, Section, load
+from config.lookup import Lookup
+from config.neighbours import Neighbours
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -330,6 +332,8 @@ class Settings(Section):
     web: Web = Field(default_factory=Web)
     keys: Keys = Field(default_factory=Keys)
     sync: Sync = Field(default_factory=Sync)
+    lookup: Lookup = Field(default_factory=Lookup)
+    neighbours: Neighbours = Field(default_factory=Neighbours)
     retention: Retention = Field(default_factory=Retention)
     simulation: Simulation = Field(default_factory=Simulation)
     lane: tuple[Lane, ...] = Field(min_length=1, max_length=4)

@@ -37,6 +37,7 @@ class Hint(StrEnum):
     CARD_AGAIN = "card_again"
     USE_REAL_CARD = "use_real_card"
     WAIT_FOR_YOUR_TURN = "wait_for_your_turn"
+    CHECKING_CODE = "checking_code"
     NONE = "none"
 
 

@@ -43,6 +43,7 @@ from kiosk.passage_advance import time_passed
 from kiosk.passage_bench import NS, Bench, has_reader
 from kiosk.passage_credentials import (
     another_credential,
+    code_awaited,
     code_incomplete,
     code_verified,
     credential_after_verdict,
@@ -53,6 +54,7 @@ from kiosk.passage_credentials import (
 )
 from kiosk.passage_devices import air, device_down, device_up, input_changed, reading, thermal
 from kiosk.passage_events import (
+    CodeAwaited,
     CodeIncomplete,
     CodeVerified,
     CommitFailed,
@@ -124,6 +126,7 @@ def _wake_at_ns(bench: Bench) -> int | None:
     person = state.person
     if person is not None:
         verifying = person.pending != ""
+        times += [person.await_by_ns] if person.awaited else []
         times.append(person.deadline_ns if verifying or state.phase is Phase.IDENTIFYING else person.measure_by_ns)
         measuring = person.measuring_since_ns is not None and person.presence is not None and not verifying
         if measuring and setup.sensor is not None:
@@ -148,6 +151,8 @@ ROWS: tuple[tuple[tuple[Phase, ...], tuple[type[Any], ...], Handler, frozenset[P
     ((_DEC,), (CardTap, QrText), credential_after_verdict, frozenset({_IDENT})),
     ((_IDENT, _MEAS), (PassVerified,), pass_verified, _GOES_ON),
     ((_IDENT, _MEAS), (CodeVerified,), code_verified, _GOES_ON),
+    ((_IDENT, _MEAS), (CodeAwaited,), code_awaited, _GOES_ON),
+    ((_IDLE, _DEC, _FAULT), (CodeAwaited,), code_awaited, frozenset()),
     ((_IDENT, _MEAS), (CodeIncomplete,), code_incomplete, _GOES_ON),
     ((_IDLE, _DEC, _FAULT), (CodeIncomplete,), code_incomplete, frozenset()),
     ((_IDLE, _DEC, _FAULT), (PassVerified,), pass_verified, frozenset()),

@@ -35,6 +35,11 @@ def advance(bench: Bench) -> None:
     measurable = not missing and temperature_missing(bench, person) and not pass_fails(bench, person)
     if measurable and still_measuring(bench):
         return
+    if person.awaited and bench.ns < person.await_by_ns and not pass_fails(bench, person):
+        ask(bench, Hint.CHECKING_CODE)
+        bench.person(waiting_for=("lookup",))
+        bench.put(phase=Phase.IDENTIFYING)
+        return
     decide_passage(bench)
 
 

@@ -7,7 +7,7 @@ from kiosk.board import Hint, Phase
 from kiosk.passage_advance import advance
 from kiosk.passage_begin import begin, credential_key, verify
 from kiosk.passage_bench import NS, Bench, second_by, tell
-from kiosk.passage_events import CodeIncomplete, CodeVerified, CredentialGone, PassVerified, TapTorn
+from kiosk.passage_events import CodeAwaited, CodeIncomplete, CodeVerified, CredentialGone, PassVerified, TapTorn
 from kiosk.passage_state import Queued, Sighting
 
 HELD_CARD_NS = 1 * NS
@@ -117,9 +117,28 @@ def pass_verified(bench: Bench, event: PassVerified) -> None:
 def code_verified(bench: Bench, event: CodeVerified) -> None:
     """The answer for the code that the passage waits for; one for anything else is too late."""
     person = bench.state.person
+    if person is None or event.credential not in (person.pending, person.awaited):
+        return
+    pending = "" if person.pending == event.credential else person.pending
+    bench.person(
+        code=event.finding, code_key=event.credential, pending=pending, awaited="", deadline_ns=second_by(bench)
+    )
+    advance(bench)
+
+
+def code_awaited(bench: Bench, event: CodeAwaited) -> None:
+    """A server is asked about the code: until it answers, the code counts as one that needs the network."""
+    person = bench.state.person
     if person is None or person.pending != event.credential:
         return
-    bench.person(code=event.finding, code_key=event.credential, pending="", deadline_ns=second_by(bench))
+    bench.person(
+        code=event.finding,
+        code_key=event.credential,
+        pending="",
+        awaited=event.credential,
+        await_by_ns=event.until_ns,
+        deadline_ns=second_by(bench),
+    )
     advance(bench)
 
 

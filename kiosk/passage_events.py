@@ -107,6 +107,20 @@ class CodeVerified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeAwaited:
+    """The answer to :class:`VerifyCode` when a server is being asked: the lane goes on meanwhile.
+
+    :class:`CodeVerified` follows. If it is not there at ``until_ns`` (monotonic), ``finding`` stands: that the code
+    needs the network.
+    """
+
+    finding: CodeFinding
+    credential: str
+    until_ns: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeIncomplete:
     """The answer to :class:`VerifyCode` when the text is one part of several: the next part is to be shown."""
 
@@ -186,6 +200,7 @@ Event = (
     | InputChange
     | PassVerified
     | CodeVerified
+    | CodeAwaited
     | CodeIncomplete
     | VisitorRegistered
     | TapTorn
@@ -336,6 +351,7 @@ __all__ = [
     "Attest",
     "CardTap",
     "CloseReferral",
+    "CodeAwaited",
     "CodeIncomplete",
     "CodeVerified",
     "Commit",

@@ -19,7 +19,8 @@ class Person:
 
     ``presence`` is the number of the presence that the credential bound to (None: nobody before the sensor yet);
     ``fresh_from_ns`` is from when readings count. ``deadline_ns`` ends the wait for a second credential,
-    ``measure_by_ns`` the wait for a face. ``window`` are the readings behind ``temperature``; ``waiting_for`` names
+    ``measure_by_ns`` the wait for a face. ``awaited`` is the code that a server is asked about until ``await_by_ns``,
+    while everything else goes on. ``window`` are the readings behind ``temperature``; ``waiting_for`` names
     what the screen asks for.
     """
 
@@ -32,6 +33,8 @@ class Person:
     code: CodeFinding | None = None
     code_key: str = ""
     pending: str = ""
+    awaited: str = ""
+    await_by_ns: int = 0
     attestation: Attestation | None = None
     temperature: Estimate | None = None
     window: tuple[TemperatureReading, ...] = ()

@@ -27,7 +27,7 @@ def decide_passage(bench: Bench) -> None:
 
 def commit_passage(bench: Bench, verdict: Verdict, *, guard: str) -> None:
     """Have this verdict written; nothing opens and nothing is shown before the journal's answer."""
-    person = bench.person(pending="", waiting_for=())
+    person = bench.person(pending="", awaited="", waiting_for=())
     watch = bench.state.watch
     payloads = passage_payloads(
         evidence=evidence_of(bench, person),

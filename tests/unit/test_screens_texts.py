@@ -69,7 +69,8 @@ def test_the_choices_of_the_forms_have_texts() -> None:
 
 def test_everything_the_gate_can_answer_and_alarm_has_a_text() -> None:
     """Refusals, alarms and device faults come as codes; none of them reaches the guard as a bare code."""
-    source = "".join((ROOT / "kiosk" / name).read_text("utf-8") for name in ("passage.py", "capture.py", "run.py"))
+    files = [*sorted((ROOT / "kiosk").glob("passage*.py")), *(ROOT / "kiosk" / f"{n}.py" for n in ("capture", "run"))]
+    source = "".join(path.read_text("utf-8") for path in files)
     refusals = set(re.findall(r'done=False, message="(\w+)"', source))
     alarms = set(re.findall(r'(?:\balarm\(|RaiseAlarm\(code=)"(\w+)"', source))
     assert len(refusals) > 5
