@@ -8,19 +8,24 @@ from typing import Annotated
 import typer
 
 from config.settings import load_settings
+from drivers.cards.ntag424_inspect import CardState, Inspection
+from drivers.cards.ntag424_issue import SiteKeys
 from drivers.devices import CardHint, DeviceFault, DeviceReady
+from kiosk.card_reading import CardReading
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 from kiosk.desk_reader import DeskReader, News
 from kiosk.issuing import (
     Bound,
     Desk,
     Refused,
+    is_revoked,
     issued_uids,
     kiosk_keys,
     load_site_keys,
     new_site_keys,
     read_card_keys,
     read_rows,
+    revoke_cards,
     write_card_keys,
     write_secret,
 )
@@ -28,7 +33,31 @@ from kiosk.run import open_card_keys
 
 app = typer.Typer(help="Issue second-generation cards; bring their keys to the kiosks.", no_args_is_help=True)
 
-KeysOption = Annotated[Path, typer.Option("--keys", help="the site's master keys; only at the desk, never on a kiosk")]
+KeysOption = Annotated[
+    Path,
+    typer.Option("--keys", help="the site's master keys, or - to type them; only at the desk, never on a kiosk"),
+]
+ReaderOption = Annotated[str, typer.Option("--reader", help="stable device name of the desk's PN532")]
+DoneOption = Annotated[Path, typer.Option("--to", help="the desk's roster CSV of finished cards")]
+UnsignedOption = Annotated[
+    bool, typer.Option("--unsigned", help="take chips without NXP's signature (simulated cards)")
+]
+
+READ_TIMEOUT_S = 30.0
+
+
+def _site_keys(path: Path) -> SiteKeys:
+    """From the file, or typed (not echoed) where the file is ``-``. Raises ConfigError, BadParameter."""
+    if str(path) != "-":
+        return load_site_keys(path)
+    site = typer.prompt("site")
+    secrets = [typer.prompt(f"{name} (32 hex digits)", hide_input=True) for name in ("card_master", "site_master")]
+    version = typer.prompt("version", default=1, type=int)
+    try:
+        card_master, site_master = (bytes.fromhex(text) for text in secrets)
+        return SiteKeys(site, card_master=card_master, site_master=site_master, version=version)
+    except ValueError as error:
+        raise typer.BadParameter("these are no master keys: 32 hex digits each, version 1 to 255") from error
 
 
 @app.command("new-keys")
@@ -48,20 +77,20 @@ def new_keys(
 def issue(
     *,
     roster: Annotated[Path, typer.Option("--from", help="roster CSV: whoever has no card in it gets one")],
-    done: Annotated[Path, typer.Option("--to", help="roster CSV that every finished card is added to")],
+    done: DoneOption,
     keys: KeysOption,
-    reader: Annotated[str, typer.Option(help="stable device name of the desk's PN532")],
+    reader: ReaderOption,
     address: Annotated[str, typer.Option(help="the page that a phone opens when it reads a card")],
     person: Annotated[
         str, typer.Option(help="a lost card: one more for this person_id, the earlier ones revoked")
     ] = "",
     legacy: Annotated[bool, typer.Option(help="bind cards that cannot be issued, too, as weak")] = False,
-    unsigned: Annotated[bool, typer.Option(help="take chips without NXP's signature (simulated cards)")] = False,
+    unsigned: UnsignedOption = False,
 ) -> None:
     """Card after card: lay one on, wait for the line, lay the next on. Stop and go on whenever you like."""
     desk = Desk(roster, done, person=person)
     more = {"public_key": None} if unsigned else {}
-    desk_reader = DeskReader(reader, desk, load_site_keys(keys), address=address, legacy=legacy, **more)
+    desk_reader = DeskReader(reader, desk, _site_keys(keys), address=address, legacy=legacy, **more)
     desk_reader.start()
     try:
         typer.echo(f"next: {desk.next_person}")
@@ -91,6 +120,64 @@ def _sentence(news: News) -> str:
             return f"reader ready: {detail}"
 
 
+_STATES = {
+    CardState.LEGACY: "no NTAG 424 DNA: a legacy card, whose number can be copied",
+    CardState.BLANK: "a blank NTAG 424 DNA",
+    CardState.BEGUN: "an NTAG 424 DNA whose issuing was broken off; card issue finishes it",
+    CardState.ISSUED: "a finished card of this site",
+    CardState.FOREIGN: "an NTAG 424 DNA of somebody else",
+    CardState.UNTOLD: "an NTAG 424 DNA that is not blank; --keys tells whether it is this site's",
+}
+
+
+@app.command()
+def read(
+    *,
+    reader: ReaderOption,
+    keys: Annotated[
+        Path | None, typer.Option(help="the site's master keys, or - to type them; tells its cards")
+    ] = None,
+    done: Annotated[Path | None, typer.Option("--to", help="the desk's roster CSV; tells whose card it is")] = None,
+    unsigned: UnsignedOption = False,
+) -> None:
+    """Lay a card on: what it is, whether NXP made it, how far it is issued, whose it is. Nothing on it is changed."""
+    more = {"public_key": None} if unsigned else {}
+    found = CardReading(reader, keys=None if keys is None else _site_keys(keys), **more).read(READ_TIMEOUT_S)
+    typer.echo(f"card ..{found.uid[-2:].hex()}: {_STATES[found.state]}")
+    if found.genuine is not None:
+        typer.echo("NXP's signature: " + ("right" if found.genuine else "missing or wrong; do not issue this chip"))
+    if found.key_versions:
+        typer.echo("versions of keys 0 to 4: " + " ".join(map(str, found.key_versions)))
+    if done is not None:
+        typer.echo(_whose(found, done))
+
+
+def _whose(found: Inspection, done: Path) -> str:
+    for row in read_rows(done):
+        if row["card_uid"] and bytes.fromhex(row["card_uid"]) == found.uid:
+            return f"{row['person_id']}'s, {row['card_strength']}" + (", revoked" if is_revoked(row) else "")
+    return f"in {done.name} it is nobody's"
+
+
+@app.command()
+def revoke(
+    *,
+    done: DoneOption,
+    roster: Annotated[
+        Path | None, typer.Option("--from", help="roster CSV, for cards that are not this desk's")
+    ] = None,
+    person: Annotated[str, typer.Option(help="every card of this person_id, such as one who moves away")] = "",
+    reader: Annotated[str, typer.Option(help="the card itself is here: lay it on this PN532")] = "",
+) -> None:
+    """Mark a card as revoked; the gates refuse it from their next import on. For a lost one: card issue --person."""
+    if bool(person) is bool(reader):
+        raise typer.BadParameter("say whose cards (--person), or lay the card on (--reader)")
+    uid = b"" if person else CardReading(reader, public_key=None).read(READ_TIMEOUT_S).uid
+    for holder in revoke_cards(done, roster=roster, person=person, uid=uid):
+        typer.echo(f"{holder}: one card revoked")
+    typer.echo(f"now at each gate: gatepost roster import {done.name}")
+
+
 @app.command("export-keys")
 def export_keys(
     done: Annotated[Path, typer.Argument(help="the desk's roster CSV of finished cards")],
@@ -99,7 +186,7 @@ def export_keys(
     second: Annotated[bool, typer.Option(help="the sealed second gate keys: after a kiosk was stolen")] = False,
 ) -> None:
     """Derive what kiosks need of each card. No master key is in it; bring it to the kiosks safely all the same."""
-    site = load_site_keys(keys)
+    site = _site_keys(keys)
     cards = ((uid, kiosk_keys(site, uid, second=second)) for uid in issued_uids(read_rows(done)))
     typer.echo(f"{file}: keys of {write_card_keys(file, cards)} cards")
 
@@ -110,7 +197,7 @@ def export_meta(
     keys: KeysOption,
 ) -> None:
     """The one key of the site that kiosks of strength sun need besides: it opens a rolling code's number."""
-    write_secret(file, load_site_keys(keys).meta())
+    write_secret(file, _site_keys(keys).meta())
     typer.echo(f"{file}: written")
 
 

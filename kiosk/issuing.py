@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -96,49 +97,74 @@ class Desk:
         row = self._waiting[0]
         given = row | {"card_uid": uid.hex(), "card_strength": str(strength), "revoked": ""}
         if self._revoked:
-            self._rewrite([*({**old, "revoked": "yes"} for old in self._revoked), given])
+            revoked = [{**old, "revoked": "yes"} for old in self._revoked]
+            _rewrite(self._done_file, [*revoked, given], self._columns)
         else:
-            self._append(given)
+            _append(self._done_file, given, self._columns)
         self._waiting.pop(0)
         self._revoked = []
         self._holders[uid] = row["person_id"]
         return Bound(row["person_id"], uid, strength, len(self._waiting))
 
-    def _append(self, row: dict[str, str]) -> None:
-        try:
-            fd = os.open(self._done_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "ab", buffering=0) as file:
-                file.write(self._text([row], header=not file.tell()))
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise IssuingError(str(self._done_file), seen=error.strerror or str(error)) from error
 
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        """A card stands once in a roster file, so the line of a lost one is replaced, all at once."""
-        replaced = {row["card_uid"] for row in rows}
-        kept = read_rows(self._done_file) if self._done_file.exists() else []
-        fresh = self._done_file.with_name(f".{self._done_file.name}.new")
-        try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                file.write(self._text([*(row for row in kept if row["card_uid"] not in replaced), *rows], header=True))
-                os.fsync(file.fileno())
-            fresh.replace(self._done_file)
-            folder = os.open(self._done_file.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise IssuingError(str(self._done_file), seen=error.strerror or str(error)) from error
+def revoke_cards(done: Path, *, roster: Path | None = None, person: str = "", uid: bytes = b"") -> list[str]:
+    """Mark the cards of a person, or one card by its number, as revoked in ``done``; whose they are, one a card.
 
-    def _text(self, rows: list[dict[str, str]], *, header: bool) -> bytes:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue().encode()
+    ``roster`` is looked at, too, for cards that did not come from this desk. Written to the disk before this returns;
+    the gates learn of it with the next import. Raises IssuingError where no such card is known.
+    """
+    rows = {row["card_uid"]: row for path in (roster, done) if path and path.exists() for row in read_rows(path)}
+    mine = [
+        row
+        for card, row in rows.items()
+        if card and (row["person_id"] == person if person else bytes.fromhex(card) == uid)
+    ]
+    if not mine:
+        asked = f"cards of {person}" if person else "that card"
+        raise IssuingError(asked, seen="in none of the files", expected="a card of the roster or of this desk")
+    columns = [*dict.fromkeys([column for row in rows.values() for column in row] + list(CARD_COLUMNS))]
+    _rewrite(done, [{**row, "revoked": "yes"} for row in mine], columns)
+    return [row["person_id"] for row in mine]
+
+
+def _append(done: Path, row: dict[str, str], columns: list[str]) -> None:
+    try:
+        fd = os.open(done, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "ab", buffering=0) as file:
+            file.write(_text([row], columns, header=not file.tell()))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise IssuingError(str(done), seen=error.strerror or str(error)) from error
+
+
+def _rewrite(done: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
+    """A card stands once in a roster file, so the line of a lost one is replaced, all at once."""
+    replaced = {row["card_uid"] for row in rows}
+    kept = read_rows(done) if done.exists() else []
+    fresh = done.with_name(f".{done.name}.new")
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            lines = [*(row for row in kept if row["card_uid"] not in replaced), *rows]
+            file.write(_text(lines, columns, header=True))
+            os.fsync(file.fileno())
+        fresh.replace(done)
+        folder = os.open(done.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise IssuingError(str(done), seen=error.strerror or str(error)) from error
+
+
+def _text(rows: list[dict[str, str]], columns: list[str], *, header: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -151,7 +177,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise IssuingError(f"{path}, line {first.line}", seen=first.why, hint="mend it, then start again")
     reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")), strict=True)
     rows = [{name.strip().lower(): (value or "").strip() for name, value in row.items()} for row in reader]
-    return [dict.fromkeys(CARD_COLUMNS, "") | row for row in rows if any(row.values())]
+    rows = [dict.fromkeys(CARD_COLUMNS, "") | row for row in rows if any(row.values())]
+    # A card number may be written with colons, hyphens or blanks; from here on it is one text.
+    return [row | {"card_uid": re.sub(r"[ :-]", "", row["card_uid"]).lower()} for row in rows]
+
+
+def is_revoked(row: dict[str, str]) -> bool:
+    """Whether the line's card is revoked."""
+    return row["revoked"].lower() in ("yes", "true", "1")
 
 
 def _content(path: Path) -> bytes:
@@ -222,11 +255,7 @@ def issued_uids(rows: Iterable[dict[str, str]]) -> Iterator[bytes]:
     """The second-generation cards of an ``issued.csv`` that are not revoked."""
     latest = {row["card_uid"]: row for row in rows if row["card_uid"]}
     for uid, row in latest.items():
-        if row["card_strength"] in (CardStrength.EV2, CardStrength.SUN) and row["revoked"].lower() not in (
-            "yes",
-            "true",
-            "1",
-        ):
+        if row["card_strength"] in (CardStrength.EV2, CardStrength.SUN) and not is_revoked(row):
             yield bytes.fromhex(uid)
 
 

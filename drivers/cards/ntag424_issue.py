@@ -139,7 +139,7 @@ def issue(
         yield from _check_versions(session, keys.version)
         return Issued(uid, keys.version, changed=False)
     for key_no in (META_KEY_NO, FILE_KEY_NO, GATE_KEY_NO, SEALED_GATE_KEY_NO):
-        version = yield from _key_version(session, key_no)
+        version = yield from key_version(session, key_no)
         if version == 0:
             yield from _change_key(session, key_no, FACTORY_KEY, card_keys[key_no], keys.version)
         elif version != keys.version:
@@ -196,13 +196,19 @@ def mirror_settings(address: str) -> bytes:
     return bytes.fromhex("4000E0C1FF12") + offsets
 
 
-def _check_maker(uid: bytes, public_key: bytes) -> Generator[bytes, bytes, None]:
+def bears_signature(uid: bytes, public_key: bytes) -> Generator[bytes, bytes, bool]:
+    """Whether the chip shows its maker's signature over this UID."""
     answer = yield bytes((0x90, READ_SIGNATURE, 0, 0, 1, 0, 0))
-    if answer[-2:] != b"\x91\x00" or not is_genuine_nxp(uid, answer[:-2], public_key):
+    return answer[-2:] == b"\x91\x00" and is_genuine_nxp(uid, answer[:-2], public_key)
+
+
+def _check_maker(uid: bytes, public_key: bytes) -> Generator[bytes, bytes, None]:
+    if not (yield from bears_signature(uid, public_key)):
         raise DeviceError("card", seen="no signature of the maker for this UID", expected="a genuine NTAG 424 DNA")
 
 
-def _key_version(session: Ev2Session, key_no: int) -> Generator[bytes, bytes, int]:
+def key_version(session: Ev2Session, key_no: int) -> Generator[bytes, bytes, int]:
+    """The version of one key, 0 for a factory key. Raises DeviceError for an answer out of order."""
     answer = yield session.command(GET_KEY_VERSION, bytes((key_no,)))
     data = session.answer(answer)
     if len(data) != 1:
@@ -212,7 +218,7 @@ def _key_version(session: Ev2Session, key_no: int) -> Generator[bytes, bytes, in
 
 def _check_versions(session: Ev2Session, version: int) -> Generator[bytes, bytes, None]:
     for key_no in range(5):
-        seen = yield from _key_version(session, key_no)
+        seen = yield from key_version(session, key_no)
         if seen != version:
             raise DeviceError("card", seen=f"key {key_no} of version {seen}", expected=f"version {version}")
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from config.errors import ConfigError
 from config.settings import load_settings
-from drivers.cards.ntag424_issue import Role
+from drivers.cards.ntag424_issue import Issued, Role, desk_dialogue
+from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import DeviceReady
 from drivers.simulators.ntag424_card import NtagCard
 from drivers.simulators.pn532 import Pn532Player, uid_card
@@ -29,10 +30,12 @@ from kiosk.issuing import (
     new_site_keys,
     read_card_keys,
     read_rows,
+    revoke_cards,
 )
 from kiosk.roster import Roster
 from kiosk.run import open_card_keys
 from tests.fakes import MORNING_US
+from tests.wire_loop import WireLoop
 
 ROSTER = """person_id,name,category,card_uid,card_strength
 R-1,张伟,resident,,
@@ -103,6 +106,52 @@ def test_a_legacy_card_is_bound_only_when_asked_for(folder: Path) -> None:
     assert table.lay(old) == Bound("R-1", old.uid, CardStrength.UID, left=1)
     assert table.lay(uid_card(THIRD)) == Bound("R-2", THIRD, CardStrength.UID, left=0)
     table.close()
+
+
+class Leaving:
+    """A card that its holder takes off the reader right after its ``last``-th answer."""
+
+    def __init__(self, card: NtagCard, player: Pn532Player, last: int) -> None:
+        self._card, self._player, self.left = card, player, last
+        self.uid, self.atqa, self.sak, self.ats = card.uid, card.atqa, card.sak, card.ats
+
+    def power_off(self) -> None:
+        self._card.power_off()
+
+    def apdu(self, command: bytes) -> bytes:
+        self.left -= 1
+        if self.left == 0:
+            self._player.command({"do": "remove"})
+        return self._card.apdu(command)
+
+
+def test_a_card_taken_away_after_any_answer_is_finished_and_bound_once_at_the_next_tap(folder: Path) -> None:
+    """Every step of the exchange in turn, through the reader's own conversation: no card lost, nobody skipped."""
+    keys = new_site_keys(folder / "site-keys.json", "SITE01")
+    for step in range(1, 100):
+        done = folder / f"issued-{step}.csv"
+        desk = Desk(folder / "roster.csv", done)
+        player, told = Pn532Player(), []
+
+        def report(result: Any, desk: Desk = desk, told: list[Any] = told) -> None:
+            assert isinstance(result, Issued), result
+            told.append(desk.bind(FIRST, CardStrength.EV2))
+
+        loop = WireLoop(Pn532Conversation(desk_dialogue(keys, report, address=ADDRESS, public_key=None)), player)
+        card = NtagCard(FIRST)
+        leaving = Leaving(card, player, step)
+        loop.begin().run(100)
+        player.put(leaving, 3000 * MS)
+        loop.run(1500)
+        if leaving.left > 0:
+            break  # the whole exchange is shorter than this: every step was tried
+        loop.run(500)
+        player.put(card, 3000 * MS)
+        loop.run(1500)
+        assert [news for news in told if isinstance(news, Bound)] == [Bound("R-1", FIRST, CardStrength.EV2, left=1)]
+        assert [row["card_uid"] for row in read_rows(done)] == [FIRST.hex()]
+        assert card.keys == keys.all_of(FIRST)
+    assert step > 20
 
 
 def test_a_lost_card_is_replaced_and_the_old_one_revoked(folder: Path) -> None:
@@ -190,6 +239,72 @@ def test_the_command_issues_a_card_and_ends(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "R-2: card ..e502, ev2; 0 left" in result.output
     assert SECOND.hex() not in result.output
+
+
+def on_the_desk(folder: Path, card: Any, *arguments: str) -> str:
+    """What a command says with this card on the reader already."""
+    player = Pn532Player()
+    wire = Wire(folder / "dev" / "desk", player, baud=115200, seed=1)
+    wire.start()
+    player.put(card, 20_000 * MS)
+    try:
+        result = CliRunner().invoke(app, [*arguments, "--reader", str(wire.link)])
+    finally:
+        wire.stop()
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_reading_a_card_tells_what_it_is_and_whose(folder: Path) -> None:
+    """Issued to R-1: this site's, and hers; a legacy card is called one; no number is printed whole."""
+    table = Table(folder)
+    card = NtagCard(FIRST)
+    table.lay(card)
+    table.close()
+    keys, done = ("--keys", str(folder / "site-keys.json")), ("--to", str(folder / "issued.csv"))
+    said = on_the_desk(folder, card, "read", *keys, *done, "--unsigned")
+    assert "card ..e501: a finished card of this site" in said
+    assert "versions of keys 0 to 4: 1 1 1 1 1" in said
+    assert "R-1's, ev2" in said
+    assert FIRST.hex() not in said
+    said = on_the_desk(folder, uid_card(bytes.fromhex("11223344")), "read", *keys, *done)
+    assert "card ..3344: no NTAG 424 DNA" in said
+    assert "nobody's" in said
+
+
+def test_keys_can_be_typed_instead_of_read_from_a_file(folder: Path) -> None:
+    """`--keys -`: the master keys are asked for without an echo; nonsense is refused."""
+    keys = new_site_keys(folder / "site-keys.json", "SITE01")
+    typed = f"SITE01\n{keys.card_master.hex()}\n{keys.site_master.hex()}\n1\n"
+    result = CliRunner().invoke(app, ["export-meta", str(folder / "meta.key"), "--keys", "-"], input=typed)
+    assert result.exit_code == 0, result.output
+    assert (folder / "meta.key").read_bytes() == keys.meta()
+    assert keys.card_master.hex() not in result.output
+    wrong = CliRunner().invoke(app, ["export-meta", str(folder / "meta.key"), "--keys", "-"], input="S\n1\n1\n1\n")
+    assert wrong.exit_code == 2
+
+
+def test_a_card_is_revoked_by_its_holder_or_by_laying_it_on(folder: Path) -> None:
+    """Of R-1 by name, R-3's roster card by the card itself; the gates refuse both after the next import."""
+    (folder / "roster.csv").write_text(ROSTER.replace("5ae2b3de", "5A:E2:B3:DE"))
+    table = Table(folder)
+    table.lay(NtagCard(FIRST))
+    table.close()
+    run, done = CliRunner().invoke, str(folder / "issued.csv")
+    result = run(app, ["revoke", "--to", done, "--person", "R-1"])
+    assert "R-1: one card revoked" in result.output, result.output
+    old = uid_card(bytes.fromhex("5AE2B3DE"))
+    assert "R-3: one card revoked" in on_the_desk(
+        folder, old, "revoke", "--to", done, "--from", str(folder / "roster.csv")
+    )
+    with Roster.open(folder / "roster.db", bytes(32)) as roster:
+        assert roster.import_csv(folder / "roster.csv", at_us=MORNING_US).bad == []
+        assert roster.import_csv(folder / "issued.csv", at_us=MORNING_US).bad == []
+        assert roster.find_card(FIRST).revoked
+        assert roster.find_card(old.uid).revoked
+    assert run(app, ["revoke", "--to", done]).exit_code == 2
+    with pytest.raises(IssuingError, match="in none of the files"):
+        revoke_cards(folder / "issued.csv", person="R-9")
 
 
 def test_master_keys_are_private_and_never_overwritten(folder: Path) -> None:
