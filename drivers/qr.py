@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import qr_finders, qr_grid
+from drivers import qr_finders, qr_grid, qr_warp
 from drivers.devices import QrText
 from drivers.errors import FrameError
 from drivers.opencv import cv2
@@ -384,7 +384,7 @@ class QrReader:
         place = place or _Place()
         found: list[QrText] = []
         for triple in triples:
-            pixels = int((triple.modules * qr_grid.PX) ** 2)
+            pixels = int((triple.modules * qr_warp.PX) ** 2)
             if not clock.affords("grid", pixels):
                 break
             readings = qr_grid.readings(gray, triple)

@@ -184,12 +184,13 @@ def _blur(picture: Image, shot: Shot) -> Image:
     return picture
 
 
-def take(
-    sheet: Sheet, shot: Shot, rng: np.random.Generator, noise: np.random.Generator | None = None
-) -> NDArray[np.uint8]:
-    """The picture of a sheet, in gray; ``noise`` is the sensor's own dice where the scene is to stay the same."""
-    scale = shot.supersample
-    u, v, cosine = _trace(shot, scale)
+Surface = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Sheet coordinates u, v (-0.5 to 0.5 on the sheet) and the cosine to the ray, for every supersampled pixel."""
+
+
+def surface(shot: Shot, rng: np.random.Generator) -> Surface:
+    """Where every ray meets the sheet, crumpled or not."""
+    u, v, cosine = _trace(shot, shot.supersample)
     if shot.crumple_px:
         knots = rng.normal(0, 1, (2, 6, 9)).astype(np.float32)
         field = [cv2.resize(k, (u.shape[1], u.shape[0]), interpolation=cv2.INTER_CUBIC) for k in knots]
@@ -197,6 +198,20 @@ def take(
         u, v = u + field[0] * shot.crumple_px * per_px, v + field[1] * shot.crumple_px * per_px
         slope = cv2.Sobel(field[0], cv2.CV_32F, 1, 0, ksize=5) + cv2.Sobel(field[1], cv2.CV_32F, 0, 1, ksize=5)
         cosine = cosine * np.clip(1 + slope / (np.abs(slope).max() + 1e-6) * 0.35, 0.5, 1.3)
+    return u, v, cosine
+
+
+def take(
+    sheet: Sheet,
+    shot: Shot,
+    rng: np.random.Generator,
+    noise: np.random.Generator | None = None,
+    seen: Surface | None = None,
+) -> NDArray[np.uint8]:
+    """The picture of a sheet, in gray; ``noise`` is the sensor's own dice where the scene is to stay the same,
+    ``seen`` the sheet's :func:`surface` where it is known already."""
+    scale = shot.supersample
+    u, v, cosine = surface(shot, rng) if seen is None else seen
     side = sheet.texture.shape[0]
     inside = (np.abs(u) < 0.5) & (np.abs(v) < 0.5) & np.isfinite(cosine)
     map_x = np.where(inside, (u + 0.5) * side - 0.5, -10).astype(np.float32)

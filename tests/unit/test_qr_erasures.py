@@ -8,7 +8,7 @@ import segno
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers import qr_erasures, qr_grid
+from drivers import qr_erasures, qr_symbol
 
 LEVELS = "lmqh"
 
@@ -24,7 +24,7 @@ def test_every_block_of_every_version_is_a_codeword(level: str) -> None:
     """Tables, placement, masks and interleaving against an independent encoder, all 160 kinds."""
     for version in range(1, 41):
         modules = code(version, level, mask=version % 8)
-        layout = qr_grid.layout_of(modules, version)
+        layout = qr_symbol.layout_of(modules, version)
         nothing = np.zeros_like(modules)
         filled = qr_erasures.filled(modules, version, layout.format_word, layout.free, nothing)
         assert filled is not None, (version, level)
@@ -36,7 +36,7 @@ def test_every_block_of_every_version_is_a_codeword(level: str) -> None:
 def test_errors_and_erasures_are_corrected_up_to_the_margin(data: st.DataObject) -> None:
     """Twice the errors and the erasures together, three check codewords left over."""
     modules = code(5, "q")
-    layout = qr_grid.layout_of(modules, 5)
+    layout = qr_symbol.layout_of(modules, 5)
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     checks, size = 18, 33
     block = _block(modules, layout)
@@ -52,7 +52,7 @@ def test_errors_and_erasures_are_corrected_up_to_the_margin(data: st.DataObject)
     assert (found == block).all()
 
 
-def _block(modules: np.ndarray, layout: qr_grid.Layout) -> np.ndarray:
+def _block(modules: np.ndarray, layout: qr_symbol.Layout) -> np.ndarray:
     """The first block of a 5-Q code: 15 data and 18 check codewords."""
     rows, columns = qr_erasures._places(5, layout.free.tobytes())
     mask = qr_erasures._mask(layout.format_word >> 10 & 7, 37)
@@ -75,7 +75,7 @@ def test_noise_is_never_taken_for_a_codeword(noise: bytes, erasures: int) -> Non
 def test_a_patch_of_glare_is_filled_in_where_errors_alone_would_be_too_many() -> None:
     """A light patch of 12 by 12 modules on a 5-M code."""
     modules = code(5, "m")
-    layout = qr_grid.layout_of(modules, 5)
+    layout = qr_symbol.layout_of(modules, 5)
     glare = modules.copy()
     glare[11:23, 12:24] = False
     nothing = np.zeros_like(modules)

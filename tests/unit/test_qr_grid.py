@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import segno
 
-from drivers import qr, qr_finders, qr_grid
+from drivers import qr, qr_finders, qr_grid, qr_symbol
 from drivers.opencv import cv2
 from tests.bench.qr_pictures import Shot, bands, code_texture, glare, sheet_of, take
 
@@ -26,8 +26,8 @@ def test_the_template_of_each_version_is_what_every_code_of_it_shows(version: in
     """Against an independent encoder: finders, timing, alignment, version bits, and the format of each mask."""
     for mask in (0, 5):
         modules = modules_of(version, mask)
-        assert qr_grid.function_match(modules, version) == 1.0
-        assert (qr_grid.layout_of(modules, version).dark == modules).all()
+        assert qr_symbol.function_match(modules, version) == 1.0
+        assert (qr_symbol.layout_of(modules, version).dark == modules).all()
 
 
 def test_a_damaged_format_and_lost_finders_are_put_right() -> None:
@@ -37,13 +37,13 @@ def test_a_damaged_format_and_lost_finders_are_put_right() -> None:
     spoilt[8, :3] ^= True
     spoilt[-4:-1, 8] ^= True
     spoilt[:8, :8] = True
-    assert (qr_grid.layout_of(spoilt, 7).dark == modules).all()
+    assert (qr_symbol.layout_of(spoilt, 7).dark == modules).all()
 
 
 def test_a_mirrored_code_is_turned_over() -> None:
     """Seen through a pane from behind."""
     modules = modules_of(4)
-    assert (qr_grid.layout_of(modules.T, 4).dark == modules).all()
+    assert (qr_symbol.layout_of(modules.T, 4).dark == modules).all()
 
 
 def picture(seed: int = 1, **shot: object) -> np.ndarray:
@@ -56,7 +56,7 @@ def picture(seed: int = 1, **shot: object) -> np.ndarray:
 def test_each_finder_gives_its_middle_and_its_module_vectors() -> None:
     """A clean code, turned by 30 degrees: places within a quarter of a module, vectors within a tenth."""
     gray = np.full((400, 400), 230, np.uint8)
-    code = qr_grid.picture(modules_of(5))  # 37 modules, 3 pixels each, 4 modules of quiet zone
+    code = qr_symbol.picture(modules_of(5))  # 37 modules, 3 pixels each, 4 modules of quiet zone
     gray[100 : 100 + code.shape[0], 100 : 100 + code.shape[1]] = code
     turn = cv2.getRotationMatrix2D((200, 200), 30, 1.0)
     turned = cv2.warpAffine(gray, turn, (400, 400), flags=cv2.INTER_LINEAR, borderValue=230)
