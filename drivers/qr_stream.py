@@ -37,13 +37,15 @@ _HEALTH_TEXT = {
 class CameraStats:
     """Counts since the start. ``dropped`` frames came while another was decoded, ``passed`` ones showed nothing new.
 
-    ``hits`` are looks that read a code, ``unread`` ones that saw a code and could not read it; ``errors`` counts
-    pictures that were broken off or could not be decoded. ``frame_age_ms`` is the age of the last good frame, None
-    before the first. ``boxes`` are the corners of the codes in the last decoded frame and ``unread_boxes`` those of
-    what could not be read: for aiming; texts are not kept. ``fault`` with its ``detail`` is what is wrong now; without
-    one, ``detail`` is what was opened.
+    ``hits`` are looks that read a code, ``told`` the codes handed on (one held still is told once), ``unread`` looks
+    that saw a code and could not read it; ``errors`` counts pictures broken off or not decoded. ``live`` tells a camera
+    or a video from a folder. ``frame_age_ms`` is the age of the last good frame, None before the first. ``boxes`` are
+    the corners of the codes in the last decoded frame and ``unread_boxes`` those of what could not be read: for
+    aiming; texts are not kept. ``fault`` with its ``detail`` is what is wrong now; without one, ``detail`` is what was
+    opened.
     """
 
+    live: bool
     in_service: bool
     fault: FaultKind | None
     detail: str
@@ -52,6 +54,7 @@ class CameraStats:
     passed: int
     decodes: int
     hits: int
+    told: int
     unread: int
     errors: int
     frame_age_ms: float | None
@@ -171,7 +174,7 @@ class QrCamera:
         self._fault: FaultKind | None = None
         self._in_service = False
         self._detail = ""
-        self._frames = self._dropped = self._errors = 0
+        self._frames = self._dropped = self._errors = self._told = 0
         self._spoilt_told_ns: int | None = None
 
     def start(self, emit: Emit) -> None:
@@ -207,6 +210,7 @@ class QrCamera:
         latest, stream = self._latest, self._stream
         child = stream.child
         return CameraStats(
+            live=self._source.live,
             in_service=self._in_service,
             fault=self._fault,
             detail=self._detail,
@@ -215,6 +219,7 @@ class QrCamera:
             passed=stream.passed,
             decodes=stream.decodes,
             hits=stream.hits,
+            told=self._told,
             unread=stream.unread,
             errors=self._errors,
             frame_age_ms=None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6,
@@ -330,6 +335,7 @@ class QrCamera:
                 self._pass_over(FaultKind.GARBLED, f"{self.name}: {type(error).__name__} while decoding a frame")
                 continue
             if text is not None:
+                self._told += 1
                 self._emit(text)
 
     # A folder of pictures
@@ -379,6 +385,7 @@ class QrCamera:
             self._pass_over(FaultKind.SILENT, f"{self.name}: picture {frame.name}: no code found; passed over")
             return
         self._decided.clear()
+        self._told += 1
         self._emit(texts[0])
         while not self._stop.is_set() and not self._decided.wait(_READ_TIMEOUT_S):
             pass

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from config.errors import GatepostError
-from kiosk import calibrate_cli, card_cli, code_cli, config_cli, guard_cli, journal_cli, plan_cli, roster_cli, trust_cli
+from kiosk import (
+    calibrate_cli,
+    card_cli,
+    code_cli,
+    config_cli,
+    doctor_cli,
+    guard_cli,
+    journal_cli,
+    plan_cli,
+    roster_cli,
+    trust_cli,
+)
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
 app = typer.Typer(
@@ -20,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(card_cli.app, name="card")
 app.add_typer(config_cli.app, name="config")
+app.add_typer(doctor_cli.app, name="doctor")
 app.add_typer(guard_cli.app, name="guard")
 app.add_typer(journal_cli.app, name="journal")
 app.add_typer(plan_cli.app, name="plan")
@@ -51,23 +63,6 @@ def outputs_off(config: ConfigOption = DEFAULT_FILE) -> None:
 
     for port in drive_relays_off(load_settings(config).settings):
         typer.echo(f"{port}: could not be driven off", err=True)
-
-
-@app.command()
-def doctor(
-    config: ConfigOption = DEFAULT_FILE,
-    devices: Annotated[bool, typer.Option(help="open every device and wait for its proof; stop the gate first")] = True,
-) -> None:
-    """Look at policy, keys, disk, clock, trust and devices; exit status 1 when the gate could not do its work."""
-    from config.settings import load_settings
-    from kiosk.doctor import Level, examine
-
-    marks = {Level.GOOD: "ok  ", Level.LOOK: "look", Level.BAD: "BAD "}
-    bad = False
-    for finding in examine(load_settings(config).settings, devices=devices):
-        typer.echo(f"{marks[finding.level]}  {finding.what:<22} {finding.detail}")
-        bad |= finding.level is Level.BAD
-    raise typer.Exit(1 if bad else 0)
 
 
 @app.command()

@@ -96,6 +96,8 @@ def commands_page() -> str:
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     if hasattr(command, "commands"):
+        if command.invoke_without_command:
+            yield path, command
         for name in sorted(command.commands):
             yield from _commands(command.commands[name], f"{path} {name}")
     elif not command.hidden:

@@ -10,6 +10,7 @@ import pytest
 from config.errors import ConfigError
 from drivers.devices import FaultKind
 from kiosk.board import Hint, Phase
+from kiosk.camera_report import Advice
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
 from kiosk.reasons import PRIVATE_REASONS, CheckName, CheckState, ClockTrust, Direction, NextStep, Reason
 from kiosk.screens import forms
@@ -27,6 +28,7 @@ ENUMS: list[tuple[str, type[StrEnum], tuple[str, ...]]] = [
     ("check_state", CheckState, ("guard",)),
     ("clock_trust", ClockTrust, ("guard",)),
     ("direction", Direction, ("resident", "guard")),
+    ("aim", Advice, ("guard",)),
 ]
 
 
