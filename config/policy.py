@@ -63,6 +63,14 @@ class JournalFailure(StrEnum):
     AS_DECIDED = "as_decided"
 
 
+class Passback(StrEnum):
+    """What a card is that comes in again without having gone out: nothing, a remark for the guard, or refused."""
+
+    OFF = "off"
+    SOFT = "soft"
+    HARD = "hard"
+
+
 class Order(Section):
     """The authority's instruction that every health check rests on. Past ``until`` the checks turn themselves off."""
 
@@ -144,6 +152,10 @@ class Category(Section):
     )
     hours: tuple[Hours, ...] = Field(default=(), description="windows for coming in; none means always")
     places: tuple[str, ...] = Field(default=(), description="gates where it may come in; none means all")
+    passback: Passback = Field(
+        default=Passback.OFF,
+        description="in again without having gone out: off; soft tells the guard; hard refuses (needs a read way out)",
+    )
     report_exit: bool = Field(default=False, description="leaving is reported at once, and the person told privately")
 
     @field_validator("entry", "exit")
@@ -173,6 +185,8 @@ class Category(Section):
             raise ValueError("people who live here are always let in: it needs an entry")
         if self.lives_here and (self.hours or self.places):
             raise ValueError("people who live here come home at any hour and by any gate: take out hours and places")
+        if self.lives_here and self.passback is Passback.HARD:
+            raise ValueError("people who live here are never locked out by a rule on lending: passback off or soft")
         if self.lives_here and self.entry is not None and self.entry["pass"] != REQUIRED:
             raise ValueError("people who live here are known by their pass: entry.pass must be 'required'")
         return self
@@ -192,12 +206,34 @@ class Temperature(Section):
     )
 
 
+class HealthCode(Section):
+    """The health code check: what a code on a phone has to prove besides its own validity."""
+
+    challenge: bool = Field(
+        default=False,
+        description="the digits on the gate's screen must be typed into the phone page, which signs them into its code",
+    )
+
+
 class Home(Section):
     """Coming home: how long a resident whose card is good can be kept waiting by anything but a guard's decision."""
 
     open_after_s: int = Field(
         default=300, ge=30, le=900, description="seconds after the first refusal until the next tap opens all the same"
     )
+
+
+class CardRules(Section):
+    """Lending and copying: what the movements of a card tell."""
+
+    inside_min: int = Field(
+        default=240, ge=1, le=24 * 60, description="passback: minutes after which an entry is forgotten"
+    )
+    walk_s: int = Field(
+        default=60, ge=0, le=3600, description="least seconds on foot between two gates of the site; 0: not judged"
+    )
+    alarm_after: int = Field(default=5, ge=0, le=50, description="refused cards at one lane that raise the alarm; 0: no")
+    alarm_within_s: int = Field(default=50, ge=5, le=600, description="within so many seconds")
 
 
 class Holds(Section):
@@ -228,7 +264,9 @@ class Policy(Section):
     no_phone_waives: bool = Field(default=True, description="the guard's 'no phone' waives the health code")
     order: Order | None = Field(default=None, description="the order that health checks rest on")
     temperature: Temperature = Field(default_factory=Temperature)
+    health_code: HealthCode = Field(default_factory=HealthCode)
     home: Home = Field(default_factory=Home)
+    cards: CardRules = Field(default_factory=CardRules)
     holds: Holds = Field(default_factory=Holds)
     waits: Waits = Field(default_factory=Waits)
     waiver: tuple[Waiver, ...] = Field(default=(), description="the rules by which checks are not asked")

@@ -19,20 +19,20 @@ async function signed(pair, purpose, text) {
   return [...signature].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function ask(path, pair, fields, purpose, text) {
+async function ask(path, pair, fields, purpose, text, refused) {
   const body = { ...fields, holder_key: await holderKeyHex(pair.publicKey), signature: await signed(pair, purpose, text) };
   const answer = await fetch(path, { method: "POST", body: JSON.stringify(body), credentials: "omit", cache: "no-store" });
   if (answer.ok) return (await answer.json()).code;
   if (answer.status >= 500) throw new Error("the central is busy");
-  throw new Refused({ 403: "refused", 404: "not-here", 409: "too-many", 422: "clock" }[answer.status] ?? "refused");
+  throw new Refused({ 404: "not-here", 409: "too-many", 422: "clock" }[answer.status] ?? refused);
 }
 
 export function enrolPhone(pair, typed) {
   const code = typed.replace(/[\s-]/g, "").toUpperCase();
-  return ask("/v1/phones/enrol", pair, { code }, ENROL, code);
+  return ask("/v1/phones/enrol", pair, { code }, ENROL, code, "refused");
 }
 
 export function askForCode(pair) {
   const at_s = Math.floor(Date.now() / 1000);
-  return ask("/v1/phones/code", pair, { at_s }, RENEW, String(at_s));
+  return ask("/v1/phones/code", pair, { at_s }, RENEW, String(at_s), "revoked");
 }

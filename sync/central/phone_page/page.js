@@ -29,8 +29,8 @@ async function ownKey() {
   return pair;
 }
 
-const keep = (code) => store("readwrite", (kept) => kept.put(code, "code"));
-const keptCode = () => store("readonly", (kept) => kept.get("code"));
+const put = (value, key) => store("readwrite", (kept) => kept.put(value, key));
+const kept = (key) => store("readonly", (kept) => kept.get(key));
 
 // Code or enrolment comes behind the # of a link, which no browser sends to a server.
 function takeLink() {
@@ -61,7 +61,7 @@ function say(name) {
 let shownText = "";
 
 async function refresh(pair) {
-  const code = await keptCode();
+  const code = await kept("code");
   if (!code) return say("no-code");
   const now = Date.now();
   const { status, expiresS, holderKey } = open(code);
@@ -77,14 +77,15 @@ async function refresh(pair) {
   say("ready");
 }
 
-// A code is renewed from half its life on, long before it ends, so that a day without network costs nobody the gate.
+// A code is renewed from half its life on, long before it ends, so that hours without network cost nobody the gate.
+// A phone whose code the office issued by hand is not enrolled, and asks for none.
 async function renew(pair) {
-  const code = await keptCode();
-  if (!code) return;
-  const { issuedS, expiresS } = open(code);
+  if (!(await kept("enrolled"))) return;
+  const { issuedS, expiresS } = open(await kept("code"));
   if (Date.now() < ((issuedS + expiresS) / 2) * 1000) return;
   try {
-    await keep(await askForCode(pair));
+    await put(await askForCode(pair), "code");
+    tell("");
   } catch (error) {
     if (error instanceof Refused) tell(error.key);
   }
@@ -97,7 +98,8 @@ function tell(key) {
 async function enrol(pair, typed) {
   tell("");
   try {
-    await keep(await enrolPhone(pair, typed));
+    await put(await enrolPhone(pair, typed), "code");
+    await put(true, "enrolled");
   } catch (error) {
     tell(error instanceof Refused ? error.key : "no-network");
   }
@@ -113,18 +115,19 @@ async function main() {
       await enrol(pair, link.slice(6));
     } else if (link) {
       open(link);
-      await keep(link);
+      await put(link, "code");
+      await put(false, "enrolled");
     }
   } catch {
     return say("broken");
   }
   byId("enrol").addEventListener("click", () => enrol(pair, byId("enrol-code").value).then(again));
   byId("challenge").addEventListener("input", again);
-  document.addEventListener("visibilitychange", again);
   setInterval(again, REFRESH_MS);
-  setInterval(() => renew(pair), RENEW_MS);
-  await renew(pair);
-  await again();
+  const renewed = () => renew(pair).then(again);
+  document.addEventListener("visibilitychange", renewed);
+  setInterval(renewed, RENEW_MS);
+  await renewed();
 }
 
 main().catch(() => say("no-key"));
