@@ -232,7 +232,7 @@ class CardRules(Section):
     walk_s: int = Field(
         default=60, ge=0, le=3600, description="least seconds on foot between two gates of the site; 0: not judged"
     )
-    alarm_after: int = Field(default=5, ge=0, le=50, description="refused cards at one lane that raise the alarm; 0: no")
+    alarm_after: int = Field(default=5, ge=0, le=50, description="refused cards at one lane that alarm; 0: never")
     alarm_within_s: int = Field(default=50, ge=5, le=600, description="within so many seconds")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kiosk.reasons import ClockTrust, Direction, Reason
+from kiosk.reasons import ClockTrust, Direction, Reason, Remark
 
 
 class CardStrength(StrEnum):
@@ -28,6 +28,7 @@ class PassFinding:
     ``refusal`` is None for a genuine, unrevoked, unexpired pass of this site. ``subject`` is the keyed pseudonym
     of the holder (16 hex digits) or "" when nobody is known by it. ``category`` is the holder's category in the
     roster. ``code_match`` is the keyed hash that a health code of the same person carries, where enrolled.
+    ``lent_by`` is the pseudonym of the member who answers for a lent card. ``remarks`` refuse nothing.
     """
 
     refusal: Reason | None
@@ -38,6 +39,8 @@ class PassFinding:
     code_match: str = ""
     places: tuple[str, ...] = ()
     evidence_hash: str = ""
+    lent_by: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 class CodeStatus(StrEnum):
@@ -55,7 +58,8 @@ class CodeFinding:
     ``kind`` names the format (``hcert``, ``shc``, ``gc1``, …). ``subject_match`` is the keyed hash of name and
     birth date. ``bound_pass`` is the hash of the one pass that a community code goes with (16 hex digits,
     ``kiosk/credentials/pass_binding.py``), "" for codes bound to no pass. ``trip_clear`` is None
-    when the code says nothing of travel. ``evidence_hash`` is the SHA-256 of the text, kept for refused codes only.
+    when the code says nothing of travel. ``used_at`` names the gate at which the same credential was let in a few
+    minutes ago, "" for none. ``evidence_hash`` is the SHA-256 of the text, kept for refused codes only.
     """
 
     refusal: Reason | None
@@ -67,6 +71,7 @@ class CodeFinding:
     bound_pass: str = ""
     trip_clear: bool | None = None
     detail: str = ""
+    used_at: str = ""
     evidence_hash: str = ""
 
 

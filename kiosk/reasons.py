@@ -44,6 +44,7 @@ class Reason(StrEnum):
     CODE_NOT_YET_VALID = "code_not_yet_valid"
     CODE_RULES_FAILED = "code_rules_failed"
     CODE_STALE = "code_stale"
+    CODE_CHALLENGE = "code_challenge"
     CODE_REUSED = "code_reused"
     CODE_MALFORMED = "code_malformed"
     CODE_UNSUPPORTED = "code_unsupported"
@@ -104,6 +105,7 @@ class NextStep(StrEnum):
     SHOW_CODE = "show_code"
     SHOW_CODE_TO_GUARD = "show_code_to_guard"
     REFRESH_CODE = "refresh_code"
+    TYPE_DIGITS = "type_digits"
     LOOK_AT_SENSOR = "look_at_sensor"
     WAIT_AND_MEASURE_AGAIN = "wait_and_measure_again"
     CONTACT_THERMOMETER = "contact_thermometer"
@@ -111,6 +113,21 @@ class NextStep(StrEnum):
     COME_BACK_IN_HOURS = "come_back_in_hours"
     GO_TO_NAMED_GATE = "go_to_named_gate"
     SEE_GUARD = "see_guard"
+
+
+class Remark(StrEnum):
+    """What the guard and the journal are told of a pass that was taken all the same."""
+
+    COUNTER_JUMP = "counter_jump"
+    """Over 500 readings since the last tap here: a phone may have read the card, or somebody collected codes."""
+    COUNTER_EXHAUSTED = "counter_exhausted"
+    """The rolling code's last value: the card must be replaced."""
+    PASSED_BACK = "passed_back"
+    """In again without having gone out."""
+    TWO_GATES = "two_gates"
+    """At another gate of the site a moment ago, sooner than anybody walks from there."""
+    LENT_CARD = "lent_card"
+    """A temporary card that a member has lent out."""
 
 
 class CheckName(StrEnum):

@@ -12,13 +12,14 @@ from drivers.devices import FaultKind
 from kiosk.board import Hint, Phase
 from kiosk.camera_report import Advice
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
-from kiosk.reasons import PRIVATE_REASONS, CheckName, CheckState, ClockTrust, Direction, NextStep, Reason
+from kiosk.reasons import PRIVATE_REASONS, CheckName, CheckState, ClockTrust, Direction, NextStep, Reason, Remark
 from kiosk.screens import forms
 from kiosk.screens.texts import Language, pseudo_locale, texts
 from tests.conftest import ROOT
 
 ENUMS: list[tuple[str, type[StrEnum], tuple[str, ...]]] = [
     ("reason", Reason, ("resident", "guard")),
+    ("remark", Remark, ("guard",)),
     ("next_step", NextStep, ("word", "resident", "guard")),
     ("hint", Hint, ("word", "resident", "guard")),
     ("phase", Phase, ("word", "resident", "guard")),
@@ -71,10 +72,11 @@ def test_the_choices_of_the_forms_have_texts() -> None:
 
 def test_everything_the_gate_can_answer_and_alarm_has_a_text() -> None:
     """Refusals, alarms and device faults come as codes; none of them reaches the guard as a bare code."""
-    files = [*sorted((ROOT / "kiosk").glob("passage*.py")), *(ROOT / "kiosk" / f"{n}.py" for n in ("capture", "run"))]
+    named = (ROOT / "kiosk" / f"{name}.py" for name in ("capture", "card_watch", "run"))
+    files = [*sorted((ROOT / "kiosk").glob("passage*.py")), *named]
     source = "".join(path.read_text("utf-8") for path in files)
     refusals = set(re.findall(r'done=False, message="(\w+)"', source))
-    alarms = set(re.findall(r'(?:\balarm\(|RaiseAlarm\(code=)"(\w+)"', source))
+    alarms = set(re.findall(r'(?:\b_?alarm\(|RaiseAlarm\(code=)"(\w+)"', source))
     assert len(refusals) > 5
     assert len(alarms) > 4
     for language in Language:
