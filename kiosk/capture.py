@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -31,14 +32,18 @@ from drivers.devices import (
 from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.clock import Clock, Instant
+from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
+from kiosk.line_wire import Answered, Heard, NoAnswer, Silent
+from kiosk.neighbours import HeardFact
 from kiosk.notify import Notifier
 from kiosk.passage import initial, step
 from kiosk.passage_events import (
     Announce,
     CloseReferral,
+    CodeAwaited,
     CodeIncomplete,
     CodeVerified,
     Commit,
@@ -65,14 +70,27 @@ from kiosk.passage_events import (
     VerifyCode,
     VisitorRegistered,
 )
+from kiosk.passage_record import facts_only
 from kiosk.passage_state import LaneState
+from kiosk.records import Kind, Stream
+from kiosk.sync_line import News
 from kiosk.unwritten import Unwritten, Writer
 from kiosk.upkeep import Upkeep
+from kiosk.verifier import Asking
 
 log = structlog.get_logger("gatepost.capture")
 
 IDLE_WAIT_S = 0.5
 """The loop comes round at least this often, so that the watchdog sees progress and the views stay live."""
+
+MAX_ASKED = 32
+"""Questions to servers that are still open; each lane has one at a time, for 1.5 s at most."""
+
+DOUBTFUL = frozenset({NoAnswer.BAD_SIGNATURE, NoAnswer.OTHER_TOKEN, NoAnswer.OTHER_TIME})
+"""Answers that no honest server gives: somebody may be between it and the kiosk."""
+
+DOUBT_EVERY_NS = 600_000_000_000
+"""Such an alarm is raised once in ten minutes at most."""
 
 COMMAND_TIMEOUT_S = 5.0
 """How long a guard's click waits for the loop before the console says that the gate does not answer."""
@@ -85,8 +103,17 @@ class Verifier(Protocol):
         """The finding for one tap in a lane."""
         ...
 
-    def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing:
-        """The finding for one text in a lane: a temporary pass, a health code, or that more codes are needed."""
+    def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing | Asking:
+        """The finding for one text in a lane: a temporary pass, a health code, that more codes are needed, or that its
+        server is being asked."""
+        ...
+
+    def looked_up(self, answered: Answered, lane: str, at: Instant) -> CodeFinding | None:
+        """The finding that a server's answer makes; None for an answer that nobody asked for."""
+        ...
+
+    def heard(self, facts: Iterable[HeardFact], at: Instant) -> list[CounterConflict]:
+        """Take what neighbours let in; the cards whose codes must exist twice."""
         ...
 
     def admitted(self, lane: str, at: Instant) -> None:
@@ -144,15 +171,23 @@ class Gate:
         self._notifier = notifier
         self._until_idle_s = until_idle_s
         self._last_news_ns = clock.now().mono_ns
-        self._inbox: queue.SimpleQueue[Observed | tuple[GuardCommand, Future[CommandResult]] | None] = (
+        self._inbox: queue.SimpleQueue[Observed | News | tuple[GuardCommand, Future[CommandResult]] | None] = (
             queue.SimpleQueue()
         )
+        self._asked: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self._next_doubt_ns = 0
         self._states: dict[str, LaneState] = {lane: initial(setup) for lane, setup in setups.items()}
         self._stopping = threading.Event()
+        #: How many neighbouring kiosks have not been heard for a while.
+        self.neighbours_silent = 0
 
     def observe(self, seen: Observed) -> None:
         """For devices, from their own threads: queue an event."""
         self._inbox.put(seen)
+
+    def hear(self, news: News) -> None:
+        """For the line to sync, from its own thread: queue an answer or what neighbours told."""
+        self._inbox.put(news)
 
     def command(self, command: GuardCommand) -> CommandResult:
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
@@ -190,6 +225,8 @@ class Gate:
             if not isinstance(item.event, TemperatureReading):
                 self._last_news_ns = now.mono_ns
             self._observed(item, now)
+        elif isinstance(item, Answered | Heard | Silent):
+            self._heard(item, now)
         elif item is not None:
             self._commanded(*item)
         for lane, state in list(self._states.items()):
@@ -227,6 +264,42 @@ class Gate:
                 self._step(seen.lane, event)
             case _:
                 pass  # hints of modules and raw frames decide nothing by themselves
+
+    def _heard(self, news: News, now: Instant) -> None:
+        match news:
+            case Answered():
+                self._answered(news, now)
+            case Heard():
+                for conflict in self._verifier.heard(news.facts, now):
+                    self._alarm(
+                        "card_clone_seen",
+                        f"{conflict.earlier.read_ctr} then {conflict.later.read_ctr}",
+                        now,
+                        card=conflict.later.card.hex(),
+                        kiosk=conflict.earlier.kiosk or conflict.later.kiosk,
+                    )
+            case Silent():
+                self.neighbours_silent = news.neighbours
+
+    def _answered(self, answered: Answered, now: Instant) -> None:
+        """A server's answer: for the person who still waits for it, and for nobody else."""
+        lane, credential = self._asked.pop(answered.number, ("", ""))
+        person = self._states[lane].person if lane else None
+        if answered.no_answer in DOUBTFUL and now.mono_ns >= self._next_doubt_ns:
+            self._next_doubt_ns = now.mono_ns + DOUBT_EVERY_NS
+            self._alarm("lookup_answer_refused", str(answered.no_answer), now)
+        if person is None or person.awaited != credential:
+            return
+        finding = self._verifier.looked_up(answered, lane, now)
+        if finding is not None:
+            self._step(lane, CodeVerified(finding=finding, credential=credential, at_ns=now.mono_ns))
+
+    def _alarm(self, code: str, detail: str, now: Instant, **facts: str) -> None:
+        """An alarm of the kiosk, of no one lane: journaled, and shown."""
+        payloads = facts_only(code=code, detail=detail, **facts)
+        draft = Draft(stream=Stream.ALARM, kind=Kind.ALARM, lane="", ref="", at=now, payloads=payloads)
+        self._unwritten.remember(draft, now)
+        self._watcher.effect("", RaiseAlarm(code=code, detail=detail), now)
 
     def _commanded(self, command: GuardCommand, answer: Future[CommandResult]) -> None:
         lanes = [command.lane]
@@ -280,7 +353,19 @@ class Gate:
                 now = self._clock.now()
                 found = self._verifier.code(effect.code, lane, now)
                 if isinstance(found, ChunksMissing):
-                    return CodeIncomplete(credential=effect.credential, at_ns=now.mono_ns)
+                    return CodeIncomplete(
+                        credential=effect.credential, at_ns=now.mono_ns, seen=found.seen, total=found.total
+                    )
+                if isinstance(found, Asking):
+                    self._asked[found.number] = (lane, effect.credential)
+                    while len(self._asked) > MAX_ASKED:
+                        self._asked.popitem(last=False)
+                    return CodeAwaited(
+                        finding=found.finding,
+                        credential=effect.credential,
+                        until_ns=found.until_ns,
+                        at_ns=now.mono_ns,
+                    )
                 if isinstance(found, PassFinding):
                     return PassVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
                 return CodeVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)

@@ -25,7 +25,7 @@ from sqlmodel import Field
 
 from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
-from kiosk.credentials.card_counter import COUNTER_MAX
+from kiosk.credentials.card_counter import COUNTER_MAX, AcceptedCode, CounterConflict, conflicts
 from kiosk.database import (
     Database,
     DatabaseError,
@@ -42,6 +42,8 @@ APPLICATION_ID = 0x47504B31
 
 SCHEMA_VERSION = 1
 SECRET_BYTES = 32
+HEARD_TOLERANCE_US = 2_000_000
+"""What a neighbour tells may lie so far from when it was: its age is measured, not its time of day."""
 
 _log = structlog.get_logger(__name__)
 
@@ -190,6 +192,23 @@ class CardKeyStore:
         return {
             bytes(card): int(last) for card, last in self._rows("SELECT card_hash, last_accepted FROM card_counter")
         }
+
+    def hear(self, code: AcceptedCode) -> CounterConflict | None:
+        """Another kiosk of the same secret accepted this code: none of its counters passes here any more.
+
+        The conflict when it and the last one known here cannot both be of one card: an equal counter, or the lower one
+        used later. A time of 0 (either kiosk had no trusted clock) proves no order. Raises CardKeysError.
+        """
+        rows = self._rows("SELECT last_accepted, at_us FROM card_counter WHERE card_hash = ?", (code.card,))
+        self.raise_counters({code.card: code.read_ctr}, at_us=code.at_us)
+        if not rows:
+            return None
+        known = AcceptedCode(card=code.card, kiosk="", read_ctr=int(rows[0][0]), at_us=int(rows[0][1]))
+        if known.read_ctr == code.read_ctr and abs(known.at_us - code.at_us) <= HEARD_TOLERANCE_US:
+            return None  # the same news told again
+        if known.read_ctr != code.read_ctr and 0 in (known.at_us, code.at_us):
+            return None
+        return next(iter(conflicts((known, code), clock_tolerance_us=HEARD_TOLERANCE_US)), None)
 
     def raise_counters(self, counters: dict[bytes, int], *, at_us: int) -> None:
         """Take over what other kiosks of the same secret accepted; none goes down. Raises CardKeysError."""

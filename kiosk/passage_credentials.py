@@ -121,8 +121,15 @@ def code_verified(bench: Bench, event: CodeVerified) -> None:
         return
     pending = "" if person.pending == event.credential else person.pending
     bench.person(
-        code=event.finding, code_key=event.credential, pending=pending, awaited="", deadline_ns=second_by(bench)
+        code=event.finding,
+        code_key=event.credential,
+        code_parts=None,
+        pending=pending,
+        awaited="",
+        deadline_ns=second_by(bench),
     )
+    if event.finding.used_at not in ("", bench.setup.place):
+        bench.alarm("code_used_elsewhere", event.finding.used_at, passage=person.passage, place=event.finding.used_at)
     advance(bench)
 
 
@@ -147,5 +154,5 @@ def code_incomplete(bench: Bench, event: CodeIncomplete) -> None:
     person = bench.state.person
     if person is None or person.pending != event.credential:
         return
-    bench.person(pending="", deadline_ns=second_by(bench))
+    bench.person(pending="", deadline_ns=second_by(bench), code_parts=(event.seen, event.total))
     advance(bench)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -23,11 +24,15 @@ from kiosk.board import KioskView
 from kiosk.capture import Gate
 from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
+from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
+from kiosk.decision import lapsed_order
 from kiosk.evidence import CardStrength
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
+from kiosk.line_wire import Hello
+from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
 from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.reasons import Direction
@@ -38,8 +43,9 @@ from kiosk.screens.app import LOOPBACK_HOSTS, create_app
 from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
 from kiosk.screens.server import ScreensServer
+from kiosk.sync_line import SyncLine
 from kiosk.upkeep import Upkeep
-from kiosk.verifier import GateVerifier
+from kiosk.verifier import GateVerifier, Outside
 from kiosk.views import Views
 
 log = structlog.get_logger("gatepost")
@@ -153,6 +159,7 @@ def build(
     roster = stack.enter_context(open_roster(settings))
     register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
     card_keys = stack.enter_context(open_card_keys(settings))
+    line = line_to_sync(settings, key)
     verifier = GateVerifier(
         roster=roster,
         card_keys=card_keys,
@@ -160,7 +167,9 @@ def build(
         store=_trust_store(settings, key),
         place=settings.site.place,
         zone=settings.site.zone,
-        used_passes=passes_let_in(folder / "journal.db"),
+        challenge_secret=secrets.token_bytes(32) if policy.health_code.challenge else b"",
+        used_passes=UsedPasses(derived_key(key, "neighbours"), passes_let_in(folder / "journal.db")),
+        outside=outside_of(settings, key, line),
     )
     setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
     rack = Rack(settings, card_dialogue(settings, card_keys))
@@ -180,7 +189,8 @@ def build(
         lights=Lights([(lane, role) for lane, role, _ in rack.devices()]),
         publish=hub.publish,
         sync=lambda: upkeep.sync,
-        standing_alarms=lambda: upkeep.alarms,
+        standing_alarms=lambda: (*upkeep.alarms, *(["neighbours_silent"] if gate.neighbours_silent else [])),
+        challenge=lambda at: digits_of(verifier, policy, at),
     )
     gate = Gate(
         setups=setups,
@@ -200,6 +210,7 @@ def build(
         hub,
         gate.command,
         guards=guards,
+        cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
@@ -208,7 +219,43 @@ def build(
     server.start()
     stack.callback(server.stop)
     log.info("screens", address=server.address, lanes=list(setups))
+    if line is not None:
+        line.start(gate.hear)
+        stack.callback(line.stop)
     return gate
+
+
+def line_to_sync(settings: Settings, key: bytes) -> SyncLine | None:
+    """The line to sync, not yet started; None where the site has neither an online lookup nor neighbouring gates."""
+    if not settings.lookup.url and not settings.neighbours.addresses:
+        return None
+    hello = Hello(
+        kiosk_id=settings.site.kiosk_id,
+        peer_key=derived_key(key, "neighbours"),
+        match_key=derived_key(key, "person match"),
+    )
+    return SyncLine(settings.state.folder, hello)
+
+
+def outside_of(settings: Settings, key: bytes, line: SyncLine | None) -> Outside | None:
+    """What the verifier is told of lookup and neighbours."""
+    if line is None:
+        return None
+    return Outside(
+        line=line,
+        peer_key=derived_key(key, "neighbours"),
+        online_prefixes=settings.lookup.prefixes if settings.lookup.url else (),
+        issuer=settings.lookup.issuer,
+        lookup_limit_s=settings.lookup.time_limit_s,
+        remember=timedelta(minutes=settings.neighbours.remember_min),
+    )
+
+
+def digits_of(verifier: GateVerifier, policy: Policy, at: Instant) -> str:
+    """What the screens show for phones to sign in; "" where none is asked, or the order behind the codes has ended."""
+    if not verifier.challenge_secret or lapsed_order(policy, at):
+        return ""
+    return shown_challenge(verifier.challenge_secret, at.utc())
 
 
 def passes_let_in(journal: Path) -> set[str]:

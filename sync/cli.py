@@ -9,13 +9,16 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import structlog
 import typer
 
 from config.errors import ConfigError, GatepostError
+
+if TYPE_CHECKING:
+    from sync.line import LineThread
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 log = structlog.get_logger("gatepost.sync")
@@ -52,17 +55,22 @@ def run(
     """Send until told to stop (SIGTERM, SIGINT)."""
     from config.settings import load_settings, secret_file
     from sync.agent import AgentOptions, run_agent
+    from sync.line import LineThread, line_options
 
     settings = load_settings(config).settings if config is not None else None
     if settings is not None:
         journal = journal or settings.state.folder / "journal.db"
         state = state or settings.state.folder / "sync.db"
         central = central or settings.sync.central_url
-        key = key or secret_file(settings.keys.kiosk)
+        key = key or (secret_file(settings.keys.kiosk) if central else None)
         kiosk_id = kiosk_id or settings.site.kiosk_id
         ca_file = ca_file or settings.sync.ca_file
         bulk_interval_s = settings.sync.interval_s if bulk_interval_s is None else bulk_interval_s
         heartbeat_interval_s = settings.sync.heartbeat_s if heartbeat_interval_s is None else heartbeat_interval_s
+    beside = line_options(settings) if settings is not None else None
+    if beside is not None and not central:
+        _hold_line(LineThread(beside))
+        return
     if journal is None or state is None or key is None or not central or not kiosk_id:
         raise ConfigError(
             "gatepost-sync run",
@@ -74,9 +82,7 @@ def run(
         )
     if (documents is None) != (authority is None):
         raise ConfigError("--documents, --authority", seen="one of them", expected="both or neither")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stopped_by_signal()
     options = AgentOptions(
         journal=journal,
         state=state,
@@ -93,8 +99,30 @@ def run(
         retry_cap_s=retry_cap_s,
         software=software(),
     )
-    counters = run_agent(options, stop)
+    line = LineThread(beside) if beside is not None else None
+    if line is not None:
+        line.start()
+    try:
+        counters = run_agent(options, stop)
+    finally:
+        if line is not None:
+            line.stop()
     log.info("sync stopped", batches=counters.batches, acknowledged=counters.records_acked)
+
+
+def _stopped_by_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _hold_line(line: LineThread) -> None:
+    """A site without a central still looks codes up and hears its neighbours."""
+    stop = _stopped_by_signal()
+    line.start()
+    stop.wait()
+    line.stop()
 
 
 def software() -> str:

@@ -33,7 +33,9 @@ def pass_of_card(
     finding = pass_of_uid(
         tap, roster, lane=lane, place=place, at=at, clock_trust=clock_trust, last_accepted=last_accepted
     )
+    # An instant that nobody trusts proves no order between kiosks; the counter itself counts all the same.
+    at_us = 0 if clock_trust is ClockTrust.NONE else round(at.timestamp() * 1_000_000)
     rolling = finding.refusal is None and finding.strength is CardStrength.SUN and read_ctr is not None
-    if rolling and not keys.accept(tap.uid, read_ctr or 0, at_us=round(at.timestamp() * 1_000_000)):
+    if rolling and not keys.accept(tap.uid, read_ctr or 0, at_us=at_us):
         return replace(finding, refusal=Reason.CARD_REPLAYED)
     return finding

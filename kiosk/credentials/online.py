@@ -55,6 +55,11 @@ def verify(text: str, store: TrustStore, now: datetime, context: GateContext) ->
         return NOT_MINE
     if len(text) > MAX_TEXT:
         return CodeVerdict(state=CodeState.INVALID, reason=CodeReason.TOO_LONG, kind=KIND)
+    return need_online()
+
+
+def need_online() -> CodeVerdict:
+    """What stands as long as no server has answered."""
     return CodeVerdict(state=CodeState.NEED_ONLINE, reason=CodeReason.NEEDS_ONLINE, kind=KIND)
 
 
@@ -69,7 +74,7 @@ def verdict_of(answer: LookupAnswer, text: str, now: datetime) -> CodeVerdict:
     if now + ANSWERED_TOLERANCE < answer.answered_at:
         return CodeVerdict(state=CodeState.INVALID, reason=CodeReason.NOT_YET_VALID, kind=KIND)
     if now >= expires_at:
-        return CodeVerdict(state=CodeState.NEED_ONLINE, reason=CodeReason.NEEDS_ONLINE, kind=KIND)
+        return need_online()
     claims = CodeClaims(
         kind=KIND,
         content="status",

@@ -65,6 +65,11 @@ class ReuseMemory:
             return Again.SAME_SHOWING if claims.showing else Again.SAME_CREDENTIAL
         return Again.SAME_CREDENTIAL if self._showings.get(claims.credential_id) else Again.NEW
 
+    def last_place(self, credential_id: str) -> str:
+        """The gate that let this credential in last; "" for none. For what :meth:`again` has just found."""
+        uses = [use for use in self._uses.values() if use.credential_id == credential_id]
+        return max(uses, key=lambda use: use.at).gate if uses else ""
+
     def remember(self, use: Use, now: datetime) -> None:
         """Keeps one use, of this gate (when the person was let in) or of a neighbour."""
         if not use.credential_id or not now - self._remember < use.at <= now + CLOCK_TOLERANCE:
