@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio.to_thread
 import segno
@@ -24,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 
 from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
 from kiosk.screens import forms
+from kiosk.screens.aim import Aim, LaneCamera
 from kiosk.screens.console import console
 from kiosk.screens.events import HEARTBEAT_S, STALE_AFTER_S, stream
 from kiosk.screens.faces import resident_screen
@@ -48,6 +50,7 @@ def create_app(
     commands: Commands,
     *,
     guards: GuardBook,
+    cameras: Mapping[str, LaneCamera] | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -58,9 +61,9 @@ def create_app(
     """The application.
 
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
-    and may block. ``site_code_text`` is the place code's text ("" for none), ``zone`` the time zone in which times
-    are shown, ``now_ns`` the monotonic clock of sessions and login delays, ``heartbeat_s`` the pause between
-    heartbeats. ``app.state.watch`` knows how long ago a browser painted.
+    and may block. ``cameras`` are those of the lanes, for the page for aiming. ``site_code_text`` is the place code's
+    text ("" for none), ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
+    login delays, ``heartbeat_s`` the pause between heartbeats. ``app.state.watch`` knows when a browser last painted.
     """
     app = FastAPI(title="Gatepost", docs_url=None, redoc_url=None, openapi_url=None)
     sessions = Sessions()
@@ -69,6 +72,7 @@ def create_app(
         commands,
         guards=guards,
         sessions=sessions,
+        aim=Aim(cameras or {}),
         site_code_text=site_code_text,
         zone=zone,
         now_ns=now_ns,
@@ -99,6 +103,7 @@ class Screens:
         *,
         guards: GuardBook,
         sessions: Sessions,
+        aim: Aim,
         site_code_text: str,
         zone: tzinfo,
         now_ns: Callable[[], int],
@@ -110,12 +115,14 @@ class Screens:
         self._commands = commands
         self._guards = guards
         self._sessions = sessions
+        self._aim = aim
         self._site_code_text = site_code_text
         self._zone = zone
         self._now_ns = now_ns
         self._texts_of = texts_of
         self._heartbeat_s = heartbeat_s
         self._emergency_threads: anyio.CapacityLimiter | None = None
+        self._aim_thread: anyio.CapacityLimiter | None = None
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -143,6 +150,10 @@ class Screens:
             ("/guard/logout", "POST", self.log_out),
             ("/guard", "GET", self.console_page),
             ("/events/guard", "GET", self.guard_events),
+            ("/guard/camera", "GET", self.cameras_page),
+            ("/guard/camera/{lane}", "GET", self.camera_page),
+            ("/guard/camera/{lane}/picture", "GET", self.camera_picture),
+            ("/guard/camera/{lane}/figures", "GET", self.camera_figures),
             (f"{lane}/sheet/{{sheet}}", "GET", self.sheet_page),
             (f"{lane}/attest", "POST", self.attest),
             (f"{lane}/override", "POST", self.override),
@@ -293,6 +304,7 @@ class Screens:
             view=view,
             board=console(view, words, self._zone),
             guard_name=self._guards.name_of(request.state.guard),
+            has_camera=bool(self._aim.lanes),
             note=words.find("done", note, default=""),
         )
 
@@ -307,6 +319,44 @@ class Screens:
         return self._events(
             request, draw, allowed=lambda: self._sessions.guard_of(session, now_ns=self._now_ns()) is not None
         )
+
+    # --- aiming and focusing a camera: pictures are made while a page asks for them, and kept nowhere --------------
+
+    @role(Role.GUARD)
+    async def cameras_page(self, request: Request) -> Response:
+        """The first lane's camera; its page leads to the others."""
+        if not self._aim.lanes:
+            raise HTTPException(404, "no camera")
+        return RedirectResponse(f"/guard/camera/{quote(self._aim.lanes[0])}", 303)
+
+    @role(Role.GUARD)
+    async def camera_page(self, request: Request, lane: str) -> Response:
+        """A lane's camera: live picture, rates, sharpness, and what to change."""
+        report = await self._of_camera(lane, self._aim.report)
+        self._touch(request)
+        return self._page(request, "camera.html", lane=lane, lanes=self._aim.lanes, report=report)
+
+    @role(Role.GUARD)
+    async def camera_picture(self, lane: str) -> Response:
+        """The picture; asked for again and again, it keeps no session open."""
+        jpeg = await self._of_camera(lane, self._aim.picture)
+        if jpeg is None:
+            raise HTTPException(404, "no picture yet")
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+    @role(Role.GUARD)
+    async def camera_figures(self, request: Request, lane: str) -> Response:
+        """The figures beside the picture, as the page draws them."""
+        report = await self._of_camera(lane, self._aim.report)
+        return HTMLResponse(self._templates.get_template("_camera.html").render(w=self._words(request), report=report))
+
+    async def _of_camera(self, lane: str, ask: Callable[[str], Any]) -> Any:
+        if lane not in self._aim.lanes:
+            raise HTTPException(404, "no such camera")
+        if self._aim_thread is None:
+            # One at a time: however many pages look, it is a small part of one core.
+            self._aim_thread = anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(ask, lane, limiter=self._aim_thread)
 
     @role(Role.GUARD)
     async def sheet_page(self, request: Request, lane: str, sheet: str, passage: str = "") -> Response:

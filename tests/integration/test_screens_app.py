@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from argon2 import PasswordHasher
 from fastapi.routing import APIRoute
@@ -17,6 +18,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from config.errors import ConfigError
+from drivers.camera import Frame
+from drivers.qr_stream import CameraStats
 from kiosk import guard_cli
 from kiosk.board import (
     Acknowledge,
@@ -37,6 +40,7 @@ from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import IDLE_S
+from tests.unit.test_camera_report import WELL
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 SECRET = "correct horse"
@@ -51,6 +55,7 @@ class Gate:
     now_ns: int = 0
     result: CommandResult = field(default_factory=lambda: CommandResult(done=True))
     commands: list[GuardCommand] = field(default_factory=list)
+    cameras: dict[str, AimedCamera] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hub = Hub(clock_ns=lambda: self.now_ns)
@@ -60,6 +65,7 @@ class Gate:
             self.hub,
             self.carry_out,
             guards=guards,
+            cameras=self.cameras,
             site_code_text="https://example.org/place/1",
             allowed_hosts=("testserver",),
             now_ns=lambda: self.now_ns,
@@ -523,3 +529,49 @@ def test_pulling_the_plug_gives_no_new_tries(tmp_path: Path) -> None:
     assert again.log_in("wang", SECRET, now_ns=9 * S).guard is not None
     tries.write_text("not json")
     assert GuardBook.load(path, tries_file=tries).log_in("wang", SECRET, now_ns=0).wait_s > 0
+
+
+# Aiming a camera
+
+
+class AimedCamera:
+    """A camera in service with one frame."""
+
+    def latest_frame(self) -> Frame:
+        return Frame(np.full((480, 640), 120, np.uint8), 0, 1)
+
+    def stats(self) -> CameraStats:
+        return WELL
+
+
+def test_the_camera_page_is_the_guards_and_keeps_nothing() -> None:
+    """The picture may not be stored by anything on its way; figures and page in the guard's language."""
+    gate = Gate(cameras={"east-in": AimedCamera()})
+    assert gate.client.get("/guard/camera/east-in/picture").status_code == 303
+    gate.log_in()
+    assert 'href="/guard/camera"' in gate.client.get("/guard").text
+    assert gate.client.get("/guard/camera").headers["location"] == "/guard/camera/east-in"
+    assert "调摄像头" in gate.client.get("/guard/camera/east-in").text
+    picture = gate.client.get("/guard/camera/east-in/picture")
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+    assert picture.headers["cache-control"] == "no-store"
+    assert "etag" not in picture.headers
+    assert picture.content.startswith(b"\xff\xd8\xff")
+    assert 'data-sharpness="–"' in gate.client.get("/guard/camera/east-in/figures").text
+
+
+def test_a_page_for_aiming_that_was_left_open_does_not_keep_the_console_unlocked() -> None:
+    """Pictures ask for themselves: they are no touch of the guard's."""
+    gate = Gate(cameras={"east-in": AimedCamera()})
+    gate.log_in()
+    for _ in range(4):
+        gate.now_ns += IDLE_S * S // 3
+        answers = [gate.client.get(f"/guard/camera/east-in/{part}").status_code for part in ("picture", "figures")]
+    assert answers == [303, 303]
+
+
+def test_a_lane_without_a_camera_has_no_such_page(guarded: Gate) -> None:
+    """And the console of a kiosk without cameras does not offer it."""
+    assert "/guard/camera" not in guarded.client.get("/guard").text
+    for path in ("/guard/camera", "/guard/camera/east-in", "/guard/camera/east-in/picture"):
+        assert guarded.client.get(path).status_code == 404
