@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
-from kiosk.reasons import ClockTrust, Direction
+from kiosk.reasons import ClockTrust, Direction, Remark
 from kiosk.verdict import Verdict
 
 
@@ -38,6 +38,7 @@ class Hint(StrEnum):
     USE_REAL_CARD = "use_real_card"
     WAIT_FOR_YOUR_TURN = "wait_for_your_turn"
     CHECKING_CODE = "checking_code"
+    NEXT_CODE = "next_code"
     NONE = "none"
 
 
@@ -57,7 +58,8 @@ class LaneView:
     """One lane, as both screens show it. ``passage`` is the running or last passage's id ("" before the first).
 
     The resident's page uses phase, hint and the verdict's public sentence only; category, temperature outcome and
-    the reasons behind are for the console.
+    the reasons behind are for the console. ``challenge`` are the digits that a phone has to sign into its code, ""
+    where the policy asks for none; ``code_parts`` says how many of how many codes of one card were read.
     """
 
     lane: str
@@ -73,6 +75,8 @@ class LaneView:
     waiting_for: tuple[str, ...] = ()
     devices: tuple[DeviceLight, ...] = ()
     emergency_since_us: int | None = None
+    challenge: str = ""
+    code_parts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

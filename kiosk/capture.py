@@ -353,6 +353,8 @@ class Gate:
                 now = self._clock.now()
                 found = self._verifier.code(effect.code, lane, now)
                 if isinstance(found, ChunksMissing):
+                    if devices.camera is not None:
+                        devices.camera.decided()  # the other parts need not wait until this one is out of view
                     return CodeIncomplete(
                         credential=effect.credential, at_ns=now.mono_ns, seen=found.seen, total=found.total
                     )

@@ -374,6 +374,7 @@ _NEXT: dict[Reason, NextStep] = {
     Reason.CODE_OTHER_PERSON: NextStep.SHOW_CODE,
     Reason.CODE_EXPIRED: NextStep.REFRESH_CODE,
     Reason.CODE_STALE: NextStep.REFRESH_CODE,
+    Reason.CODE_CHALLENGE: NextStep.TYPE_DIGITS,
     Reason.CODE_REUSED: NextStep.REFRESH_CODE,
     Reason.CODE_NOT_YET_VALID: NextStep.SHOW_CODE_TO_GUARD,
     Reason.CODE_RULES_FAILED: NextStep.SHOW_CODE_TO_GUARD,

@@ -10,6 +10,7 @@ from kiosk.passage_bench import Bench, ask, has_reader
 from kiosk.passage_events import TimePassed
 from kiosk.passage_kept import alarm_for_the_stranded
 from kiosk.passage_measuring import bind, measure, still_measuring
+from kiosk.passage_state import Person
 from kiosk.passage_verdict import close_passage, decide_passage
 from kiosk.reasons import Passed
 
@@ -28,7 +29,7 @@ def advance(bench: Bench) -> None:
     person = bench.person()
     missing = missing_credentials(bench, person)
     if missing and bench.ns < person.deadline_ns and not pass_fails(bench, person):
-        ask(bench, Hint.TAP_CARD if "card" in missing else Hint.SHOW_CODE)
+        ask(bench, _wanted(person, missing))
         bench.person(waiting_for=missing, measuring_since_ns=None, measure_by_ns=None)
         bench.put(phase=Phase.IDENTIFYING)
         return
@@ -41,6 +42,13 @@ def advance(bench: Bench) -> None:
         bench.put(phase=Phase.IDENTIFYING)
         return
     decide_passage(bench)
+
+
+def _wanted(person: Person, missing: tuple[str, ...]) -> Hint:
+    """What the screen asks for: the rest of a card in several codes first, since its holder has it in the hand."""
+    if "code" in missing and person.code_parts is not None:
+        return Hint.NEXT_CODE
+    return Hint.TAP_CARD if "card" in missing else Hint.SHOW_CODE
 
 
 def _rest(bench: Bench) -> None:

@@ -122,10 +122,12 @@ class CodeAwaited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeIncomplete:
-    """The answer to :class:`VerifyCode` when the text is one part of several: the next part is to be shown."""
+    """The answer to :class:`VerifyCode` when the text is one part of several: ``seen`` of ``total`` were read."""
 
     credential: str
     at_ns: int
+    seen: int = 1
+    total: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

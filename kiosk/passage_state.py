@@ -32,6 +32,7 @@ class Person:
     card_key: str = ""
     code: CodeFinding | None = None
     code_key: str = ""
+    code_parts: tuple[int, int] | None = None
     pending: str = ""
     awaited: str = ""
     await_by_ns: int = 0
@@ -150,6 +151,8 @@ def lane_view(setup: LaneSetup, state: LaneState, devices: tuple[DeviceLight, ..
     passage begins; the resident's screen goes by the phase.
     """
     decided = state.decided if state.person is None and state.decided is not None and state.decided.committed else None
+    shown = state.person or (decided.person if decided is not None else None)
+    card = shown.card if shown is not None else None
     outcome, why = _temperature(state.person.temperature if state.person is not None else None)
     if decided is not None:
         outcome, why = _temperature(decided.person.temperature)
@@ -167,6 +170,7 @@ def lane_view(setup: LaneSetup, state: LaneState, devices: tuple[DeviceLight, ..
         waiting_for=state.person.waiting_for if state.person is not None else (),
         devices=devices,
         emergency_since_us=state.emergency_since_us,
+        code_parts=state.person.code_parts if state.person is not None else None,
     )
 
 

@@ -23,7 +23,7 @@ from kiosk.acks import read_acknowledged
 from kiosk.board import KioskView
 from kiosk.capture import Gate
 from kiosk.card_keys import CardKeyStore
-from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
+from kiosk.clock import Clock, Instant, ShiftedClock, SystemClock, utc_of
 from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.decision import lapsed_order

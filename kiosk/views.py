@@ -25,7 +25,10 @@ PUBLISH_EVERY_NS = 1_000_000_000
 
 
 class Views:
-    """Collects and publishes. ``template`` holds what never changes (names, policy, duty number)."""
+    """Collects and publishes. ``template`` holds what never changes (names, policy, duty number).
+
+    ``challenge`` gives the digits that the screens of lanes with a camera show now, "" for none.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Views:
         publish: Callable[[KioskView], None],
         sync: Callable[[], SyncState],
         standing_alarms: Callable[[], tuple[str, ...]],
+        challenge: Callable[[Instant], str] = lambda _: "",
     ) -> None:
         self._template = template
         self._setups = setups
@@ -43,6 +47,7 @@ class Views:
         self._publish = publish
         self._sync = sync
         self._standing_alarms = standing_alarms
+        self._challenge = challenge
         self._recent: deque[RecentPassage] = deque(maxlen=RECENT)
         self._alarms: deque[tuple[int, str]] = deque(maxlen=MAX_ALARMS)
         self._shown: KioskView | None = None
@@ -94,8 +99,12 @@ class Views:
         sync = self._sync()
         while self._alarms and at.mono_ns - self._alarms[0][0] > ALARM_SHOWN_NS:
             self._alarms.popleft()
+        digits = self._challenge(at)
         lanes = tuple(
-            lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns))
+            replace(
+                lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns)),
+                challenge=digits if "camera" in self._setups[lane].devices.values() else "",
+            )
             for lane, state in states.items()
         )
         return replace(

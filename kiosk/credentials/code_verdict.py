@@ -92,7 +92,7 @@ REASON_OF: dict[CodeReason, Reason] = {
     CodeReason.RULES_MISSING: Reason.CODE_RULES_FAILED,
     CodeReason.STALE: Reason.CODE_STALE,
     CodeReason.HOLDER_KEY: Reason.CODE_FORGED,
-    CodeReason.CHALLENGE: Reason.CODE_STALE,
+    CodeReason.CHALLENGE: Reason.CODE_CHALLENGE,
     CodeReason.REUSED: Reason.CODE_REUSED,
     CodeReason.OTHER_PASS: Reason.CODE_OTHER_PERSON,
     CodeReason.OTHER_GATE: Reason.PASS_OTHER_GATE,

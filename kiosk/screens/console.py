@@ -230,7 +230,10 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         admit=verdict.admit,
         headline=words.get("verdict", "admit" if verdict.admit else "deny"),
         reason=words.get("reason", verdict.reasons[0]),
-        more_reasons=tuple(words.get("reason", reason) for reason in verdict.reasons[1:]),
+        more_reasons=(
+            *(words.get("reason", reason) for reason in verdict.reasons[1:]),
+            *(words.get("remark", remark) for remark in lane.remarks),
+        ),
         category=words.find("category", verdict.category),
         at=local_time(lane.decided_at_us, zone) if lane.decided_at_us is not None else "",
         checks=tuple(
@@ -249,7 +252,8 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
 
 def _waiting_reason(lane: LaneView, lights: tuple[Light, ...], words: Texts) -> str:
     if lane.phase is not Phase.FAULT:
-        return words.get("hint", lane.hint)
+        parts = "" if lane.code_parts is None else f" {lane.code_parts[0]} / {lane.code_parts[1]}"
+        return words.get("hint", lane.hint) + parts
     return " / ".join(f"{light.word} {light.detail}" for light in lights if light.level is Level.BAD)
 
 
@@ -279,7 +283,7 @@ def next_action(step: NextStep, *, to_do: bool, words: Texts) -> NextAction | No
         return NextAction(word=words.get("ui", "enter_temperature"), sheet="temperature")
     if step is NextStep.REGISTER_WITH_GUARD:
         return NextAction(word=words.get("ui", "register"), sheet="visitor")
-    if step in (NextStep.SHOW_CODE, NextStep.SHOW_CODE_TO_GUARD, NextStep.REFRESH_CODE):
+    if step in (NextStep.SHOW_CODE, NextStep.SHOW_CODE_TO_GUARD, NextStep.REFRESH_CODE, NextStep.TYPE_DIGITS):
         return NextAction(word=words.get("ui", "attest_green"), post="attest", field="code", value="seen_green")
     return NextAction(word=words.get("ui", "acknowledge"), post="acknowledge") if to_do else None
 

@@ -6,7 +6,7 @@ private reason (``PRIVATE_REASONS``) becomes the same face with the same words, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from kiosk.board import Hint, LaneView, Phase
@@ -46,11 +46,20 @@ class TextKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidentScreen:
-    """One screen: ``text`` gives word and sentence, ``cause`` a second, smaller sentence where there is one."""
+    """One screen: ``text`` gives word and sentence, ``cause`` a second, smaller sentence where there is one.
+
+    ``digits`` are to be typed into the phone page; ``parts`` are how many of how many codes were read.
+    """
 
     face: Face
     text: TextKey
     cause: TextKey | None = None
+    digits: str = ""
+    parts: tuple[int, int] | None = None
+
+
+#: Next steps after which the person holds up the phone again.
+PHONE_STEPS: frozenset[NextStep] = frozenset({NextStep.SHOW_CODE, NextStep.REFRESH_CODE, NextStep.TYPE_DIGITS})
 
 
 def verdict_face(verdict: Verdict) -> Face:
@@ -69,12 +78,16 @@ def resident_screen(lane: LaneView) -> ResidentScreen:
     if lane.phase is Phase.FAULT:
         return ResidentScreen(face=Face.GUARD, text=TextKey("phase", Phase.FAULT))
     if lane.phase is Phase.DECIDED and lane.verdict is not None:
-        return _of_verdict(lane.verdict)
+        screen = _of_verdict(lane.verdict)
+        again = screen.face is Face.DENY and lane.verdict.next_step in PHONE_STEPS
+        return replace(screen, digits=lane.challenge) if again else screen
     if lane.phase is Phase.IDLE:
         hint = Hint.TAP_OR_SHOW if lane.hint is Hint.NONE else lane.hint
-        return ResidentScreen(face=Face.IDLE, text=TextKey("hint", hint))
+        return ResidentScreen(face=Face.IDLE, text=TextKey("hint", hint), digits=lane.challenge)
     text = TextKey("phase", lane.phase) if lane.hint in (Hint.NONE, Hint.TAP_OR_SHOW) else TextKey("hint", lane.hint)
-    return ResidentScreen(face=Face.PENDING, text=text)
+    identifying = lane.phase is Phase.IDENTIFYING
+    digits = lane.challenge if identifying else ""
+    return ResidentScreen(face=Face.PENDING, text=text, digits=digits, parts=lane.code_parts if identifying else None)
 
 
 def _of_verdict(verdict: Verdict) -> ResidentScreen:

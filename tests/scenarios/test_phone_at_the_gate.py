@@ -6,9 +6,12 @@ its camera path, decision, journal and screens.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 
 import pytest
+import segno
 from playwright.sync_api import Browser, Page, expect
 
 from kiosk.journal import JournalReader
@@ -49,6 +52,13 @@ def fresh(phone: Page, after_ms: int = 30_000) -> bytes:
     phone.clock.fast_forward(after_ms)
     wait_until(phone, "text => document.body.dataset.shown !== text", before)
     return phone.screenshot()
+
+
+def qr_picture(text: str) -> bytes:
+    """A code on paper."""
+    picture = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(picture, kind="png", scale=6, border=6)
+    return picture.getvalue()
 
 
 def told(resident: Page, guard: Page, face: str, word: str, reason: str) -> None:
@@ -103,6 +113,49 @@ def test_the_residents_code_opens_and_neither_a_friends_nor_an_old_picture_does(
     expect(guard.locator("[data-lane=in][data-face=admit]")).to_be_visible(timeout=SOON_MS)
     assert reasons(town) == ["code_other_person", "code_stale", "all_checks_passed"]
     assert town.pulses() == 1
+
+
+def test_a_card_in_three_codes_is_asked_for_code_by_code(town: Town) -> None:
+    """A SMART Health Card in chunks: the screen counts them, and only the last one brings a verdict."""
+    resident, _ = town.screens()
+    town.tap("R-2")
+    expect(resident.locator("h1")).to_have_text("请出示健康码", timeout=SOON_MS)
+    for number in (1, 2):
+        town.hold_up(qr_picture(f"shc:/{number}/3/5676290952432060346029243740446031222959532654603460292540"))
+        expect(resident.locator("#face .parts")).to_have_text(f"{number} / 3", timeout=SOON_MS)
+        expect(resident.locator("h1")).to_have_text("请换下一个码")
+    town.hold_up(qr_picture("shc:/3/3/5676290952432060346029243740446031222959532654603460292540"))
+    expect(resident.locator("[data-face=guard]")).to_be_visible(timeout=SOON_MS)
+    assert reasons(town)[-1] == "code_malformed"
+
+
+def test_the_digits_on_the_gates_screen_are_typed_into_the_phone(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> None:
+    """Where the policy asks for them, even a fresh picture without them is refused, and with them it opens."""
+    town = Town(tmp_path_factory.mktemp("challenge"), browser, challenge=True)
+    try:
+        town.start()
+        phone = town.phone("R-1")
+        resident, guard = town.screens()
+        digits = resident.locator("#face .digits b")
+        expect(digits).to_have_text(re.compile(r"^\d{3}$"), timeout=SOON_MS)
+        town.tap("R-1")
+        expect(resident.locator("h1")).to_have_text("请出示健康码", timeout=SOON_MS)
+        town.hold_up(phone.screenshot())
+        told(resident, guard, "deny", "请输入数字", "码里没有屏幕上的数字，可能是截图或转发")
+        expect(digits).to_be_visible()
+
+        before = phone.get_attribute("body", "data-shown")
+        phone.fill("#challenge", digits.text_content() or "")
+        wait_until(phone, "text => document.body.dataset.shown !== text", before)
+        town.tap("R-1")
+        expect(resident.locator("[data-face=pending]")).to_be_visible(timeout=SOON_MS)
+        town.hold_up(phone.screenshot())
+        expect(resident.locator("[data-face=admit]")).to_be_visible(timeout=SOON_MS)
+        assert reasons(town) == ["code_challenge", "all_checks_passed"]
+    finally:
+        town.stop()
 
 
 def test_the_picture_changes_every_thirty_seconds_and_the_code_is_renewed_by_half_its_life(town: Town) -> None:

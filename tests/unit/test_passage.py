@@ -167,18 +167,20 @@ def test_code_then_pass() -> None:
 
 
 def test_a_code_in_several_parts_waits_for_the_next_part() -> None:
-    """The first part of a SMART Health Card is no verdict: the screen asks on, and the card still joins."""
+    """The first part of a SMART Health Card is no verdict: the screen says "1 of 3", and the card still joins."""
     lane = Lane(policy=load_policy("case"))
     lane.face(NORMAL_SKIN_C, 0.6)
     lane.tap("04c0")
     effects = lane.send(QrText(text="part", data=b"part", corners=(), engine="test", at_ns=lane.ns), answer=False)
     asked = next(effect for effect in effects if isinstance(effect, VerifyCode))
-    lane.send(CodeIncomplete(credential=asked.credential, at_ns=lane.ns))
+    lane.send(CodeIncomplete(credential=asked.credential, at_ns=lane.ns, seen=1, total=3))
     assert lane.state.phase is Phase.IDENTIFYING
-    assert lane.state.hint is Hint.SHOW_CODE
+    view = lane_view(lane.setup, lane.state)
+    assert (view.hint, view.code_parts) == (Hint.NEXT_CODE, (1, 3))
     lane.face(NORMAL_SKIN_C, 1.0)
     lane.show("HC1:green")
     assert lane.verdict.admit
+    assert lane_view(lane.setup, lane.state).code_parts is None
 
 
 def test_an_expired_code_is_refused_with_the_way_out() -> None:

@@ -75,3 +75,23 @@ def test_a_fault_leads_to_the_guard() -> None:
 def test_every_state_has_a_screen(phase: Phase, hint: Hint) -> None:
     """No combination of phase and hint is without words."""
     assert resident_screen(replace(IDLE, phase=phase, hint=hint)).text.key
+
+
+def test_the_digits_stand_where_somebody_can_still_type_them() -> None:
+    """While idle, while a code is awaited, and with a refusal that a fresh code cures; never beside a private one."""
+    waiting = replace(IDLE, challenge="417")
+    assert resident_screen(waiting).digits == "417"
+    assert resident_screen(replace(waiting, phase=Phase.IDENTIFYING, hint=Hint.SHOW_CODE)).digits == "417"
+    assert resident_screen(replace(waiting, phase=Phase.MEASURING)).digits == ""
+    refused = decided(False, Reason.CODE_CHALLENGE, NextStep.TYPE_DIGITS)
+    assert resident_screen(replace(refused, challenge="417")).digits == "417"
+    private = decided(False, Reason.CODE_RED, NextStep.REFRESH_CODE)
+    assert resident_screen(replace(private, challenge="417")) == resident_screen(private)
+    admitted = decided(True, Reason.ALL_CHECKS_PASSED, NextStep.GO_IN)
+    assert resident_screen(replace(admitted, challenge="417")).digits == ""
+
+
+def test_a_card_in_several_codes_says_how_many_were_read() -> None:
+    """Two of three, while the third is awaited."""
+    screen = resident_screen(replace(IDLE, phase=Phase.IDENTIFYING, hint=Hint.NEXT_CODE, code_parts=(2, 3)))
+    assert (screen.text.key, screen.parts) == ("next_code", (2, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind, Observed
 from kiosk.board import KioskView
 from kiosk.clock import Instant
@@ -25,6 +27,11 @@ ADMIT = Verdict(
 )
 
 
+TEMPLATE = KioskView(
+    kiosk_id="k", site_name="向阳社区", at_us=0, clock_trust=ClockTrust.SYNCED, lanes=(), duty_number="1"
+)
+
+
 def at(seconds: float) -> Instant:
     return Instant(int(seconds * 1e6), ClockTrust.SYNCED, "boot", int(seconds * 1e9))
 
@@ -36,11 +43,8 @@ class Stand:
         self.setup = Lane().setup
         self.state = initial(self.setup)
         self.published: list[KioskView] = []
-        template = KioskView(
-            kiosk_id="k", site_name="向阳社区", at_us=0, clock_trust=ClockTrust.SYNCED, lanes=(), duty_number="1"
-        )
         self.views = Views(
-            template,
+            TEMPLATE,
             setups={"in": self.setup},
             lights=Lights([("in", "reader")]),
             publish=self.published.append,
@@ -107,3 +111,23 @@ def test_a_light_goes_on_with_the_proof_out_with_the_fault_and_stays_on_through_
     assert light(3) == (True, 1000)
     seen(DeviceFault(kind=FaultKind.MISSING, detail="unplugged", at_ns=4 * SECOND_NS))
     assert light(4)[0] is False
+
+
+def test_the_digits_to_type_are_shown_by_lanes_that_read_codes() -> None:
+    """They change with the time, and a changed view is published at once; a lane without a camera shows none."""
+    seen: list[KioskView] = []
+    setup = Lane().setup
+    blind = replace(setup, lane="out", devices={"reader": "card"})
+    views = Views(
+        TEMPLATE,
+        setups={"in": setup, "out": blind},
+        lights=Lights([]),
+        publish=seen.append,
+        sync=SyncState,
+        standing_alarms=lambda: (),
+        challenge=lambda at: f"{at.at_us // 30_000_000:03}",
+    )
+    states = {"in": initial(setup), "out": initial(blind)}
+    for seconds in (1.0, 31.0):
+        views.show(states, at(seconds), journal_ok=True, unwritten=0)
+    assert [[lane.challenge for lane in view.lanes] for view in seen] == [["000", ""], ["001", ""]]
