@@ -60,6 +60,8 @@ class LaneView:
     The resident's page uses phase, hint and the verdict's public sentence only; category, temperature outcome and
     the reasons behind are for the console. ``challenge`` are the digits that a phone has to sign into its code, ""
     where the policy asks for none; ``code_parts`` says how many of how many codes of one card were read.
+    ``holder`` and ``lent_by`` are keyed pseudonyms of who holds the card and who answers for a lent one ("" for nobody
+    known), ``remarks`` what the guard should know of it: all three for the console alone.
     """
 
     lane: str
@@ -77,6 +79,9 @@ class LaneView:
     emergency_since_us: int | None = None
     challenge: str = ""
     code_parts: tuple[int, int] | None = None
+    holder: str = ""
+    lent_by: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,8 @@ def passage_payloads(
         "credential_to_verdict_ms": credential_to_verdict_ms,
         "guard": guard,
     }
+    if evidence.card is not None and evidence.card.remarks:
+        facts["remarks"] = [str(remark) for remark in evidence.card.remarks]
     payloads: Payloads = {PayloadClass.FACTS: facts}
     health = _health(evidence, sensor, window)
     if health:
@@ -109,6 +111,8 @@ def _person(evidence: Evidence) -> dict[str, Any]:
         person["subject"] = card.subject
         if card.evidence_hash:
             person["evidence_hash"] = card.evidence_hash
+        if card.lent_by:
+            person["lent_by"] = card.lent_by
     if evidence.code is not None and evidence.code.subject_match:
         person["code_match"] = evidence.code.subject_match
     return person
@@ -181,6 +185,7 @@ def sensor_payload(sensor: Sensor) -> dict[str, Any]:
         "extended_ms": round(rule.extended_s * 1000),
         "drop_centi_c": centi(rule.drop_c),
         "max_range_centi_c": centi(rule.max_range_c),
+        "max_gap_ms": round(rule.max_gap_s * 1000),
         "max_slope_centi_c_per_s": centi(rule.max_slope_c_per_s),
     }
 

@@ -171,6 +171,9 @@ def lane_view(setup: LaneSetup, state: LaneState, devices: tuple[DeviceLight, ..
         devices=devices,
         emergency_since_us=state.emergency_since_us,
         code_parts=state.person.code_parts if state.person is not None else None,
+        holder=card.subject if card is not None else "",
+        lent_by=card.lent_by if card is not None else "",
+        remarks=card.remarks if card is not None else (),
     )
 
 

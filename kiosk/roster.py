@@ -45,7 +45,7 @@ from kiosk.store_file import StoreFile
 APPLICATION_ID = 0x47505231
 """``GPR1`` in the file's header: this is a Gatepost roster."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEY_BYTES = 32
 
 
@@ -68,7 +68,10 @@ class RosterPerson(KioskTable, table=True):
 
 
 class RosterCard(KioskTable, table=True):
-    """One card of a person, by the keyed hash of its number. Times are UTC microseconds, null is unlimited."""
+    """One card of a person, by the keyed hash of its number. Times are UTC microseconds, null is unlimited.
+
+    ``lent_by`` is the member who answers for a temporary card, "" for a card of the holder's own.
+    """
 
     __tablename__ = "roster_card"
 
@@ -79,6 +82,7 @@ class RosterCard(KioskTable, table=True):
     valid_until_us: int | None = Field(sa_type=BigInteger)
     hours: str
     places: str
+    lent_by: str = Field(default="")
 
 
 class RosterRevocation(KioskTable, table=True):
@@ -93,12 +97,15 @@ class RosterRevocation(KioskTable, table=True):
 
 ROSTER_TABLES: tuple[type[KioskTable], ...] = (RosterPerson, RosterCard, RosterRevocation)
 
-STORE = StoreFile("a roster", APPLICATION_ID, SCHEMA_VERSION, ROSTER_TABLES, RosterError)
+_UPGRADES = {1: ("ALTER TABLE roster_card ADD COLUMN lent_by VARCHAR NOT NULL DEFAULT ''",)}
+
+STORE = StoreFile("a roster", APPLICATION_ID, SCHEMA_VERSION, ROSTER_TABLES, RosterError, _UPGRADES)
 
 _FIND = """
     SELECT p.subject, p.category, p.registered, p.code_match, c.strength, c.valid_from_us, c.valid_until_us, c.hours,
-           c.places
-    FROM roster_card c JOIN roster_person p ON p.person_id = c.person_id WHERE c.card_hash = ?"""
+           c.places, c.lent_by, l.subject
+    FROM roster_card c JOIN roster_person p ON p.person_id = c.person_id
+    LEFT JOIN roster_person l ON l.person_id = c.lent_by WHERE c.card_hash = ?"""
 _REVOKED = "SELECT 1 FROM roster_revocation WHERE card_hash = ?"
 _PUT_PERSON = """
     INSERT INTO roster_person (person_id, subject, category, registered, code_match, name_sealed, phone_sealed)
@@ -106,10 +113,10 @@ _PUT_PERSON = """
     registered = excluded.registered, code_match = excluded.code_match, name_sealed = excluded.name_sealed,
     phone_sealed = excluded.phone_sealed"""
 _PUT_CARD = """
-    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
+    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places, lent_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
     strength = excluded.strength, valid_from_us = excluded.valid_from_us, valid_until_us = excluded.valid_until_us,
-    hours = excluded.hours, places = excluded.places"""
+    hours = excluded.hours, places = excluded.places, lent_by = excluded.lent_by"""
 _PUT_REVOCATION = """
     INSERT INTO roster_revocation (card_hash, at_us, why) VALUES (?, ?, ?) ON CONFLICT (card_hash) DO NOTHING"""
 
@@ -120,7 +127,8 @@ class RosterEntry:
 
     ``subject`` is the keyed pseudonym (16 hex digits). ``strength`` is what this card must prove at least.
     ``valid_from_us`` and ``valid_until_us`` bound it (UTC microseconds, the end excluded), ``hours`` and ``places``
-    (names of places or lanes) limit it; empty is unlimited.
+    (names of places or lanes) limit it; empty is unlimited. ``lent_by`` is the pseudonym of the member who answers for
+    a temporary card; ``lender_gone`` says that the roster knows that member no longer.
     """
 
     subject: str
@@ -133,6 +141,8 @@ class RosterEntry:
     valid_until_us: int | None
     hours: tuple[Hours, ...]
     places: tuple[str, ...]
+    lent_by: str = ""
+    lender_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +212,8 @@ class Roster:
                 raise STORE.translated(error) from error
         if not found:
             return _NOBODY if revoked else None
-        subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0]
+        subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0][:9]
+        lent_by, lender = found[0][9:]
         return RosterEntry(
             subject=subject,
             category=category,
@@ -214,6 +225,8 @@ class Roster:
             valid_until_us=valid_until_us,
             hours=parse_hours(hours),
             places=tuple(filter(None, places.split(";"))),
+            lent_by=lender or "",
+            lender_gone=bool(lent_by) and lender is None,
         )
 
     def card_hash(self, uid: bytes) -> bytes:
@@ -276,7 +289,7 @@ class Roster:
                 lines = list(read_lines(source, report, zone=zone))
         except OSError as error:
             raise RosterError(str(source), seen=error.strerror or str(error), expected="a readable CSV file") from error
-        good = _agreeing(lines, report)
+        good = self._answered_for(_agreeing(lines, report), report, replace=replace)
         if replace and report.bad_lines:
             return report
         with self._lock:
@@ -292,6 +305,24 @@ class Roster:
         with self._lock:
             try:
                 self._database.close()
+            except DatabaseError as error:
+                raise STORE.translated(error) from error
+
+    def _answered_for(self, lines: list[RosterLine], report: ImportReport, *, replace: bool) -> list[RosterLine]:
+        """The lines without lent cards whose lender is nobody of this site, or holds a lent card only."""
+        members = {line.person_id for line in lines if not line.lent_by}
+        good = []
+        for line in lines:
+            if line.lent_by and line.lent_by not in members and (replace or not self._known(line.lent_by)):
+                report.refuse(line.line, f"lent_by {line.lent_by!r} is no member of this roster")
+            else:
+                good.append(line)
+        return good
+
+    def _known(self, person_id: str) -> bool:
+        with self._lock:
+            try:
+                return bool(self._database.rows("SELECT 1 FROM roster_person WHERE person_id = ?", (person_id,)))
             except DatabaseError as error:
                 raise STORE.translated(error) from error
 
@@ -329,6 +360,7 @@ class Roster:
                     line.valid_until_us,
                     line.hours,
                     ";".join(line.places),
+                    line.lent_by,
                 )
                 for line in held
             ],

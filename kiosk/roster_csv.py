@@ -25,10 +25,11 @@ MAX_FIELD_CHARS = 200
 REQUIRED = ("person_id", "category")
 OPTIONAL = (
     "name", "phone", "card_uid", "card_strength", "valid_from", "valid_until", "hours", "places", "registered",
-    "revoked", "surname", "given", "birth_date",
+    "revoked", "surname", "given", "birth_date", "lent_by",
 )  # fmt: skip
 _STRENGTHS = {str(s): s for s in (CardStrength.UID, CardStrength.SUN, CardStrength.EV2)}
 _YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
+_PERSON_ID = r"\w[\w./#-]{0,63}"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DAY_RANGE = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?)")
 
@@ -57,6 +58,7 @@ class RosterLine:
     surname: str = ""
     given: str = ""
     birth_date: str = ""
+    lent_by: str = ""
 
     def person(self) -> tuple[object, ...]:
         """What must be the same on every line of one person."""
@@ -165,12 +167,17 @@ def parse_line(number: int, cells: dict[str, str], *, zone: tzinfo) -> RosterLin
         raise RosterLineError("valid_until is not after valid_from")
     hours = cells.get("hours", "").lower()
     parse_hours(hours)
+    lent_by = _word(cells.get("lent_by", ""), "lent_by", rf"({_PERSON_ID})?")
+    if lent_by and (valid_until_us is None or not cells.get("card_uid")):
+        raise RosterLineError("lent_by is for a card that ends: give card_uid and valid_until")
+    if lent_by and lent_by == cells["person_id"]:
+        raise RosterLineError("lent_by is the holder; it names the member who answers for the card")
     strength = cells.get("card_strength", "").lower() or "uid"
     if strength not in _STRENGTHS:
         raise RosterLineError(f"card_strength {inert(strength)}, expected {', '.join(_STRENGTHS)}")
     return RosterLine(
         line=number,
-        person_id=_word(cells["person_id"], "person_id", r"\w[\w./#-]{0,63}"),
+        person_id=_word(cells["person_id"], "person_id", _PERSON_ID),
         category=_word(cells["category"].lower(), "category", r"[a-z][a-z0-9_]{0,31}"),
         name=_free(cells.get("name", ""), "name"),
         phone=_word(cells.get("phone", ""), "phone", r"(\+?[0-9][0-9 -]{2,30})?"),
@@ -185,6 +192,7 @@ def parse_line(number: int, cells: dict[str, str], *, zone: tzinfo) -> RosterLin
         surname=_free(cells.get("surname", ""), "surname"),
         given=_free(cells.get("given", ""), "given"),
         birth_date=_word(cells.get("birth_date", ""), "birth_date", r"(\d{4}-\d{2}-\d{2})?"),
+        lent_by=lent_by,
     )
 
 

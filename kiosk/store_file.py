@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.errors import GatepostError
@@ -13,13 +13,15 @@ from kiosk.database import Database, DatabaseError, KioskTable, OpenDatabase, cr
 @dataclass(frozen=True, slots=True)
 class StoreFile:
     """What kind of file it is. ``application_id`` stands in the file's header, ``version`` is its format's number;
-    ``what`` names it in errors, which are of the type ``error``."""
+    ``what`` names it in errors, which are of the type ``error``. ``upgrades`` are the statements that make the next
+    format of each older one."""
 
     what: str
     application_id: int
     version: int
     tables: Sequence[type[KioskTable]]
     error: type[GatepostError]
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     def open(self, path: Path, open_database: OpenDatabase) -> Database:
         """The open file, made (mode 0600) when there is none.
@@ -51,7 +53,15 @@ class StoreFile:
                     database.run(statement)
                 database.run(f"PRAGMA application_id = {self.application_id}")
                 database.run(f"PRAGMA user_version = {self.version}")
-        elif (application, version) != (self.application_id, self.version):
+            return
+        if application == self.application_id and version in self.upgrades:
+            with transaction(database):  # all steps or none: a power cut leaves the old format whole
+                while version in self.upgrades:
+                    for statement in self.upgrades[version]:
+                        database.run(statement)
+                    version += 1
+                database.run(f"PRAGMA user_version = {version}")
+        if (application, version) != (self.application_id, self.version):
             raise self.error(
                 str(path),
                 seen=f"application id {application}, format {version}",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from drivers.devices import CardTap, ProofOutcome
-from kiosk.credentials.card_proof import proven_strength, refusal_of_proof
-from kiosk.evidence import PassFinding
-from kiosk.reasons import ClockTrust, Reason
+from kiosk.credentials.card_proof import flag_of_proof, proven_strength, refusal_of_proof
+from kiosk.evidence import CardStrength, PassFinding
+from kiosk.reasons import ClockTrust, Reason, Remark
 from kiosk.roster import Roster, RosterEntry
 
 
@@ -43,16 +43,23 @@ def pass_of_uid(
         return PassFinding(refusal=reason, evidence_hash=roster.card_hash(tap.uid).hex())
     unproved = refusal_of_proof(tap.proof, entry.strength, last_accepted)
     refusal = _refusal(entry, unproved, lane=lane, place=place, at=at, clock_trust=clock_trust)
+    strength = proven_strength(tap.proof)
+    flag = flag_of_proof(tap.proof, last_accepted) if strength is CardStrength.SUN else None
     return PassFinding(
         refusal=refusal,
         subject=entry.subject,
         category=entry.category,
-        strength=proven_strength(tap.proof),
+        strength=strength,
         registered=entry.registered,
         code_match=entry.code_match,
         # A lane that the entry allows is this place's; elsewhere the entry's own list stands.
         places=(place,) if entry.places and lane in entry.places else entry.places,
         evidence_hash="" if entry.subject else roster.card_hash(tap.uid).hex(),
+        lent_by=entry.lent_by,
+        remarks=(
+            *((Remark(flag.value),) if flag is not None and refusal is None else ()),
+            *((Remark.LENT_CARD,) if entry.lent_by else ()),
+        ),
     )
 
 
@@ -61,6 +68,8 @@ def _refusal(
 ) -> Reason | None:
     if entry.revoked:
         return Reason.CARD_REVOKED
+    if entry.lender_gone:
+        return Reason.CARD_EXPIRED
     if unproved is not None:
         return unproved
     at_us = round(at.timestamp() * 1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from kiosk.credentials.person_match import person_match
 from kiosk.credentials.uid_card import pass_of_uid
 from kiosk.database import Failure
 from kiosk.evidence import CardStrength
-from kiosk.reasons import ClockTrust, Reason
+from kiosk.reasons import ClockTrust, Reason, Remark
 from kiosk.roster import Roster, RosterError
 from tests.fakes import MORNING_US
 from tests.faulty_database import FaultPlan
@@ -248,3 +249,67 @@ def test_a_journal_is_not_opened_as_a_roster(memory_folder: Path) -> None:
     open_journal(memory_folder).close()
     with pytest.raises(RosterError, match="a roster of format"):
         Roster.open(memory_folder / "journal.db", KEY)
+
+
+LENT_HEADER = b"person_id,category,card_uid,card_strength,valid_until,lent_by\n"
+
+
+def test_a_lent_card_is_tied_to_the_member_who_lends(roster: Roster) -> None:
+    """R-1 lends a visitor a card until the 30th: it opens, the guard is told, and R-1 answers for it."""
+    lent = b"V-1,visitor,61223344,uid,2026-11-30,R-1\n"
+    assert roster.import_csv([LENT_HEADER, lent], at_us=MORNING_US, zone=SHANGHAI).bad == []
+    found = pass_of_uid(tap("61223344"), roster, lane="in-1", place="east-gate", at=NOON)
+    assert found.refusal is None
+    assert (found.lent_by, found.remarks) == (roster.subject_of("R-1"), (Remark.LENT_CARD,))
+    assert refusal(roster, "61223344", NOON.replace(month=12)) is Reason.CARD_EXPIRED
+    own = pass_of_uid(tap("04a1b2c3d4e5f6"), roster, lane="in-1", place="east-gate", at=NOON)
+    assert (own.lent_by, own.remarks) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"V-1,visitor,61223344,uid,,R-1", "give card_uid and valid_until"),
+        (b"V-1,visitor,,uid,2026-11-30,R-1", "give card_uid and valid_until"),
+        (b"V-1,visitor,61223344,uid,2026-11-30,V-1", "is the holder"),
+        (b"V-1,visitor,61223344,uid,2026-11-30,R-9", "no member of this roster"),
+        (b"V-1,visitor,61223344,uid,2026-11-30,R 1", "lent_by"),
+    ],
+)
+def test_a_lent_card_without_end_or_member_is_refused(roster: Roster, line: bytes, why: str) -> None:
+    """Each bad line says why; nobody's card is taken."""
+    report = roster.import_csv([LENT_HEADER, line], at_us=MORNING_US, zone=SHANGHAI)
+    assert why in report.bad[0].why
+    assert refusal(roster, "61223344") is Reason.CARD_UNKNOWN
+
+
+def test_who_holds_only_a_lent_card_lends_nothing_on(roster: Roster) -> None:
+    """A chain of lenders answers for nobody; in a whole new roster the member must be in the file."""
+    chain = [b"V-1,visitor,61223344,uid,2026-11-30,R-1\n", b"V-2,visitor,71223344,uid,2026-11-30,V-1\n"]
+    report = roster.import_csv([LENT_HEADER, *chain], at_us=MORNING_US, zone=SHANGHAI)
+    assert [bad.line for bad in report.bad] == [3]
+    report = roster.import_csv([LENT_HEADER, chain[0]], at_us=MORNING_US, zone=SHANGHAI, replace=True)
+    assert report.bad_lines == 1
+    assert refusal(roster, "04a1b2c3d4e5f6") is None
+
+
+def test_an_older_roster_file_is_brought_up_and_keeps_its_people(memory_folder: Path) -> None:
+    """A file of format 1 has no lenders; opened, it has the column, its cards, and the new format's number."""
+    path = memory_folder / "roster.db"
+    with Roster.open(path, KEY) as roster:
+        card, subject = roster.card_hash(bytes.fromhex("11223344")), roster.subject_of("R-1")
+    raw = sqlite3.connect(path)
+    raw.executescript("ALTER TABLE roster_card DROP COLUMN lent_by; PRAGMA user_version = 1;")
+    raw.execute("INSERT INTO roster_person VALUES ('R-1', ?, 'resident', 0, '', x'', x'')", (subject,))
+    raw.execute("INSERT INTO roster_card VALUES (?, 'R-1', 'uid', NULL, NULL, '', '')", (card,))
+    raw.commit()
+    raw.close()
+    with Roster.open(path, KEY) as roster:
+        entry = roster.find_card(bytes.fromhex("11223344"))
+        assert entry is not None
+        assert (entry.subject, entry.lent_by, entry.lender_gone) == (subject, "", False)
+    with Roster.open(path, KEY):
+        pass
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+    raw.close()

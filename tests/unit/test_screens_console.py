@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kiosk.board import KioskView, LaneView
-from kiosk.reasons import ClockTrust, Direction, NextStep
+from kiosk.reasons import ClockTrust, Direction, NextStep, Remark
 from kiosk.screens.console import Console, LanePanel, Level, console, next_action
+from kiosk.screens.faces import resident_screen
 from kiosk.screens.preview import busy_view, kiosk_view, scenes
 from kiosk.screens.texts import Language, texts
 
@@ -165,3 +166,13 @@ def test_at_most_twenty_passages_are_listed() -> None:
 def test_every_scene_can_be_drawn(language: Language, shift: int) -> None:
     """No state of a lane is without words in either language."""
     assert all(p.headline for p in console(busy_view(4, shift), texts(language), SHANGHAI).lanes)
+
+
+def test_remarks_on_a_pass_stand_beside_an_admission_and_on_the_console_alone() -> None:
+    """A lent card that came in twice opens; the guard reads both, and nothing of it is the person's to read."""
+    lane = replace(scenes()["admit"], remarks=(Remark.LENT_CARD, Remark.PASSED_BACK))
+    assert panel(lane).more_reasons == (
+        "Temporary card, lent by a member",
+        "In again without having gone out: was the card lent?",
+    )
+    assert resident_screen(lane) == resident_screen(scenes()["admit"])
