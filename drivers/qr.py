@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers import qr_finders, qr_grid, qr_warp
+from drivers import qr_finders, qr_grid
 from drivers.devices import QrText
 from drivers.errors import FrameError
 from drivers.opencv import cv2
 from drivers.qr_child import WatchedChild
+from drivers.qr_clock import FrameClock
 from drivers.qr_looks import HALF, RESCUES, STRETCH, Look, is_dim, widely_sharpened
 
 
@@ -39,7 +38,7 @@ def _zxing() -> Any:
 Gray = NDArray[np.uint8]
 Corners = tuple[tuple[float, float], ...]
 
-DEFAULT_BUDGET_S = 0.04
+DEFAULT_BUDGET_S = 0.036
 MAX_PIXELS = 64_000_000
 """A frame larger than this is refused; the largest camera of a Pi gives 12 million."""
 
@@ -48,15 +47,6 @@ _SEARCH_LONG_SIDE = 640  # at most, or half the frame: where patterns are looked
 _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a quarter of the time
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
-_STRETCH = 4.0
-_COSTS_MS = {  # of each step for a million pixels (of the straightened picture for the grid), to begin with
-    "rest": 5.0,
-    "finders": 8.0,
-    "pairs": 10.0,
-    "grid": 120.0,
-    **{look.name: look.cost_ms for look in (HALF, STRETCH, *RESCUES)},
-}
-_FLOOR, _FLOORS = 150_000, {"grid": 60_000}  # pixels below which a step costs no less
 _POSSIBLE, _LIKELY = 0.6, 0.72  # shares of the modules known beforehand that fit a guessed place
 
 
@@ -155,46 +145,6 @@ def _part(gray: Gray, corners: list[Corners]) -> tuple[Gray, _Place]:
     return np.ascontiguousarray(gray[top:bottom, left:right]), _Place(left, top)
 
 
-class _Clock:
-    """What is left of a frame's budget, and what each look costs on this machine.
-
-    Counted in the thread's processor time, so that another program's turn on the core does not blind the gate; but
-    by the clock on the wall no frame takes more than :data:`_STRETCH` times its budget.
-    """
-
-    def __init__(self, budget_s: float, costs: dict[str, float]) -> None:
-        self._end_ns = time.thread_time_ns() + int(budget_s * 1e9)
-        self._wall_end_ns = time.monotonic_ns() + int(_STRETCH * budget_s * 1e9)
-        self._costs = costs
-
-    def left_ms(self) -> float:
-        """Milliseconds, negative when the budget is spent."""
-        return min(self._end_ns - time.thread_time_ns(), self._wall_end_ns - time.monotonic_ns()) / 1e6
-
-    def cut(self, most_ms: float) -> None:
-        """Leave at most so much from now on."""
-        self._end_ns = min(self._end_ns, time.thread_time_ns() + int(most_ms * 1e6))
-
-    def affords(self, name: str, pixels: int) -> bool:
-        """Whether a step would end in time. One that never does is thought a little cheaper each time, and so tried
-        again some day: the machine may have been busy when it was measured."""
-        cost = self._costs.get(name, _COSTS_MS[name])
-        if cost * max(pixels, _FLOORS.get(name, _FLOOR)) / 1e6 < self.left_ms():
-            return True
-        self._costs[name] = 0.97 * cost
-        return False
-
-    @contextmanager
-    def spend(self, name: str, pixels: int) -> Iterator[None]:
-        """Remember what this step takes: a moving mean, which one slow turn does not upset."""
-        began_ns = time.thread_time_ns()
-        yield
-        # nanoseconds a pixel are milliseconds a million
-        cost = (time.thread_time_ns() - began_ns) / max(pixels, _FLOORS.get(name, _FLOOR))
-        known = self._costs.get(name, _COSTS_MS[name])
-        self._costs[name] = 0.85 * known + 0.15 * min(cost, 3 * known)
-
-
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """What a look at a frame gave: texts, largest first, and the corners of symbols that could not be read."""
@@ -249,7 +199,7 @@ class QrReader:
         ``turn`` counts the frames of a stream: where nothing hints at a code, one of the rescuing looks is tried all
         the same, another one each time, so that a stream has them all within a second.
         """
-        clock = _Clock(budget_s, self._costs)
+        clock = FrameClock(budget_s, self._costs)
         at_ns = time.monotonic_ns() if at_ns is None else at_ns
         gray = gray_of(frame)
         if min(gray.shape) < _SMALLEST_SIDE:
@@ -286,7 +236,7 @@ class QrReader:
                 found.append(QrText(text=text, data=symbol.bytes, corners=corners, engine="zxing-cpp", at_ns=at_ns))
         return found, failed
 
-    def _read_rest(self, gray: Gray, found: list[QrText], clock: _Clock, at_ns: int) -> list[QrText]:
+    def _read_rest(self, gray: Gray, found: list[QrText], clock: FrameClock, at_ns: int) -> list[QrText]:
         """Many codes in view: those read are painted over, so that their finders no longer confuse the others."""
         if not clock.affords("rest", gray.size):
             return []
@@ -297,7 +247,7 @@ class QrReader:
             more, _ = self._read_zxing(left, at_ns)
         return more
 
-    def _look(self, look: Look, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+    def _look(self, look: Look, gray: Gray, clock: FrameClock, at_ns: int, place: _Place) -> list[QrText]:
         if not clock.affords(look.name, gray.size):
             return []
         with clock.spend(look.name, gray.size):
@@ -305,7 +255,7 @@ class QrReader:
         return found
 
     def _rescue(
-        self, gray: Gray, failed: list[Corners], clock: _Clock, at_ns: int
+        self, gray: Gray, failed: list[Corners], clock: FrameClock, at_ns: int
     ) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
         dim = is_dim(gray)
@@ -319,17 +269,18 @@ class QrReader:
             if found:
                 return found, failed
         part, place = _part(gray, failed)
-        asked = self._ask_zbar(part, place)
-        if triples:
+        if triples:  # all three patterns: what the grid cannot read libzbar rarely can
             found = self._unroll(gray, triples, clock, at_ns)
+            asked = None if found else self._ask_zbar(part, place)
         else:
+            asked = self._ask_zbar(part, place)
             found = self._unroll_part(part, clock, at_ns, place)
         found = found or self._answer_of_zbar(asked, 0.0, at_ns)
         found = found or self._look_again(part, clock, at_ns, place)
         return found or self._answer_of_zbar(asked, clock.left_ms(), at_ns), failed
 
     def _search(
-        self, gray: Gray, failed: list[Corners], dim: bool, clock: _Clock, at_ns: int
+        self, gray: Gray, failed: list[Corners], dim: bool, clock: FrameClock, at_ns: int
     ) -> tuple[list[QrText], list[Corners], list[qr_finders.Triple]]:
         """Steps 2 and 3: read at half the size, or at least find where a code may be.
 
@@ -361,7 +312,7 @@ class QrReader:
                 clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
         return found, [*failed, _around(finders, 1 / scale)], triples
 
-    def _unroll_part(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+    def _unroll_part(self, gray: Gray, clock: FrameClock, at_ns: int, place: _Place) -> list[QrText]:
         """Step 4, with patterns that were too fine to be seen at the small size, or with two of the three."""
         if not clock.affords("finders", gray.size):
             return []
@@ -378,28 +329,18 @@ class QrReader:
         return self._unroll(gray, triples, clock, at_ns, place)
 
     def _unroll(
-        self, gray: Gray, triples: list[qr_finders.Triple], clock: _Clock, at_ns: int, place: _Place | None = None
+        self, gray: Gray, triples: list[qr_finders.Triple], clock: FrameClock, at_ns: int, place: _Place | None = None
     ) -> list[QrText]:
         """Step 4."""
         place = place or _Place()
-        found: list[QrText] = []
         for triple in triples:
-            pixels = int((triple.modules * qr_warp.PX) ** 2)
-            if not clock.affords("grid", pixels):
-                break
-            readings = qr_grid.readings(gray, triple)
-            with clock.spend("grid", pixels):
-                reading = next(readings, None)
-            while reading is not None:
+            for reading in qr_grid.readings(gray, triple, clock):
                 text = self._read_clean(reading, at_ns, place)
                 if text is not None:
-                    found.append(text)
-                if found or clock.left_ms() < 0:
-                    break
-                reading = next(readings, None)
-            if found:
-                break
-        return found
+                    return [text]
+                if clock.left_ms() < 0:
+                    return []
+        return []
 
     def _read_clean(self, reading: qr_grid.Reading, at_ns: int, place: _Place) -> QrText | None:
         engine = self._zxing
@@ -417,7 +358,7 @@ class QrReader:
                 )
         return None
 
-    def _look_again(self, gray: Gray, clock: _Clock, at_ns: int, place: _Place) -> list[QrText]:
+    def _look_again(self, gray: Gray, clock: FrameClock, at_ns: int, place: _Place) -> list[QrText]:
         """Step 5."""
         for look in RESCUES:
             found = self._look(look, gray, clock, at_ns, place)

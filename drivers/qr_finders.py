@@ -9,6 +9,7 @@ curled or crumpled sheet the three corners of a code disagree, and that disagree
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -30,7 +31,11 @@ MAX_CANDIDATES = 40
 _CELL = 4
 _RAYS = 32
 _SAMPLES = 44
-_DIRECTIONS = np.stack([f(np.arange(_RAYS) * 2 * np.pi / _RAYS) for f in (np.cos, np.sin)], axis=1)
+_ANGLES = np.arange(_RAYS) * 2 * np.pi / _RAYS
+_DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_TURNS = np.arange(18) * np.pi / 36
+_TURNED_SQUARE = 1 / np.maximum(*np.abs([f(_ANGLES[None, :] - _TURNS[:, None]) for f in (np.cos, np.sin)]))
+"""(turns, rays): how far the side of a square of 1 lies out along each ray."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,57 +171,61 @@ def measure(gray: Gray, found: list[Candidate]) -> list[Finder]:
             np.abs(edges[..., 2] / edges[..., 0] - 7 / 3) < 0.7
         )
     good = (right.sum(axis=1) >= 0.4 * _RAYS) & (high - low >= 8)
-    measured = []
-    for k in map(int, np.flatnonzero(good)):
-        points = edges[k][..., None] * _DIRECTIONS[:, None, :]
-        out = np.broadcast_to(np.array([1.5, 2.5, 3.5]), (_RAYS, 3))
-        valid = np.isfinite(edges[k])
-        strength = found[k][3]
-        finder = _fit_square(points[valid], out[valid], middles[k], strength) if valid.sum() >= 40 else None
-        if finder is not None:
-            measured.append(finder)
-    return measured
+    chosen = np.flatnonzero(good & (np.isfinite(edges).sum(axis=(1, 2)) >= 40))
+    return [
+        Finder(middles[k] + middle, across, down, module_px, found[k][3])
+        for k, (middle, across, down, module_px) in _squares(edges[chosen], chosen)
+    ]
 
 
-def _fit_square(points: Floats, out: Floats, middle: Floats, strength: int) -> Finder | None:
-    """Least squares for ``max(|u|, |v|) = out`` with (u, v) affine in the pixel, beginning at the best turn."""
-    radius = np.hypot(points[:, 0], points[:, 1]) / out
-    angle = np.arctan2(points[:, 1], points[:, 0])
-    size = float(np.median(radius)) / 1.12
-    turns = np.arange(18) * np.pi / 36
-    turned = angle[None, :] - turns[:, None]
-    expected = 1 / np.maximum(np.abs(np.cos(turned)), np.abs(np.sin(turned)))
-    turn = turns[np.abs(radius / size - expected).mean(axis=1).argmin()]
-    forward = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / size
-    shift = np.zeros(2)
-    keep = np.ones(len(points), bool)
-    residual = np.zeros(len(points))
-    design = np.column_stack([points, np.ones(len(points))])
+def _median(values: Floats, valid: NDArray[np.bool_], amount: NDArray[np.intp]) -> Floats:
+    """Of the valid values in each row; ``amount`` is how many they are, at least one."""
+    ordered = np.sort(np.where(valid, values, np.inf), axis=1)
+    rows = np.arange(len(ordered))
+    return np.asarray((ordered[rows, (amount - 1) // 2] + ordered[rows, amount // 2]) / 2)
+
+
+def _squares(edges: Floats, names: NDArray[np.intp]) -> Iterator[tuple[int, tuple[Floats, Floats, Floats, float]]]:
+    """Least squares for ``max(|u|, |v|) = out`` with (u, v) affine in the pixel, beginning at the best turn; for all
+    candidates (n, rays, 3) at once. Gives name and (middle, one module across, one module down, mean module)."""
+    count = len(edges)
+    if not count:
+        return
+    out = np.tile([1.5, 2.5, 3.5], _RAYS)
+    valid = np.isfinite(edges).reshape(count, -1)
+    points = np.nan_to_num(edges[..., None] * _DIRECTIONS[None, :, None, :]).reshape(count, -1, 2)
+    amount = valid.sum(axis=1)
+    radius = np.hypot(points[..., 0], points[..., 1]) / out
+    size = _median(radius, valid, amount) / 1.12
+    expected = np.repeat(_TURNED_SQUARE, 3, axis=1)  # a ray's three edges
+    misfit = np.abs((radius / size[:, None])[:, None] - expected) * valid[:, None]
+    turn = _TURNS[misfit.sum(axis=2).argmin(axis=1)]
+    design = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2)
+    planes = np.zeros((count, 2, 3))
+    planes[:, 0, 0] = planes[:, 1, 1] = np.cos(turn) / size
+    planes[:, 0, 1], planes[:, 1, 0] = np.sin(turn) / size, -np.sin(turn) / size
+    keep, sound = valid.copy(), np.ones(count, bool)
+    residual = np.zeros_like(radius)
     for _ in range(4):
-        uv = np.abs(points @ forward.T + shift)
-        signs = np.sign(points @ forward.T + shift)
-        on_u = uv[:, 0] > uv[:, 1]
-        for axis, mine in ((0, on_u & keep), (1, ~on_u & keep)):
-            part = design[mine]
-            if len(part) < 8:
-                return None
-            moments = part.T @ part
-            if abs(float(np.linalg.det(moments))) < 1e-9:
-                return None
-            solution = np.linalg.solve(moments, part.T @ (signs[mine, axis] * out[mine]))
-            forward[axis], shift[axis] = solution[:2], solution[2]
-        residual = np.abs(np.abs(points @ forward.T + shift).max(axis=1) - out)
-        keep = residual < max(0.25, 2.5 * float(np.median(residual)))
-    if np.median(residual) > 0.28 or keep.sum() < 0.5 * len(points):
-        return None
-    determinant = abs(float(np.linalg.det(forward)))
-    if determinant < 1e-4:
-        return None
-    back = np.asarray(np.linalg.inv(forward), np.float64)
-    lengths = np.linalg.norm(back, axis=0)
-    if lengths.min() < 0.8 or lengths.max() > 6 * lengths.min():
-        return None
-    return Finder(middle + back @ -shift, back[:, 0], back[:, 1], float(lengths.mean()), strength)
+        uv = design @ planes.transpose(0, 2, 1)
+        on_u = np.abs(uv[..., 0]) > np.abs(uv[..., 1])
+        mine = np.stack([on_u & keep, ~on_u & keep], axis=1).astype(np.float64)  # (n, side, points)
+        part = mine[:, :, None] * design.transpose(0, 2, 1)[:, None]
+        moments = part @ design[:, None]
+        sound &= (mine.sum(axis=2) >= 8).all(axis=1) & (np.abs(np.linalg.det(moments)) > 1e-9).all(axis=1)
+        moments[~sound] = np.eye(3)
+        wanted = part @ (np.sign(uv).transpose(0, 2, 1) * out)[..., None]
+        planes = np.linalg.solve(moments, wanted)[..., 0]
+        residual = np.abs(np.abs(design @ planes.transpose(0, 2, 1)).max(axis=2) - out)
+        usual = _median(residual, valid, amount)
+        keep = valid & (residual < np.maximum(0.25, 2.5 * usual)[:, None])
+    sound &= (usual <= 0.28) & (keep.sum(axis=1) >= 0.5 * amount)
+    sound &= np.abs(np.linalg.det(planes[:, :, :2])) > 1e-4
+    for k in map(int, np.flatnonzero(sound)):
+        back = np.asarray(np.linalg.inv(planes[k, :, :2]), np.float64)
+        lengths = np.linalg.norm(back, axis=0)
+        if lengths.min() >= 0.8 and lengths.max() <= 6 * lengths.min():
+            yield int(names[k]), (back @ -planes[k, :, 2], back[:, 0], back[:, 1], float(lengths.mean()))
 
 
 def find(gray: Gray, *, thorough: bool = True) -> list[Finder]:

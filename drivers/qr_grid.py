@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers import qr_erasures
 from drivers.opencv import cv2
+from drivers.qr_clock import FrameClock
 from drivers.qr_finders import Gray, Triple
+from drivers.qr_regrow import regrown
 from drivers.qr_symbol import function_match, layout_of, picture
-from drivers.qr_warp import PX, first_map, refine, straighten, versions
+from drivers.qr_warp import PX, Map, first_map, refine, straighten, versions
+
+Corners = tuple[tuple[float, float], ...]
 
 
 def levels(drawn: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -38,7 +43,7 @@ class Reading:
     """One attempt at a code's modules: clean picture, place, and how well what is known beforehand fits (0 to 1)."""
 
     picture: Gray
-    corners: tuple[tuple[float, float], ...]
+    corners: Corners
     match: float
     version: int
 
@@ -60,35 +65,59 @@ def likeness(gray: Gray, triple: Triple) -> float:
     return function_match(values < thresholds(values, 4), version)
 
 
-def readings(gray: Gray, triple: Triple) -> Iterator[Reading]:
-    """Attempts at the code of a triple, the likeliest first; the caller stops at the first that can be read."""
+def _attempts(gray: Gray, grid: Map, version: int) -> Iterator[Reading]:
+    """Attempts with one map: with less and more taken back of the blur."""
+    values = levels(straighten(gray, grid))
+    for reach, amount in _ATTEMPTS:
+        sharp = equalised(values, amount) if amount else values
+        dark = sharp < thresholds(sharp, reach)
+        match = function_match(dark, version)
+        yield Reading(picture(layout_of(dark, version).dark), _corners(grid), match, version)
+        if match < 0.72:
+            break
+
+
+def _corners(grid: Map) -> Corners:
+    return tuple((float(x), float(y)) for x, y in (grid[r, c] for r, c in ((0, 0), (0, -1), (-1, -1), (-1, 0))))
+
+
+def readings(gray: Gray, triple: Triple, clock: FrameClock) -> Iterator[Reading]:
+    """Attempts at the code of a triple, the likeliest first, as far as the frame's budget goes; the caller stops at
+    the first that can be read."""
     for version in versions(gray, triple):
         size = 17 + 4 * version
-        grid = refine(gray, first_map(gray, triple, size))
-        values = levels(straighten(gray, grid))
-        ends = [grid[r, c] for r, c in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
-        corners = tuple((float(x), float(y)) for x, y in ends)
-        for reach, amount in _ATTEMPTS:
-            sharp = equalised(values, amount) if amount else values
-            dark = sharp < thresholds(sharp, reach)
-            match = function_match(dark, version)
-            layout = layout_of(dark, version)
-            yield Reading(picture(layout.dark), corners, match, version)
-            if match < 0.72:
-                break
+        pixels = (size * PX) ** 2
+        if not clock.affords("refine", pixels):
+            return
+        with clock.spend("refine", pixels):
+            grid = refine(gray, first_map(gray, triple, size))
+        first = next(_attempts(gray, grid, version))
+        match = first.match
+        yield first
         if match > 0.85:
-            yield from _without_spoilt(values, version, corners)
+            for better in regrown(gray, grid, clock):
+                grid = better
+                yield next(_attempts(gray, grid, version))
+        for reading in islice(_attempts(gray, grid, version), 1, None):
+            match = max(match, reading.match)
+            yield reading
+        if match > 0.85:
+            yield from _without_spoilt(levels(straighten(gray, grid)), version, _corners(grid), clock)
         if match > 0.93:
             break  # this is its size, whether it can be read or not
 
 
 def _without_spoilt(
-    values: NDArray[np.float32], version: int, corners: tuple[tuple[float, float], ...]
+    values: NDArray[np.float32], version: int, corners: Corners, clock: FrameClock
 ) -> Iterator[Reading]:
     """Attempts that give up patches of glare or cover instead of taking them for data."""
     layout = layout_of(values < thresholds(values, 3), version)
+    pixels = values.size * PX**2
     for reach in (4, 3):
-        lost = qr_erasures.spoilt(layout.dark, reach)
-        modules = qr_erasures.filled(layout.dark, version, layout.format_word, layout.free, lost)
+        if not clock.affords("erasures", pixels):
+            return
+        with clock.spend("erasures", pixels):
+            lost = qr_erasures.spoilt(layout.dark, reach)
+            modules = qr_erasures.filled(layout.dark, version, layout.format_word, layout.free, lost)
         if modules is not None:
             yield Reading(picture(modules), corners, 1.0, version)

@@ -15,7 +15,6 @@ A map is (size + 1, size + 1, 2): where in the picture the corners of the module
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,21 +149,15 @@ def first_map(gray: Gray, triple: Triple, size: int) -> Map:
     return np.dstack(planes).astype(np.float32)
 
 
-@lru_cache(maxsize=16)
-def _places(count: int, nodes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """For ``cv2.remap``: ``count`` points a side, in the middles of equal parts, on a net of ``nodes`` a side."""
-    line = ((np.arange(count) + 0.5) / count * (nodes - 1)).astype(np.float32)
-    return np.tile(line, (count, 1)), np.tile(line[:, None], (1, count))
-
-
-def straighten(gray: Gray, grid: NDArray[np.float32]) -> NDArray[np.uint8]:
+def straighten(gray: Gray, grid: Map) -> NDArray[np.uint8]:
     """The symbol drawn straight with a map, :data:`PX` pixels a module."""
     nodes = grid.shape[0]
-    points = cv2.remap(grid, *_places((nodes - 1) * PX, nodes), cv2.INTER_LINEAR)
-    return np.asarray(
-        cv2.remap(gray, points[..., 0] - 0.5, points[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
-    )
+    # as ``resize`` counts, the corner of the first module lies half a node in
+    spread = cv2.resize(grid - np.float32(0.5), (nodes * PX, nodes * PX), interpolation=cv2.INTER_LINEAR)
+    inner = slice(PX // 2, PX // 2 + (nodes - 1) * PX)
+    points = np.ascontiguousarray(spread[inner, inner])
+    remapped = cv2.remap(gray, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(remapped, np.uint8)
 
 
 def phase(drawn: NDArray[np.uint8], size: int, axis: int, sigma: float) -> tuple[NDArray[np.float32], ...]:

@@ -10,6 +10,7 @@ import segno
 
 from drivers import qr, qr_finders, qr_grid, qr_symbol
 from drivers.opencv import cv2
+from drivers.qr_clock import COSTS_MS, FrameClock
 from tests.bench.qr_pictures import Shot, bands, code_texture, glare, sheet_of, take
 
 TEXT = "HC1:6BFOXN%TS3DH0RV8*NCFOXN TS0BI$ZD4:" * 4
@@ -87,7 +88,7 @@ def test_bent_sheets_are_unrolled(name: str, shot: dict[str, float]) -> None:
     (triple,) = qr_finders.triples(qr_finders.find(gray), limit=1)
     texts = [
         text.text
-        for reading in qr_grid.readings(gray, triple)
+        for reading in qr_grid.readings(gray, triple, FrameClock(10.0, {}))
         if (text := reader._read_clean(reading, 0, qr._Place())) is not None
     ]
     assert texts[:1] == [TEXT], name
@@ -115,21 +116,21 @@ def test_the_budget_bounds_the_rescue() -> None:
     reader = qr.QrReader(use_zbar=False)
     gray = picture(bend=0.9, bend_axis=0.8)
     assert reader.decode(gray, budget_s=0.0) == []
-    assert all(cost < qr._COSTS_MS[name] for name, cost in reader._costs.items()), "nothing was run and measured"
+    assert all(cost < COSTS_MS[name] for name, cost in reader._costs.items()), "nothing was run and measured"
 
 
 def test_a_step_measured_on_a_busy_machine_is_tried_again_some_day() -> None:
     """One slow turn raises the estimate by little, and being refused lowers it: no step is lost for good."""
-    costs = {"grid": 5_000.0}
-    clock = qr._Clock(0.04, costs)
+    costs = {"refine": 20_000.0}
+    clock = FrameClock(0.04, costs)
     refusals = 0
-    while not clock.affords("grid", 60_000):
+    while not clock.affords("refine", 15_000):
         refusals += 1
         assert refusals < 200
     assert refusals > 50
-    with qr._Clock(1.0, costs).spend("grid", 1):
+    with FrameClock(1.0, costs).spend("refine", 1):
         sum(range(2_000_000))
-    assert costs["grid"] < 1.5 * 5_000 * 0.97**refusals
+    assert costs["refine"] < 1.5 * 20_000 * 0.97**refusals
 
 
 def test_a_sighting_tells_what_could_not_be_read() -> None:
