@@ -12,7 +12,8 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import structlog
 
@@ -31,13 +32,14 @@ from drivers.devices import (
 )
 from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
+from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant
 from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
 from kiosk.line_wire import Answered, Heard, NoAnswer, Silent
-from kiosk.neighbours import HeardFact
+from kiosk.neighbours import Fact, HeardFact
 from kiosk.notify import Notifier
 from kiosk.passage import initial, step
 from kiosk.passage_events import (
@@ -72,7 +74,7 @@ from kiosk.passage_events import (
 )
 from kiosk.passage_record import facts_only
 from kiosk.passage_state import LaneState
-from kiosk.records import Kind, Stream
+from kiosk.records import Kind, PayloadClass, Stream
 from kiosk.sync_line import News
 from kiosk.unwritten import Unwritten, Writer
 from kiosk.upkeep import Upkeep
@@ -94,6 +96,15 @@ DOUBT_EVERY_NS = 600_000_000_000
 
 COMMAND_TIMEOUT_S = 5.0
 """How long a guard's click waits for the loop before the console says that the gate does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A record to be written that another thread of the kiosk brings: of the whole kiosk, of no lane."""
+
+    stream: Stream
+    kind: Kind
+    payloads: dict[PayloadClass, dict[str, Any]]
 
 
 class Verifier(Protocol):
@@ -118,6 +129,10 @@ class Verifier(Protocol):
 
     def admitted(self, lane: str, at: Instant) -> None:
         """The person of the lane was let in: what they showed counts as used."""
+        ...
+
+    def tell(self, fact: Fact) -> None:
+        """Let the neighbouring gates hear it."""
         ...
 
     def next_person(self, lane: str) -> None:
@@ -160,7 +175,9 @@ class Gate:
         upkeep: Upkeep,
         notifier: Notifier,
         until_idle_s: float | None = None,
+        card_watch: CardWatch | None = None,
     ) -> None:
+        self._card_watch = card_watch or CardWatch()
         self._setups = setups
         self.rack = rack
         self._unwritten = Unwritten(journal)
@@ -171,7 +188,7 @@ class Gate:
         self._notifier = notifier
         self._until_idle_s = until_idle_s
         self._last_news_ns = clock.now().mono_ns
-        self._inbox: queue.SimpleQueue[Observed | News | tuple[GuardCommand, Future[CommandResult]] | None] = (
+        self._inbox: queue.SimpleQueue[Observed | News | Note | tuple[GuardCommand, Future[CommandResult]] | None] = (
             queue.SimpleQueue()
         )
         self._asked: OrderedDict[int, tuple[str, str]] = OrderedDict()
@@ -188,6 +205,10 @@ class Gate:
     def hear(self, news: News) -> None:
         """For the line to sync, from its own thread: queue an answer or what neighbours told."""
         self._inbox.put(news)
+
+    def note(self, note: Note) -> None:
+        """For other threads of the kiosk: queue a record that belongs to no lane."""
+        self._inbox.put(note)
 
     def command(self, command: GuardCommand) -> CommandResult:
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
@@ -227,6 +248,9 @@ class Gate:
             self._observed(item, now)
         elif isinstance(item, Answered | Heard | Silent):
             self._heard(item, now)
+        elif isinstance(item, Note):
+            draft = Draft(stream=item.stream, kind=item.kind, lane="", ref="", at=now, payloads=item.payloads)
+            self._unwritten.remember(draft, now)
         elif item is not None:
             self._commanded(*item)
         for lane, state in list(self._states.items()):
@@ -270,6 +294,7 @@ class Gate:
             case Answered():
                 self._answered(news, now)
             case Heard():
+                self._card_watch.heard(news.facts)
                 for conflict in self._verifier.heard(news.facts, now):
                     self._alarm(
                         "card_clone_seen",
@@ -338,6 +363,7 @@ class Gate:
                 answer = self._carry_out(lane, effect)
                 done.append(effect)
                 self._watcher.effect(lane, effect, now)
+                self._follow(lane, effect, now)
                 if answer is not None:
                     todo.append(answer)
         return done
@@ -347,7 +373,7 @@ class Gate:
         match effect:
             case VerifyCard():
                 now = self._clock.now()
-                finding = self._verifier.card(effect.tap, lane, now)
+                finding = self._judged(self._verifier.card(effect.tap, lane, now), lane, now)
                 return PassVerified(finding=finding, credential=effect.credential, at_ns=now.mono_ns)
             case VerifyCode():
                 now = self._clock.now()
@@ -369,6 +395,7 @@ class Gate:
                         at_ns=now.mono_ns,
                     )
                 if isinstance(found, PassFinding):
+                    found = self._judged(found, lane, now)
                     return PassVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
                 return CodeVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
             case Commit():
@@ -392,6 +419,22 @@ class Gate:
             case OpenReferral() | CloseReferral() | RaiseAlarm() | PassageClosed() | Reply():
                 pass  # shown by the watcher, journaled by the machine's own drafts
         return None
+
+    def _judged(self, finding: PassFinding, lane: str, now: Instant) -> PassFinding:
+        """What the cards of the whole kiosk say of this one, with its alarms carried out."""
+        finding, alarms = self._card_watch.judged(finding, self._setups[lane], now)
+        for alarm in alarms:
+            self._carry_out(lane, alarm)
+            self._watcher.effect(lane, alarm, now)
+        return finding
+
+    def _follow(self, lane: str, effect: Effect, now: Instant) -> None:
+        """Movements of cards go by what was carried out; neighbours hear of whom this gate let in."""
+        decided = self._states[lane].decided
+        finding = decided.person.card if decided is not None else None
+        fact = self._card_watch.followed(effect, finding, self._setups[lane], now)
+        if fact is not None:
+            self._verifier.tell(fact)
 
     def _commit(self, draft: Draft) -> Event:
         try:

@@ -6,12 +6,15 @@ the hard anti-passback, and alarms.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kiosk.credentials.movements import Movement, Movements
 from kiosk.credentials.refused_cards import RefusedCards
 from kiosk.evidence import PassFinding
+from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
 from kiosk.passage_events import Announce, Draft, Effect, LaneSetup, Now, PassageClosed, RaiseAlarm, Remember
 from kiosk.passage_record import STREAM_OF, facts_only
-from kiosk.reasons import Remark
+from kiosk.reasons import Direction, Remark
 from kiosk.records import Kind
 
 #: Alarms of a lane after which nobody knows who is inside.
@@ -19,10 +22,10 @@ _EVERYBODY_LEAVES = frozenset({"emergency_open", "fire"})
 
 
 class CardWatch:
-    """For one kiosk."""
+    """For one kiosk. ``key`` is the one under which the gates of a site speak of holders (32 bytes)."""
 
-    def __init__(self) -> None:
-        self._movements = Movements()
+    def __init__(self, key: bytes = b"") -> None:
+        self._movements = Movements(lambda subject: keyed(key, "holder", subject))
         self._refused: dict[str, RefusedCards] = {}
 
     def judged(self, finding: PassFinding, setup: LaneSetup, now: Now) -> tuple[PassFinding, tuple[Effect, ...]]:
@@ -46,8 +49,11 @@ class CardWatch:
             alarms += _alarm("illegal_cards", setup, now)
         return finding, tuple(alarms)
 
-    def followed(self, effect: Effect, finding: PassFinding | None, setup: LaneSetup, now: Now) -> None:
-        """An effect of a lane was carried out; ``finding`` is the pass of the lane's last verdict, if it had one."""
+    def followed(self, effect: Effect, finding: PassFinding | None, setup: LaneSetup, now: Now) -> Fact | None:
+        """An effect of a lane was carried out; ``finding`` is the pass of the lane's last verdict, if it had one.
+
+        What the neighbours should hear of it, if anything.
+        """
         match effect:
             case Announce(verdict=verdict, passage=passage) if verdict.admit and finding is not None:
                 if effect.by_guard:
@@ -57,16 +63,26 @@ class CardWatch:
                         place=setup.place, direction=setup.direction, passage=passage, mono_ns=now.mono_ns
                     )
                     self._movements.admitted(finding.subject, movement)
+                    return self._told(finding.subject, setup, now)
             case PassageClosed(passage=passage, passed=passed):
                 self._movements.closed(passage, passed)
             case RaiseAlarm(code=code) if code in _EVERYBODY_LEAVES:
                 self._movements.forget_all()
             case _:
                 pass
+        return None
 
-    def heard(self, subject: str, place: str, mono_ns: int) -> None:
-        """Another gate let this holder in, at a moment of this machine's clock."""
-        self._movements.heard(subject, place, mono_ns)
+    def heard(self, facts: Iterable[HeardFact]) -> None:
+        """Other gates let these in; holders are this one's business."""
+        for heard in facts:
+            if heard.fact.kind is FactKind.HOLDER:
+                self._movements.heard(heard.fact.what, heard.fact.place, heard.fact.mono_ns)
+
+    def _told(self, subject: str, setup: LaneSetup, now: Now) -> Fact | None:
+        if not subject or setup.direction is Direction.OUT:
+            return None
+        what = self._movements.name_of(subject)
+        return Fact(kind=FactKind.HOLDER, what=what, place=setup.place, mono_ns=now.mono_ns)
 
 
 def _alarm(code: str, setup: LaneSetup, now: Now) -> tuple[Effect, Effect]:

@@ -19,11 +19,12 @@ NO_SHOWING = bytes(HASH_BYTES)
 
 
 class FactKind(IntEnum):
-    """What was let in: a health code, a one-time pass, or a card with its rolling counter."""
+    """What was let in: a health code, a one-time pass, a card with its rolling counter, or a card's holder."""
 
     CODE = 1
     PASS = 2
     CARD = 3
+    HOLDER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,24 +6,38 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import ConfigError
-from config.policy import Policy, load_policy
-from config.settings import Lane, LaneDirection, Settings, Strength, load_settings, secret_file
+from config.policy import Passback, Policy, load_policy
+from config.settings import (
+    DOCUMENTS,
+    Contact,
+    Lane,
+    LaneDirection,
+    Settings,
+    Strength,
+    load_settings,
+    root_bytes,
+    secret_file,
+)
 from drivers.cards.ntag424 import ev2_dialogue, sun_dialogue
 from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged
 from kiosk.board import KioskView
-from kiosk.capture import Gate
+from kiosk.capture import Gate, Note
 from kiosk.card_keys import CardKeyStore
+from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant, ShiftedClock, SystemClock, utc_of
+from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.decision import lapsed_order
@@ -35,6 +49,7 @@ from kiosk.line_wire import Hello
 from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
 from kiosk.passage_events import LaneSetup, LocalTime
+from kiosk.passage_record import facts_only
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
@@ -44,6 +59,7 @@ from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
 from kiosk.screens.server import ScreensServer
 from kiosk.sync_line import SyncLine
+from kiosk.trust_keeper import Sources, TrustKeeper
 from kiosk.upkeep import Upkeep
 from kiosk.verifier import GateVerifier, Outside
 from kiosk.views import Views
@@ -99,6 +115,28 @@ def clock_of(settings: Settings) -> Clock:
     return SystemClock(settings.state.folder / "clock.floor")
 
 
+def check_passback(settings: Settings, policy: Policy) -> None:
+    """A hard anti-passback needs to see everybody go in and to read everybody out, at this kiosk; else ConfigError."""
+    hard = [category.name for category in policy.category if category.passback is Passback.HARD]
+    if not hard:
+        return
+    passing = {Contact.PASSAGE_BEAM, Contact.DOOR_CONTACT}
+    blind = [
+        lane.name
+        for lane in settings.lane
+        if lane.reader is not None and not (lane.contacts and passing & set(lane.contacts.inputs.values()))
+    ]
+    read_out = any(lane.direction is LaneDirection.OUT and lane.reader is not None for lane in settings.lane)
+    if blind or not read_out:
+        seen = f"no passage beam or door contact at {', '.join(blind)}" if blind else "no way out with a reader"
+        raise ConfigError(
+            f'policy {policy.version}: passback = "hard" for {", ".join(hard)}',
+            seen=seen,
+            expected="a reader on a way out, and a beam or door contact at every lane with a reader",
+            hint='passback = "soft" tells the guard instead',
+        )
+
+
 def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
     """What the lane's state machine is told of its lane."""
     zone = settings.site.zone
@@ -148,6 +186,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = community_key(settings.keys.community)
     policy = load_policy(settings.policy.file)
+    check_passback(settings, policy)
     clock = clock or clock_of(settings)
     journal = Journal.open(
         folder / "journal.db",
@@ -160,11 +199,18 @@ def build(
     register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
     card_keys = stack.enter_context(open_card_keys(settings))
     line = line_to_sync(settings, key)
+    trust = trust_keeper(
+        settings,
+        key,
+        put=lambda store: verifier.use(store),
+        note=lambda facts: gate.note(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**facts))),
+    )
     verifier = GateVerifier(
         roster=roster,
         card_keys=card_keys,
         register_book=register,
-        store=_trust_store(settings, key),
+        store=_trust_store(settings, key) if trust is None else trust.store,
+        rule_set=settings.trust.rule_set,
         place=settings.site.place,
         zone=settings.site.zone,
         challenge_secret=secrets.token_bytes(32) if policy.health_code.challenge else b"",
@@ -189,8 +235,13 @@ def build(
         lights=Lights([(lane, role) for lane, role, _ in rack.devices()]),
         publish=hub.publish,
         sync=lambda: upkeep.sync,
-        standing_alarms=lambda: (*upkeep.alarms, *(["neighbours_silent"] if gate.neighbours_silent else [])),
+        standing_alarms=lambda: (
+            *upkeep.alarms,
+            *(["neighbours_silent"] if gate.neighbours_silent else []),
+            *(trust.alarms if trust is not None else ()),
+        ),
         challenge=lambda at: digits_of(verifier, policy, at),
+        trust=lambda at: None if trust is None else trust.age(at.utc()),
     )
     gate = Gate(
         setups=setups,
@@ -202,6 +253,7 @@ def build(
         upkeep=upkeep,
         notifier=Notifier(os.environ),
         until_idle_s=until_idle_s,
+        card_watch=CardWatch(derived_key(key, "neighbours")),
     )
     guards = GuardBook()
     if settings.keys.guards is not None:
@@ -211,6 +263,7 @@ def build(
         gate.command,
         guards=guards,
         cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
+        trust=trust,
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
@@ -219,6 +272,9 @@ def build(
     server.start()
     stack.callback(server.stop)
     log.info("screens", address=server.address, lanes=list(setups))
+    if trust is not None:
+        trust.start()
+        stack.callback(trust.stop)
     if line is not None:
         line.start(gate.hear)
         stack.callback(line.stop)
@@ -311,6 +367,27 @@ def card_dialogue(settings: Settings, card_keys: CardKeyStore) -> CardDialogue |
             f"secret {settings.keys.card_meta}", seen=f"{len(meta_key)} bytes", expected=f"{CARD_META_KEY_BYTES}"
         )
     return sun_dialogue(meta_key, card_keys.keys_of)
+
+
+def trust_keeper(
+    settings: Settings,
+    key: bytes,
+    *,
+    put: Callable[[TrustStore], None],
+    note: Callable[[dict[str, Any]], None],
+) -> TrustKeeper | None:
+    """What keeps the trust store by signed bundles; None where the settings name no roots."""
+    if not settings.trust.roots:
+        return None
+    folder = settings.state.folder
+    return TrustKeeper(
+        BundleFolder(folder / "trust", tuple(map(root_bytes, settings.trust.roots))),
+        Sources(document=folder / DOCUMENTS / "trust" / "body", stick=settings.trust.stick),
+        match_key=derived_key(key, "person match"),
+        red_after=timedelta(days=settings.trust.red_after_days),
+        put=put,
+        note=note,
+    )
 
 
 def _trust_store(settings: Settings, key: bytes) -> TrustStore:

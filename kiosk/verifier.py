@@ -82,6 +82,7 @@ class Outside:
 class GateVerifier:
     """For one kiosk. ``store`` may be replaced whole at any time; a verification uses the one it began with.
 
+    ``rule_set`` names the rules of the store that codes have to meet at this gate, "" for none.
     ``challenge_secret`` (16 bytes or more) draws the digits that a phone signs into its code; empty asks for none.
     ``used_passes`` are the ids of passes let in before, so that a one-time pass counts once also over a restart.
     ``outside`` is what the site's settings say of lookup and neighbours; None for neither.
@@ -93,6 +94,7 @@ class GateVerifier:
     store: TrustStore
     place: str
     zone: ZoneInfo
+    rule_set: str = ""
     challenge_secret: bytes = field(default=b"", repr=False)
     used_passes: UsedPasses = field(default_factory=UsedPasses)
     outside: Outside | None = None
@@ -154,7 +156,7 @@ class GateVerifier:
                 self._memory.remember(Use(fact.what.hex(), showing, fact.place, utc_of(let_in_us)), at.utc())
             elif fact.kind is FactKind.PASS:
                 self.used_passes.heard(fact.what)
-            else:
+            elif fact.kind is FactKind.CARD:
                 code = AcceptedCode(card=fact.what, kiosk=heard.kiosk, read_ctr=fact.read_ctr, at_us=let_in_us)
                 try:
                     conflict = self.card_keys.hear(code)
@@ -163,6 +165,10 @@ class GateVerifier:
                     continue
                 conflicts += [conflict] if conflict is not None else []
         return conflicts
+
+    def use(self, store: TrustStore) -> None:
+        """Judge by this store from the next text on; one in hand is judged by the store that it began with."""
+        self.store = store
 
     def admitted(self, lane: str, at: Instant) -> None:
         """The person of the lane was let in: code and one-time pass count as used, here and next door."""
@@ -176,10 +182,12 @@ class GateVerifier:
     def _tell(
         self, kind: FactKind, what: bytes, at: Instant, *, showing: bytes = NO_SHOWING, read_ctr: int = 0
     ) -> None:
-        if self.outside is None:
-            return
-        fact = Fact(kind=kind, what=what, place=self.place, mono_ns=at.mono_ns, showing=showing, read_ctr=read_ctr)
-        self.outside.line.tell((fact,))
+        self.tell(Fact(kind=kind, what=what, place=self.place, mono_ns=at.mono_ns, showing=showing, read_ctr=read_ctr))
+
+    def tell(self, fact: Fact) -> None:
+        """Let the neighbouring gates hear it, where there are any."""
+        if self.outside is not None:
+            self.outside.line.tell((fact,))
 
     def next_person(self, lane: str) -> None:
         """The lane is free: nothing of this person is joined to the next one's."""
@@ -199,6 +207,7 @@ class GateVerifier:
         local: datetime = at.utc().astimezone(self.zone)
         secret = self.challenge_secret
         return GateContext(
+            rule_set=self.rule_set,
             gate=self.place,
             challenges=accepted_challenges(secret, at.utc()) if secret else frozenset(),
             local_minute=local.hour * 60 + local.minute,

@@ -11,6 +11,7 @@ nothing; a restart of the gate forgets everything, which lets people in and neve
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from config.policy import CardRules, Passback
@@ -36,12 +37,16 @@ class Movement:
 
 
 class Movements:
-    """The last movement of each holder at this kiosk, and the last admission that other gates told of."""
+    """The last movement of each holder at this kiosk, and the last admission that other gates told of.
 
-    def __init__(self, *, max_holders: int = MAX_HOLDERS) -> None:
+    ``name_of`` turns a pseudonym into the keyed name under which the gates of a site speak of a holder.
+    """
+
+    def __init__(self, name_of: Callable[[str], bytes] = str.encode, *, max_holders: int = MAX_HOLDERS) -> None:
+        self.name_of = name_of
         self._max_holders = max_holders
         self._last: OrderedDict[str, Movement] = OrderedDict()
-        self._elsewhere: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._elsewhere: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._holder_of: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -64,7 +69,7 @@ class Movements:
         if finding.refusal is not None or not finding.subject or direction is Direction.OUT:
             return finding
         remarks = finding.remarks
-        other = self._elsewhere.get(finding.subject)
+        other = self._elsewhere.get(self.name_of(finding.subject))
         if other is not None and other[0] != place and 0 <= mono_ns - other[1] < rules.walk_s * 1_000_000_000:
             remarks = (*remarks, Remark.TWO_GATES)
         last = self._last.get(finding.subject)
@@ -101,19 +106,19 @@ class Movements:
         if movement.before is not None:
             self._last[subject] = movement.before
 
-    def heard(self, subject: str, place: str, mono_ns: int) -> None:
+    def heard(self, name: bytes, place: str, mono_ns: int) -> None:
         """Another gate let this holder in, at a moment of this machine's clock."""
-        known = self._elsewhere.pop(subject, None)
+        known = self._elsewhere.pop(name, None)
         if known is not None and known[1] > mono_ns:
             place, mono_ns = known
-        self._elsewhere[subject] = (place, mono_ns)
+        self._elsewhere[name] = (place, mono_ns)
         if len(self._elsewhere) > self._max_holders:
             self._elsewhere.popitem(last=False)
 
     def forget(self, subject: str) -> None:
         """A guard has dealt with this holder: the next tap is judged as if nothing were known."""
         self._forget_movement(subject)
-        self._elsewhere.pop(subject, None)
+        self._elsewhere.pop(self.name_of(subject), None)
 
     def forget_all(self) -> None:
         """An emergency: people left by every way there is, so nobody's place is known any more."""

@@ -9,6 +9,7 @@ import pytest
 from config.policy import CardRules, Category, Passback, load_policy
 from kiosk.card_watch import CardWatch
 from kiosk.credentials.refused_cards import ILLEGAL, RefusedCards
+from kiosk.neighbours import Fact, HeardFact
 from kiosk.passage_events import Announce, LaneSetup, LocalTime, PassageClosed, RaiseAlarm, Remember
 from kiosk.reasons import Direction, NextStep, Passed, Reason, Remark
 from kiosk.records import Kind, PayloadClass, Stream
@@ -87,8 +88,12 @@ def test_a_refusal_and_a_refused_card_are_no_movement() -> None:
 
 def test_a_card_at_two_gates_is_told_and_alarms() -> None:
     """A neighbour let it in ten seconds ago: the person is not refused, the guard is told and the journal, too."""
-    watch = CardWatch()
-    watch.heard(COURIER.subject, "east-gate", 0)
+    watch, neighbour = CardWatch(b"k" * 32), CardWatch(b"k" * 32)
+    east = replace(setup("e"), place="east-gate")
+    fact = neighbour.followed(Announce(passage="e-1", verdict=ADMITTED), COURIER, east, at(0))
+    assert isinstance(fact, Fact)
+    assert COURIER.subject not in repr(fact)
+    watch.heard([HeardFact(kiosk="east", fact=fact)])
     finding, effects = watch.judged(COURIER, setup("a"), at(10))
     assert (finding.refusal, finding.remarks) == (None, (Remark.TWO_GATES,))
     remember, alarm = effects

@@ -109,12 +109,12 @@ def test_the_guard_forgets_one_and_an_emergency_everybody() -> None:
 def test_a_card_at_two_gates_faster_than_walking_is_told() -> None:
     """59 s after another gate: a remark whatever the category; after a minute, or at this very gate: nothing."""
     movements = Movements()
-    movements.heard(WORKER.subject, "east-gate", 0)
+    movements.heard(WORKER.subject.encode(), "east-gate", 0)
     assert judged(movements, 59, Passback.OFF).remarks == (Remark.TWO_GATES,)
     assert judged(movements, 60, Passback.OFF).remarks == ()
-    movements.heard(WORKER.subject, "main-gate", 100 * S)
+    movements.heard(WORKER.subject.encode(), "main-gate", 100 * S)
     assert judged(movements, 101, Passback.OFF).remarks == ()
-    movements.heard(WORKER.subject, "east-gate", 50 * S)  # heard late: the newer one stands
+    movements.heard(WORKER.subject.encode(), "east-gate", 50 * S)  # heard late: the newer one stands
     assert judged(movements, 101, Passback.OFF).remarks == ()
 
 
@@ -138,7 +138,7 @@ def test_the_memory_is_bounded_and_agrees_with_itself(moves: list[tuple[int, boo
             f"s{holder}", Movement(place="a", direction=direction, passage=f"p{number}", mono_ns=number * S)
         )
         movements.closed(f"p{number - number % 3}", passed)
-        movements.heard(f"s{holder}", "b", number)
+        movements.heard(f"s{holder}".encode(), "b", number)
     assert len(movements) <= 4
     assert len(movements._elsewhere) <= 4
     assert set(movements._holder_of.values()) <= set(movements._last)
