@@ -233,7 +233,7 @@ class Camera(Section):
         default=None, description="stable device name, video file, or folder of pictures; not for picamera2"
     )
     number: int = Field(default=0, ge=0, le=3, description="picamera2: which of the Pi's cameras")
-    follow: bool = Field(default=False, description="folder only: wait for new pictures instead of ending")
+    follow: bool = Field(default=False, description="at its end a folder waits for new pictures, a video begins anew")
     width: int = Field(default=1280, ge=320, le=4096, description="width asked of the camera, in pixels")
     height: int = Field(default=720, ge=240, le=4096, description="height asked of the camera, in pixels")
     fps: float = Field(default=15.0, ge=1, le=120, description="frames a second asked of the camera")

@@ -211,7 +211,7 @@ def source_of(camera: Camera) -> FrameSource:
         case CameraSource.FOLDER:
             return FolderSource(path, follow=camera.follow)
         case CameraSource.VIDEO:
-            return VideoSource(path)
+            return VideoSource(path, loop=camera.follow)
         case CameraSource.V4L2:
             return V4l2Source(path, _hints(camera))
         case CameraSource.PICAMERA2:

@@ -40,6 +40,7 @@ name = "in"
   [lane.camera]
   source = "{source}"
   path = "{path}"
+  follow = {follow}
 """
 
 #: Everything that has a log says all it can: Python's own logging, OpenCV, the interpreter.
@@ -68,7 +69,8 @@ class CameraGate:
         key.chmod(0o600)
         set_guard(folder / "keys/guards.toml", GUARD, "王师傅", SECRET)
         config = folder / "gate.toml"
-        config.write_text(GATE.format(folder=folder, source=source, path=path))
+        follow = "true" if source == "video" else "false"
+        config.write_text(GATE.format(folder=folder, source=source, path=path, follow=follow))
         environ = {
             **os.environ,
             "PYTHONPATH": f"{folder / 'site'}:{ROOT}",
