@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +12,16 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from sync.central.store import Passage, table
+from kiosk.reasons import Direction
+from kiosk.records import PayloadClass
+from sync.central.store import Passage, StoredPayload, table
+from sync.central.two_gates import Entry, sooner_than_walking
 
-passages = table(Passage)
+passages, payloads = table(Passage), table(StoredPayload)
+
+WEAK = "uid"
+"""A card whose number is all it has, and which anybody can copy; ``ev2`` and ``sun`` prove themselves."""
+CARDS = frozenset({WEAK, "sun", "ev2"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +42,9 @@ class DailyReport:
     """A day in numbers. ``hours`` has 24 entries of the site's local day; tables are (words, count), most first.
 
     ``doubtful`` passages have a time that the kiosk itself did not trust. ``median_ms`` and ``p95_ms`` are from
-    credential to verdict, None without a passage.
+    credential to verdict, None without a passage. ``credentials`` are what admitted people showed, ``weak_percent`` is
+    the share of cards with nothing but a number among them (None without a card), ``two_gates`` how often one holder
+    was let in at two gates sooner than on foot.
     """
 
     passages: int
@@ -46,6 +56,9 @@ class DailyReport:
     denial_reasons: tuple[tuple[str, int], ...]
     categories: tuple[tuple[str, int], ...]
     waived: tuple[tuple[str, int], ...]
+    credentials: tuple[tuple[str, int], ...]
+    weak_percent: int | None
+    two_gates: tuple[tuple[str, int], ...]
     median_ms: int | None
     p95_ms: int | None
 
@@ -57,6 +70,7 @@ def daily_report(connection: Connection, zone: ZoneInfo, *, from_us: int, to_us:
     denials: Counter[str] = Counter()
     categories: Counter[str] = Counter()
     waived: Counter[str] = Counter()
+    credentials: Counter[str] = Counter()
     took_ms: list[int] = []
     doubtful = 0
     for row in connection.execute(select(passages).where(passages.c.at_us >= from_us, passages.c.at_us < to_us)):
@@ -71,6 +85,8 @@ def daily_report(connection: Connection, zone: ZoneInfo, *, from_us: int, to_us:
         categories[row.category or "unknown"] += 1
         if row.admit is False:
             denials[row.reason or "unknown"] += 1
+        elif row.credential:
+            credentials[row.credential] += 1
         waived.update(name for name, state in _states(row.checks) if state == "waived")
         if row.credential_to_verdict_ms is not None:
             took_ms.append(row.credential_to_verdict_ms)
@@ -85,6 +101,12 @@ def daily_report(connection: Connection, zone: ZoneInfo, *, from_us: int, to_us:
         denial_reasons=tuple(denials.most_common()),
         categories=tuple(categories.most_common()),
         waived=tuple(waived.most_common()),
+        credentials=tuple(credentials.most_common()),
+        weak_percent=_weak_percent(credentials),
+        two_gates=tuple(
+            (" / ".join(pair), count)
+            for pair, count in sooner_than_walking(_entries(connection, from_us, to_us)).most_common()
+        ),
         median_ms=_quantile(took_ms, 0.5),
         p95_ms=_quantile(took_ms, 0.95),
     )
@@ -100,6 +122,29 @@ def _gate_day(kiosk_id: str, lane: str, counts: Counter[str]) -> GateDay:
         by_guard=counts["by_guard"],
         went_through=counts["went_through"],
     )
+
+
+def _weak_percent(credentials: Counter[str]) -> int | None:
+    cards = sum(count for name, count in credentials.items() if name in CARDS)
+    return round(100 * credentials[WEAK] / cards) if cards else None
+
+
+def _entries(connection: Connection, from_us: int, to_us: int) -> Iterator[Entry]:
+    """Who was let in where; of a passage whose time nobody trusts, or whose person is erased, nothing is said."""
+    statement = (
+        select(passages.c.place, passages.c.at_us, payloads.c.body)
+        .join(payloads, payloads.c.receive_id == passages.c.receive_id)
+        .where(passages.c.at_us >= from_us, passages.c.at_us < to_us, passages.c.admit.is_(True))
+        .where(passages.c.direction == str(Direction.IN), passages.c.clock_trust != "none")
+        .where(payloads.c.payload_class == str(PayloadClass.PERSON), payloads.c.body.is_not(None))
+    )
+    for place, at_us, body in connection.execute(statement):
+        try:
+            subject = json.loads(body)["subject"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if isinstance(subject, str) and subject and place:
+            yield Entry(subject, place, at_us)
 
 
 def _states(checks: str) -> list[tuple[str, Any]]:

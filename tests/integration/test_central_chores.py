@@ -211,3 +211,37 @@ def test_the_daily_report_counts_a_local_day(central: MemoryCentral) -> None:
     assert (day.median_ms, day.p95_ms) == (500, 1000)
     assert day.gates[0].went_through == 1
     assert (none.passages, none.median_ms) == (0, None)
+
+
+def entry(journal: ChainJournal, at_s: int, *, subject: str, place: str, credential: str = "ev2", **more: Any) -> None:
+    """Somebody was let in at a gate, so many seconds after the morning's beginning."""
+    key = (journal.incarnation, Stream.PASSAGE)
+    head = journal.head(key)
+    facts = {"admit": True, "reasons": ["all_checks_passed"], "direction": "in", "place": place, **more}
+    plain = make_record(head.seq + 1, kiosk_id=journal.kiosk_id, facts={**facts, "credential": credential})
+    values: dict[str, Any] = {name: getattr(plain, name) for name in Record.__slots__}
+    values["at_us"] = MORNING_US + at_s * 1_000_000
+    values["payloads"] = {**plain.payloads, PayloadClass.PERSON: Payload.of(bytes(16), {"subject": subject})}
+    record = Record(**values)
+    journal.chains.setdefault(key, []).append((record, record.hash(head.hash)))
+
+
+def test_the_report_counts_weak_cards_and_cards_at_two_gates_at_once(central: MemoryCentral) -> None:
+    """One card of five is weak; one holder came in by two gates within half a minute, others did not."""
+    journal = ChainJournal()
+    entry(journal, 0, subject="a" * 16, place="north-gate")
+    entry(journal, 30, subject="a" * 16, place="east-gate", credential="sun")
+    entry(journal, 40, subject="b" * 16, place="east-gate", credential="uid")
+    entry(journal, 45, subject="b" * 16, place="east-gate", credential="pass_code")
+    entry(journal, 110, subject="b" * 16, place="north-gate")
+    entry(journal, 120, subject="b" * 16, place="west-gate", admit=False)
+    entry(journal, 121, subject="b" * 16, place="west-gate", direction="out")
+    central.exchange(batch_of(journal, Stream.PASSAGE, 1, 7))
+    with central.store.reading() as connection:
+        day = daily_report(connection, ZoneInfo("UTC"), from_us=MORNING_US, to_us=MORNING_US + DAY_US)
+    assert day.credentials == (("ev2", 3), ("sun", 1), ("uid", 1), ("pass_code", 1))
+    assert day.weak_percent == 20
+    assert day.two_gates == (("east-gate / north-gate", 1),)
+    with central.store.reading() as connection:
+        none = daily_report(connection, ZoneInfo("UTC"), from_us=0, to_us=1)
+    assert (none.weak_percent, none.two_gates) == (None, ())
