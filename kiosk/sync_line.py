@@ -149,6 +149,7 @@ class SyncLine:
             with self._lock:
                 told = tuple(self._told)
                 self._writer = writer
+            log.info("line_up")
             for part in _parts(told):
                 self._write(Tell(part))
             while line := await reader.readline():
@@ -158,6 +159,8 @@ class SyncLine:
         except (OSError, ValueError, LineError) as error:
             log.warning("line_broken", error=type(error).__name__)
         finally:
+            if self._writer is not None:
+                log.info("line_down")
             self._writer = None
             writer.close()
 
