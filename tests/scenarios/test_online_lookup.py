@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import segno
@@ -41,6 +42,13 @@ name = "in"
 """
 
 
+def body(record: Record, kind: PayloadClass = PayloadClass.FACTS) -> dict[str, Any]:
+    """One payload of a record."""
+    found = record.payloads[kind].body
+    assert found is not None
+    return found
+
+
 @dataclass
 class LookupGate:
     """One lane with a camera. ``show`` puts a code before it and gives the record of what came of it."""
@@ -53,7 +61,7 @@ class LookupGate:
     def show(self, text: str) -> Record:
         self.shown += 1
         new = self.folder / "fresh.png"
-        segno.make(text, error="m").save(new, scale=6, border=4)
+        segno.make(text, error="m").save(str(new), scale=6, border=4)
         new.rename(self.folder / "pictures" / f"{self.shown:03d}.png")
         reader = JournalReader(self.folder / "state/journal.db")
         deadline = time.monotonic() + 30
@@ -70,7 +78,7 @@ class LookupGate:
         raise AssertionError("no verdict within 30 s")
 
     def reason(self, text: str) -> str:
-        return str(self.show(text).payloads[PayloadClass.FACTS].body["reasons"][0])
+        return str(body(self.show(text))["reasons"][0])
 
     def wait_for_line(self, times: int) -> None:
         """Until the gate has got hold of sync for the so-manieth time."""
@@ -84,7 +92,7 @@ class LookupGate:
         try:
             incarnation = next(iter(reader.positions()))[0]
             records = reader.slice(incarnation, Stream.ALARM, 0).records
-            return [str(record.payloads[PayloadClass.FACTS].body.get("code")) for record in records]
+            return [str(body(record).get("code")) for record in records]
         finally:
             reader.close()
 
@@ -123,8 +131,8 @@ def test_a_code_is_looked_up_and_judged_by_its_servers_word(gate: LookupGate, se
     """Green goes in, red does not, an unknown token neither; green again within its validity asks nobody."""
     green, red = server.make_code(GREEN), server.make_code(RED)
     record = gate.show(green)
-    assert record.payloads[PayloadClass.FACTS].body["reasons"] == ["all_checks_passed"]
-    code = record.payloads[PayloadClass.HEALTH].body["code"]
+    assert body(record)["reasons"] == ["all_checks_passed"]
+    code = body(record, PayloadClass.HEALTH)["code"]
     assert (code["kind"], code["status"], code["issuer"]) == ("online", "green", "province")
     assert gate.reason(red) == "code_red"
     assert gate.reason(green[:-6] + "forged") == "code_unknown_issuer"
@@ -141,7 +149,7 @@ def test_without_an_answer_it_is_the_guards_business(gate: LookupGate, server: C
     green, red = server.make_code(GREEN), server.make_code(RED)
     server.behave("slow")
     record = gate.show(green)
-    facts = record.payloads[PayloadClass.FACTS].body
+    facts = body(record)
     assert facts["reasons"] == ["code_needs_online"]
     assert facts["next_step"] == "show_code_to_guard"
     assert 1400 <= facts["credential_to_verdict_ms"] < server.slow_s * 1000
