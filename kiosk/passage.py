@@ -127,7 +127,10 @@ def _wake_at_ns(bench: Bench) -> int | None:
     if person is not None:
         verifying = person.pending != ""
         times += [person.await_by_ns] if person.awaited else []
-        times.append(person.deadline_ns if verifying or state.phase is Phase.IDENTIFYING else person.measure_by_ns)
+        if verifying or state.phase is Phase.IDENTIFYING:
+            times.append(person.deadline_ns)
+        elif person.presence is None:  # once somebody is bound, their window's time counts, not the wait for a face
+            times.append(person.measure_by_ns)
         measuring = person.measuring_since_ns is not None and person.presence is not None and not verifying
         if measuring and setup.sensor is not None:
             times.append(window_from_ns(bench, person) + int(setup.sensor.window.extended_s * NS))

@@ -28,7 +28,11 @@ def bind(bench: Bench) -> None:
     left = person.presence is not None and not (watch.present and watch.number == person.presence)
     if left and person.temperature is None:
         why = NotMeasured.MOVING if temperature_missing(bench, person) else NotMeasured.NO_READING
-        bench.person(temperature=screening.not_measured(why, bench.sensor))
+        bench.person(temperature=screening.not_measured(_trouble(bench) or why, bench.sensor))
+
+
+def _trouble(bench: Bench) -> NotMeasured | None:
+    return screening.sensor_trouble(bench.state.watch, bench.sensor) if bench.sensor is not None else None
 
 
 def _served_before(bench: Bench, person: Person) -> bool:
@@ -67,6 +71,11 @@ def still_measuring(bench: Bench) -> bool:
         measure(bench)
         person = bench.person()
     if person.temperature is not None:
+        return False
+    trouble = _trouble(bench)
+    if person.presence is None and trouble is not None:
+        # Whoever waits for a sensor that is no good might be measured by the face of the next one when it is back.
+        bench.person(temperature=screening.not_measured(trouble, bench.sensor, seen=bench.state.watch.seen))
         return False
     if person.presence is None and person.measure_by_ns is not None and bench.ns >= person.measure_by_ns:
         why = NotMeasured.TOO_FAR if bench.state.watch.present else NotMeasured.NO_READING

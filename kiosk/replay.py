@@ -82,6 +82,7 @@ def sensor_of(payload: dict[str, Any]) -> Sensor:
             window_s=payload["window_ms"] / 1000,
             extended_s=payload["extended_ms"] / 1000,
             drop_c=payload["drop_centi_c"] / 100,
+            max_gap_s=payload["max_gap_ms"] / 1000,
             max_range_c=payload["max_range_centi_c"] / 100,
             max_slope_c_per_s=payload["max_slope_centi_c_per_s"] / 100,
         ),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import fmean, median
 
 from config.sensor_model import SensorModel
@@ -25,9 +26,13 @@ from kiosk.evidence import Estimate, NotMeasured, TemperatureOutcome
 WARM_OBJECT_C = 28.0
 WARM_OVER_AMBIENT_C = 4.0
 MAX_AGE_NS = 300_000_000
-PRESENCE_SILENCE_NS = 600_000_000
+MAX_GAP_S = 0.35
+PRESENCE_SILENCE_S = 0.6
 COLD_READINGS_END = 2
 STUCK_RUN = 20
+LIVE_RUN = 4
+"""So many equal readings in a row empty the window: skin and sensor move by a hundredth of a degree from one to the
+next, a module that has just hung does not. They count as silence, too; a module that goes on is :attr:`Watch.stuck`."""
 WARMING_C_PER_MIN = 0.2
 WARMING_SPAN_NS = 60_000_000_000
 CHIP_OVER_AIR_C = 8.0
@@ -39,7 +44,11 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowRule:
-    """When readings are enough and settled. Times in seconds, temperatures in degrees Celsius."""
+    """When readings are enough and settled. Times in seconds, temperatures in degrees Celsius.
+
+    ``max_gap_s`` is the longest pause between two readings of a window: a line that stops longer and then delivers
+    what had waited tells the past. After ``silence_s`` without a new warm reading whoever stood there counts as gone.
+    """
 
     min_good: int = 5
     window_s: float = 1.0
@@ -47,6 +56,8 @@ class WindowRule:
     drop_c: float = 0.5
     max_range_c: float = 0.3
     max_slope_c_per_s: float = 0.15
+    max_gap_s: float = MAX_GAP_S
+    silence_s: float = PRESENCE_SILENCE_S
 
 
 def window_for(period_s: float) -> WindowRule:
@@ -55,7 +66,7 @@ def window_for(period_s: float) -> WindowRule:
     10 Hz keeps one second and two; an array at 4 Hz settles after 1.25 s, a module at 2 Hz after 2.5 s.
     """
     window_s = max(1.0, 5.2 * period_s)
-    return WindowRule(window_s=window_s, extended_s=max(2.0, 1.6 * window_s))
+    return WindowRule(window_s=window_s, extended_s=max(2.0, 1.6 * window_s), max_gap_s=max(MAX_GAP_S, 1.6 * period_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +97,17 @@ class Watch:
     """What is known of the sensor and of whoever stands before it.
 
     ``since_ns`` is when the present presence began (None: nobody); ``number`` counts presences; ``warm`` are its
-    newest readings, as long as a window can use. ``identical`` counts equal readings in a row.
+    newest readings, as long as a window can use; ``warm_at_ns`` is when the newest came that was
+    not equal to the one before, and ``silence_ns`` how long it speaks for a presence. ``identical`` counts equal
+    readings in a row.
     """
 
     since_ns: int | None = None
     number: int = 0
     warm: tuple[TemperatureReading, ...] = ()
     seen: int = 0
+    warm_at_ns: int = 0
+    silence_ns: int = int(PRESENCE_SILENCE_S * 1_000_000_000)
     cold_run: int = 0
     last: TemperatureReading | None = None
     identical: int = 0
@@ -131,19 +146,19 @@ def end_presence(watch: Watch) -> Watch:
 
 
 def silence(watch: Watch, now_ns: int, *, contact: bool) -> Watch:
-    """The presence ends when no warm reading came for 600 ms (a presence contact speaks for itself)."""
-    if watch.present and not contact and now_ns - _last_warm_ns(watch) >= PRESENCE_SILENCE_NS:
+    """The presence ends when no new warm reading came for 600 ms (a slow sensor: for three of its periods)."""
+    if watch.present and not contact and now_ns - _last_warm_ns(watch) >= watch.silence_ns:
         return end_presence(watch)
     return watch
 
 
 def _last_warm_ns(watch: Watch) -> int:
-    return watch.warm[-1].at_ns if watch.warm else (watch.since_ns or 0)
+    return max(watch.warm_at_ns, watch.since_ns or 0)
 
 
 def presence_ends_ns(watch: Watch, *, contact: bool) -> int | None:
     """When :func:`silence` would end the presence if nothing more came."""
-    return None if contact or not watch.present else _last_warm_ns(watch) + PRESENCE_SILENCE_NS
+    return None if contact or not watch.present else _last_warm_ns(watch) + watch.silence_ns
 
 
 def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sensor, *, contact: bool) -> Watch:
@@ -154,12 +169,17 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
     if now_ns - reading.at_ns > MAX_AGE_NS or (watch.last is not None and reading.at_ns < watch.last.at_ns):
         return watch
     watch = silence(watch, reading.at_ns, contact=contact)
-    watch = _watch_sensor(watch, reading)
+    watch = replace(_watch_sensor(watch, reading), silence_ns=int(sensor.window.silence_s * NS))
+    if watch.identical >= LIVE_RUN:
+        return replace(watch, warm=(), seen=watch.seen + watch.present)
     if not contact:
-        if is_warm(reading):
-            watch = replace(begin_presence(watch, reading.at_ns), cold_run=0)
+        if is_warm(reading) and watch.identical == 1:
+            watch = replace(begin_presence(watch, reading.at_ns), cold_run=0, warm_at_ns=reading.at_ns)
+        elif is_warm(reading):
+            pass  # equal to the one before: it may be the past, so it speaks for nobody's presence
         elif watch.present:
-            watch = replace(watch, cold_run=watch.cold_run + 1)
+            # Whoever stands there afterwards, their window begins afresh.
+            watch = replace(watch, cold_run=watch.cold_run + 1, warm=())
             if watch.cold_run >= COLD_READINGS_END:
                 return end_presence(watch)
     if watch.since_ns is None or reading.at_ns < watch.since_ns:
@@ -200,15 +220,19 @@ class Settled:
 def robust_window(values: list[tuple[int, float]], rule: WindowRule) -> Settled | NotMeasured:
     """Judge readings ``(at_ns, object_c)`` of one presence, oldest first: settled, or why not.
 
-    Drops what lies more than ``drop_c`` from the median; fewer than ``min_good`` left is TOO_FEW; a range or a slope
-    beyond the rule is MOVING; otherwise the mean of the upper half (the middle one belongs to it).
+    Drops what lies more than ``drop_c`` from the median; fewer than ``min_good`` left or a pause over ``max_gap_s`` is
+    TOO_FEW; a newest one that was dropped (somebody who steps aside), a range or a slope beyond the rule is MOVING;
+    otherwise the mean of the upper half (the middle one belongs to it).
     """
     if not values:
         return NotMeasured.NO_READING
     middle = median(c for _, c in values)
     kept = [(at, c) for at, c in values if abs(c - middle) <= rule.drop_c]
-    if len(kept) < rule.min_good:
+    gaps_ns = (later - at for (at, _), (later, _) in pairwise(values))
+    if len(kept) < rule.min_good or max(gaps_ns) > int(rule.max_gap_s * NS):
         return NotMeasured.TOO_FEW
+    if kept[-1] != values[-1]:
+        return NotMeasured.MOVING
     temperatures = sorted(c for _, c in kept)
     if temperatures[-1] - temperatures[0] > rule.max_range_c or abs(_slope_c_per_s(kept)) > rule.max_slope_c_per_s:
         return NotMeasured.MOVING
@@ -230,7 +254,7 @@ def measure(watch: Watch, sensor: Sensor, now_ns: int, bound_ns: int) -> Estimat
     ``bound_ns`` is when the credential bound to the presence (or the presence began, whichever was later): from
     there the window has one second, and once more up to two. The newest reading must be under 300 ms old.
     """
-    trouble = _sensor_trouble(watch, sensor)
+    trouble = sensor_trouble(watch, sensor)
     if trouble is not None:
         return not_measured(trouble, sensor, seen=watch.seen)
     fresh = bool(watch.warm) and now_ns - watch.warm[-1].at_ns <= MAX_AGE_NS
@@ -247,7 +271,8 @@ def measure(watch: Watch, sensor: Sensor, now_ns: int, bound_ns: int) -> Estimat
     return not_measured(found if isinstance(found, NotMeasured) else NotMeasured.MOVING, sensor, seen=watch.seen)
 
 
-def _sensor_trouble(watch: Watch, sensor: Sensor) -> NotMeasured | None:
+def sensor_trouble(watch: Watch, sensor: Sensor) -> NotMeasured | None:
+    """Why this sensor can measure nobody now, whoever stands there; None when it can."""
     if watch.stuck:
         return NotMeasured.STUCK
     if sensor.drifted:

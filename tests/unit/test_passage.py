@@ -767,6 +767,19 @@ def test_the_diagram_is_current() -> None:
     assert page == diagram(), "run: python -m kiosk.passage_diagram docs/passage-states.md"
 
 
+def test_a_face_that_comes_late_and_does_not_settle_makes_no_lane_spin() -> None:
+    """Bound just before the wait for a face ends: from there the window's time counts, and no wake lies in the past."""
+    lane = Lane(policy=load_policy("case"))
+    lane.tap("04a1")
+    lane.wait(5.9)
+    for index in range(15):
+        lane.reading(NORMAL_SKIN_C + (index % 2) * 0.4)
+        assert lane.state.wake_at_ns is not None
+        assert lane.state.wake_at_ns > lane.ns
+        lane.wait(0.1)
+    assert lane.state.phase is Phase.MEASURING
+
+
 def test_step_is_pure() -> None:
     """The same state, event and time give the same transition, and the old state is untouched."""
     lane = Lane()
