@@ -49,6 +49,8 @@ TICK_S = 0.25
 SILENT_EVERY_S = 5.0
 MAX_HEARD = 5000
 MAX_WAITING_BYTES = 1024 * 1024
+RETOLD = frozenset({FactKind.CODE, FactKind.PASS})
+"""What a gate keeps in memory only and is told again after its restart; hearing it twice changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +191,10 @@ class Line:
                 hello.peer_key, hello.kiosk_id, self._options.neighbours, started_ns=time.monotonic_ns()
             )
         own = [HeardFact(hello.kiosk_id, fact) for fact in self._desk.facts]
-        lately = [heard for heard in (*own, *self._heard) if heard.fact.kind is not FactKind.CARD]
-        counters = [heard for heard in self._waiting if heard.fact.kind is FactKind.CARD]
+        lately = [heard for heard in (*own, *self._heard) if heard.fact.kind in RETOLD]
+        missed = [heard for heard in self._waiting if heard.fact.kind not in RETOLD]
         self._waiting.clear()
-        self._pass_on([*lately, *counters])
+        self._pass_on([*lately, *missed])
 
     def _take(self, message: Message) -> None:
         match message:
