@@ -6,6 +6,7 @@ value, its source and its meaning; ``docs/settings.md`` lists them and a test ke
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 from datetime import datetime
@@ -21,8 +22,22 @@ from config.loader import Loaded, Section, load
 from config.lookup import Lookup
 from config.neighbours import Neighbours
 
+DOCUMENTS = "documents"
+"""Folder below ``state.folder`` for what the central gives down, written by ``gatepost-sync``, read by the gate."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def root_bytes(text: str) -> bytes:
+    """The 32 bytes of a root public key in base64; ValueError for anything else."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise ValueError(f"{text[:60]!r} is not the base64 of 32 bytes")
+    return raw
 
 
 class LaneDirection(StrEnum):
@@ -83,7 +98,38 @@ class PolicyChoice(Section):
 class Trust(Section):
     """Keys that health codes may be signed by."""
 
-    folder: Path | None = Field(default=None, description="folder of trust anchors; without it no code is trusted")
+    folder: Path | None = Field(
+        default=None, description="folder of trust anchors, unsigned; without it and without roots no code is trusted"
+    )
+    roots: tuple[str, ...] = Field(
+        default=(),
+        max_length=4,
+        description="base64 root keys (gatepost-central trust new-root): signed bundles then come by network or stick",
+    )
+    stick: Path | None = Field(
+        default=None, description="folder where a USB stick is mounted: a newer *.trust file in it is taken"
+    )
+    red_after_days: int = Field(
+        default=7, ge=1, le=366, description="days after the announced next update until the age light turns red"
+    )
+    rule_set: str = Field(
+        default="", max_length=40, description="the set of rules in the trust store that codes must meet; empty: none"
+    )
+
+    @field_validator("roots")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for root in value:
+            root_bytes(root)
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.folder is not None and self.roots:
+            raise ValueError("either folder (unsigned) or roots (signed bundles), not both")
+        if self.stick is not None and not self.roots:
+            raise ValueError("a stick's bundles are believed by their roots: set roots")
+        return self
 
 
 class Web(Section):
@@ -301,6 +347,10 @@ class Sync(Section):
 
     central_url: str = Field(default="", description="the central's address; without it nothing is sent")
     ca_file: Path | None = Field(default=None, description="PEM of the only authority trusted for the central's TLS")
+    authority: Path | None = Field(
+        default=None,
+        description="public key (PEM) that signs roster, policy and trust: they come to documents in state.folder",
+    )
     interval_s: float = Field(default=30.0, gt=0, le=3600, description="longest wait before ordinary records are sent")
     heartbeat_s: float = Field(default=60.0, gt=0, le=3600, description="an idle kiosk says that it lives this often")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kiosk.credentials.bundle import AgeLight
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
 from kiosk.reasons import ClockTrust, Direction, Remark
 from kiosk.verdict import Verdict
@@ -98,6 +99,15 @@ class RecentPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustAge:
+    """How old the trust store is: ``days`` until its announced next update, negative once past; version 0: none yet."""
+
+    light: AgeLight
+    version: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KioskView:
     """Everything the pages show; a page load renders the current one without waiting for an event."""
 
@@ -114,6 +124,7 @@ class KioskView:
     alarms: tuple[str, ...] = ()
     duty_number: str = ""
     policy: str = ""
+    trust: TrustAge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

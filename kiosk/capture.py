@@ -412,7 +412,7 @@ class Gate:
                 else:
                     self._verifier.next_person(lane)
                 if devices.camera is not None:
-                    devices.camera.decided()
+                    devices.camera.decided(refused=not effect.verdict.admit)
                     if devices.shows_pictures:
                         # The next picture is another presentation, even of the same code.
                         return CredentialGone(at_ns=self._clock.now().mono_ns)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from config.errors import GatepostError
 from config.policy import load_policy
-from config.settings import Settings, secret_file
+from config.settings import Settings, root_bytes, secret_file
 from drivers.devices import DeviceFault, DeviceReady, Observed
 from drivers.rack import Rack
 from kiosk.calibrate_cli import expectation_lines
 from kiosk.clock import SystemClock, has_rtc
+from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
 from kiosk.expectation import expected_of_unit
 from kiosk.lane_sensor import sensor_of
@@ -114,16 +115,24 @@ def _clock() -> Iterator[Finding]:
 
 
 def _trust(settings: Settings) -> Iterator[Finding]:
-    if settings.trust.folder is None:
-        yield Finding(Level.LOOK, "trust folder", "none: no health code will be valid")
+    if settings.trust.folder is None and not settings.trust.roots:
+        yield Finding(Level.LOOK, "trust store", "none: no health code will be valid")
         return
     try:
-        store = TrustStore.load(settings.trust.folder)
+        if settings.trust.folder is not None:
+            store = TrustStore.load(settings.trust.folder)
+        else:
+            roots = tuple(map(root_bytes, settings.trust.roots))
+            store = BundleFolder(settings.state.folder / "trust", roots).load()
     except GatepostError as error:
-        yield Finding(Level.BAD, "trust folder", str(error))
+        yield Finding(Level.BAD, "trust store", str(error))
         return
     level = Level.LOOK if store.skipped else Level.GOOD
-    yield Finding(level, "trust folder", f"{store.key_count} keys, {len(store.skipped)} anchors that cannot be used")
+    yield Finding(level, "trust store", f"{store.key_count()} keys, {len(store.skipped)} anchors that cannot be used")
+    wanted = settings.trust.rule_set
+    if wanted and wanted not in store.rule_sets:
+        known = ", ".join(sorted(store.rule_sets)) or "none"
+        yield Finding(Level.BAD, "rule set", f"{wanted}: not in the trust store, so no code is valid; there: {known}")
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
 from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.passage_record import facts_only
+from kiosk.people import RosterPeople
+from kiosk.photos import Photos
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
@@ -198,18 +200,13 @@ def build(
     roster = stack.enter_context(open_roster(settings))
     register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
     card_keys = stack.enter_context(open_card_keys(settings))
+    photos = stack.enter_context(open_photos(settings))
     line = line_to_sync(settings, key)
-    trust = trust_keeper(
-        settings,
-        key,
-        put=lambda store: verifier.use(store),
-        note=lambda facts: gate.note(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**facts))),
-    )
     verifier = GateVerifier(
         roster=roster,
         card_keys=card_keys,
         register_book=register,
-        store=_trust_store(settings, key) if trust is None else trust.store,
+        store=_trust_store(settings, key),
         rule_set=settings.trust.rule_set,
         place=settings.site.place,
         zone=settings.site.zone,
@@ -217,6 +214,14 @@ def build(
         used_passes=UsedPasses(derived_key(key, "neighbours"), passes_let_in(folder / "journal.db")),
         outside=outside_of(settings, key, line),
     )
+    trust = trust_keeper(
+        settings,
+        key,
+        put=verifier.use,
+        note=lambda facts: gate.note(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**facts))),
+    )
+    if trust is not None:
+        verifier.use(trust.store)
     setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
     rack = Rack(settings, card_dialogue(settings, card_keys))
     upkeep = Upkeep(
@@ -264,6 +269,7 @@ def build(
         guards=guards,
         cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
         trust=trust,
+        people=RosterPeople(roster, photos),
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
@@ -341,6 +347,12 @@ def open_roster(settings: Settings) -> Roster:
     """The kiosk's roster, under the community's key."""
     key = community_key(settings.keys.community)
     return Roster.open(settings.state.folder / "roster.db", key, match_key=derived_key(key, "person match"))
+
+
+def open_photos(settings: Settings) -> Photos:
+    """The photographs of card holders, under a key that follows from the community's."""
+    key = community_key(settings.keys.community)
+    return Photos.open(settings.state.folder / "photos.db", derived_key(key, "photos"))
 
 
 def open_card_keys(settings: Settings) -> CardKeyStore:

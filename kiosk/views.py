@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.devices import Observed
-from kiosk.board import DeviceLight, KioskView, RecentPassage
+from kiosk.board import DeviceLight, KioskView, RecentPassage, TrustAge
 from kiosk.clock import Instant
 from kiosk.lights import Lights
 from kiosk.passage_events import Announce, Effect, LaneSetup, RaiseAlarm
@@ -27,7 +27,8 @@ PUBLISH_EVERY_NS = 1_000_000_000
 class Views:
     """Collects and publishes. ``template`` holds what never changes (names, policy, duty number).
 
-    ``challenge`` gives the digits that the screens of lanes with a camera show now, "" for none.
+    ``challenge`` gives the digits that the screens of lanes with a camera show now, "" for none; ``trust`` the age of
+    the trust store, None where it is not kept by bundles.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Views:
         sync: Callable[[], SyncState],
         standing_alarms: Callable[[], tuple[str, ...]],
         challenge: Callable[[Instant], str] = lambda _: "",
+        trust: Callable[[Instant], TrustAge | None] = lambda _: None,
     ) -> None:
         self._template = template
         self._setups = setups
@@ -48,6 +50,7 @@ class Views:
         self._sync = sync
         self._standing_alarms = standing_alarms
         self._challenge = challenge
+        self._trust = trust
         self._recent: deque[RecentPassage] = deque(maxlen=RECENT)
         self._alarms: deque[tuple[int, str]] = deque(maxlen=MAX_ALARMS)
         self._shown: KioskView | None = None
@@ -116,6 +119,7 @@ class Views:
             backlog=sync.backlog + unwritten,
             last_ack_us=sync.last_ack_us,
             journal_ok=journal_ok,
+            trust=self._trust(at),
             alarms=tuple(dict.fromkeys([*self._standing_alarms(), *(code for _, code in self._alarms)])),
         )
 

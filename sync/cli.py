@@ -16,6 +16,7 @@ import structlog
 import typer
 
 from config.errors import ConfigError, GatepostError
+from config.settings import DOCUMENTS
 
 if TYPE_CHECKING:
     from sync.line import LineThread
@@ -65,6 +66,9 @@ def run(
         key = key or (secret_file(settings.keys.kiosk) if central else None)
         kiosk_id = kiosk_id or settings.site.kiosk_id
         ca_file = ca_file or settings.sync.ca_file
+        authority = authority or settings.sync.authority
+        if authority is not None:
+            documents = documents or settings.state.folder / DOCUMENTS
         bulk_interval_s = settings.sync.interval_s if bulk_interval_s is None else bulk_interval_s
         heartbeat_interval_s = settings.sync.heartbeat_s if heartbeat_interval_s is None else heartbeat_interval_s
     beside = line_options(settings) if settings is not None else None

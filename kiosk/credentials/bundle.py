@@ -161,6 +161,18 @@ def open_bundle(data: bytes, state: TrustState, *, confirm_shrink: bool = False)
     )
 
 
+def claimed_version(data: bytes) -> int | None:
+    """The version that a bundle says it has; None for something else. Nothing of it is believed yet."""
+    lines = data.split(b"\n", 2)
+    if len(lines) != 3 or lines[0] != HEAD or len(lines[1]) > MAX_LINE_BYTES:
+        return None
+    try:
+        version = _object(lines[1], "manifest").get("version")
+    except BundleError:
+        return None
+    return version if type(version) is int else None
+
+
 def age_light(state: TrustState, now: datetime, *, red_after: timedelta = DEFAULT_RED_AFTER) -> AgeLight:
     """Green until the announced next update, amber after it, red ``red_after`` later or without any bundle."""
     if state.next_update is None or now >= state.next_update + red_after:

@@ -54,11 +54,13 @@ from kiosk.credentials.community import (
     trusted_key,
 )
 from kiosk.credentials.pass_binding import PASS_HASH_BYTES
+from kiosk.credentials.rules import check_rules
 from kiosk.credentials.signing_key import Algorithm, SigningKey
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeStatus
 
 KIND = "gc1"
+CONTENT = "status"
 PREFIX = "GC1:"
 PURPOSE = b"gatepost GC1 1\x00"
 SHOWING_PURPOSE = b"gatepost GC1 showing 1\x00"
@@ -162,9 +164,18 @@ def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -
         showing = _check_showing(code.holder_key, parts, now, context, key_id.hex())
     elif len(parts) == 4:
         raise CodeRefusedError(CodeReason.STRUCTURE, key_id.hex())
+    check_rules(
+        store.rule_sets,
+        context,
+        code_format=KIND,
+        content=CONTENT,
+        payload={"status": str(code.status), "printed": code.holder_key is None, "regions": list(code.regions or ())},
+        external={},
+        now=now,
+    )
     claims = CodeClaims(
         kind=KIND,
-        content="status",
+        content=CONTENT,
         status=code.status,
         issuer=key.name,
         expires_at=code.expires_at,

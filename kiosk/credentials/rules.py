@@ -5,7 +5,9 @@
 
 ``content`` may be left out: the rule then stands for every code of its format. A rule is met when its logic gives
 exactly ``true``; a rule that cannot be evaluated is not met. The data of a rule is ``{"payload": the signed content,
-"external": {"validationClock", "valueSets", "issuerCountryCode", "iat", "exp"}}``, as the EU's rules expect it.
+"external": {"validationClock", "valueSets", "issuerCountryCode", "iat", "exp"}}``, as the EU's rules expect it. The
+payload of a ``gc1`` is ``{"status": "green", "printed": false, "regions": []}``, so that a gate can do without printed
+codes; ``gp1`` passes and codes that a server judges have no rules.
 """
 
 from __future__ import annotations

@@ -30,10 +30,12 @@ from kiosk.screens.console import console
 from kiosk.screens.events import HEARTBEAT_S, STALE_AFTER_S, stream
 from kiosk.screens.faces import resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
+from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
 from kiosk.screens.texts import Language, Texts, texts
+from kiosk.screens.trust_pages import TrustDesk, TrustPages
 from kiosk.screens.watch import BrowserWatch
 
 HERE = Path(__file__).parent
@@ -51,6 +53,8 @@ def create_app(
     *,
     guards: GuardBook,
     cameras: Mapping[str, LaneCamera] | None = None,
+    trust: TrustDesk | None = None,
+    people: People | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -61,7 +65,8 @@ def create_app(
     """The application.
 
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
-    and may block. ``cameras`` are those of the lanes, for the page for aiming. ``site_code_text`` is the place code's
+    and may block. ``cameras`` are those of the lanes, for the page for aiming; ``trust`` keeps the trust
+    store by bundles. ``site_code_text`` is the place code's
     text ("" for none), ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
     login delays, ``heartbeat_s`` the pause between heartbeats. ``app.state.watch`` knows when a browser last painted.
     """
@@ -73,6 +78,8 @@ def create_app(
         guards=guards,
         sessions=sessions,
         aim=Aim(cameras or {}),
+        trust=trust,
+        people=people,
         site_code_text=site_code_text,
         zone=zone,
         now_ns=now_ns,
@@ -104,6 +111,8 @@ class Screens:
         guards: GuardBook,
         sessions: Sessions,
         aim: Aim,
+        trust: TrustDesk | None,
+        people: People | None,
         site_code_text: str,
         zone: tzinfo,
         now_ns: Callable[[], int],
@@ -116,6 +125,9 @@ class Screens:
         self._guards = guards
         self._sessions = sessions
         self._aim = aim
+        self._has_trust = trust is not None
+        self._holders = HolderPages(people, lane_now=self._lane_now, page=self._page, touch=self._touch)
+        self._trust_pages = TrustPages(trust, zone, page=self._page, answer=self._answer, touch=self._touch)
         self._site_code_text = site_code_text
         self._zone = zone
         self._now_ns = now_ns
@@ -162,6 +174,8 @@ class Screens:
             (f"{lane}/temperature", "POST", self.temperature),
             (f"{lane}/visitor", "POST", self.visitor),
             (f"{lane}/emergency-close", "POST", self.emergency_close),
+            *self._trust_pages.routes(),
+            *self._holders.routes(),
         ]
 
     # --- what everybody may see ---------------------------------------------------------------------------------
@@ -302,9 +316,10 @@ class Screens:
             request,
             "console.html",
             view=view,
-            board=console(view, words, self._zone),
+            board=console(view, words, self._zone, self._holders.pictured),
             guard_name=self._guards.name_of(request.state.guard),
             has_camera=bool(self._aim.lanes),
+            has_trust=self._has_trust,
             note=words.find("done", note, default=""),
         )
 
@@ -560,7 +575,7 @@ class Screens:
         return {"regions": {"face": html}, "lanes": [_heard(lane.lane, lane.passage, screen.face)]}
 
     def _draw_console(self, view: KioskView, words: Texts, form_values: Mapping[str, Any]) -> dict[str, Any]:
-        board = console(view, words, self._zone)
+        board = console(view, words, self._zone, self._holders.pictured)
         panel, strip = self._templates.get_template("_panel.html"), self._templates.get_template("_strip.html")
         regions = {f"panel-{p.lane}": panel.render(w=words, panel=p, **form_values) for p in board.lanes}
         regions["strip"] = strip.render(w=words, strip=board.strip)

@@ -5,11 +5,13 @@ All wording happens here, so that the templates only place it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from kiosk.board import DeviceLight, KioskView, LaneView, Phase, RecentPassage
+from kiosk.credentials.bundle import AgeLight
 from kiosk.evidence import TemperatureOutcome
 from kiosk.reasons import CheckState, ClockTrust, Direction, NextStep
 from kiosk.screens.faces import Face, resident_screen, verdict_face
@@ -81,6 +83,8 @@ class LanePanel:
     instruction: str
     to_do: bool
     emergency: str
+    holder: bool = False
+    pictured: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +121,20 @@ class Console:
     recent: tuple[RecentRow, ...]
 
 
-def console(view: KioskView, words: Texts, zone: tzinfo) -> Console:
-    """The console of a view, with times in the site's ``zone``."""
+def console(
+    view: KioskView, words: Texts, zone: tzinfo, pictured: Callable[[str], bool] = lambda _subject: False
+) -> Console:
+    """The console of a view, with times in the site's ``zone``. ``pictured``: is there a photograph of this holder?"""
     return Console(
         strip=_strip(view, words, zone),
-        lanes=tuple(lane_panel(lane, words, zone, now_us=view.at_us) for lane in view.lanes),
+        lanes=tuple(
+            replace(
+                lane_panel(lane, words, zone, now_us=view.at_us),
+                holder=bool(lane.holder),
+                pictured=bool(lane.holder) and pictured(lane.holder),
+            )
+            for lane in view.lanes
+        ),
         recent=tuple(_row(row, words, zone) for row in view.recent[:RECENT_ROWS]),
     )
 
@@ -138,7 +151,7 @@ def _strip(view: KioskView, words: Texts, zone: tzinfo) -> Strip:
     return Strip(
         site=view.site_name,
         at=local_time(view.at_us, zone, "%m-%d %H:%M"),
-        lights=(_central_light(view, words), _clock_light(view, words)),
+        lights=(_central_light(view, words), _clock_light(view, words), *_trust_light(view, words)),
         banner=_banner(view, words),
         alarms=tuple(words.find("alarm", alarm) for alarm in view.alarms[:4]),
         simulated=view.simulated,
@@ -174,6 +187,23 @@ def _banner(view: KioskView, words: Texts) -> str:
 def _clock_light(view: KioskView, words: Texts) -> Light:
     level = {ClockTrust.SYNCED: Level.OK, ClockTrust.NONE: Level.BAD}.get(view.clock_trust, Level.WARN)
     return Light(level=level, word=words.get("clock_trust", view.clock_trust))
+
+
+_AGE_LEVELS = {AgeLight.GREEN: Level.OK, AgeLight.AMBER: Level.WARN, AgeLight.RED: Level.BAD}
+
+
+def _trust_light(view: KioskView, words: Texts) -> tuple[Light, ...]:
+    """The age of the trust store; none where it is a plain folder without a date."""
+    trust = view.trust
+    if trust is None:
+        return ()
+    if not trust.version:
+        detail = words.get("ui", "trust_none")
+    elif trust.days >= 0:
+        detail = words.get("ui", "trust_due", days=trust.days)
+    else:
+        detail = words.get("ui", "trust_overdue", days=-trust.days)
+    return (Light(level=_AGE_LEVELS[trust.light], word=words.get("ui", "trust"), detail=detail),)
 
 
 def device_light(device: DeviceLight, words: Texts) -> Light:

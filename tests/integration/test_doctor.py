@@ -47,7 +47,7 @@ def test_each_thing_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert "example order" in found["policy"].detail
     assert found["keys"].level is Level.GOOD
     assert "gatepost guard set" in found["guards"].detail
-    assert found["trust folder"].level is Level.LOOK
+    assert found["trust store"].level is Level.LOOK
     assert "unknown" in found["in/fevers"].detail
 
 

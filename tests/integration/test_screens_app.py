@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from kiosk.board import (
     Override,
     RegisterVisitor,
 )
+from kiosk.credentials.bundle import TrustState
 from kiosk.evidence import AttestedCode
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
@@ -40,6 +42,8 @@ from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import IDLE_S
+from kiosk.screens.trust_pages import TrustDesk
+from kiosk.trust_keeper import TrustStatus
 from tests.unit.test_camera_report import WELL
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -56,6 +60,7 @@ class Gate:
     result: CommandResult = field(default_factory=lambda: CommandResult(done=True))
     commands: list[GuardCommand] = field(default_factory=list)
     cameras: dict[str, AimedCamera] = field(default_factory=dict)
+    trust: TrustDesk | None = None
 
     def __post_init__(self) -> None:
         self.hub = Hub(clock_ns=lambda: self.now_ns)
@@ -66,6 +71,7 @@ class Gate:
             self.carry_out,
             guards=guards,
             cameras=self.cameras,
+            trust=self.trust,
             site_code_text="https://example.org/place/1",
             allowed_hosts=("testserver",),
             now_ns=lambda: self.now_ns,
@@ -575,3 +581,40 @@ def test_a_lane_without_a_camera_has_no_such_page(guarded: Gate) -> None:
     assert "/guard/camera" not in guarded.client.get("/guard").text
     for path in ("/guard/camera", "/guard/camera/east-in", "/guard/camera/east-in/picture"):
         assert guarded.client.get(path).status_code == 404
+
+
+class WaitingTrust:
+    """A trust store whose next version is far shorter."""
+
+    def __init__(self) -> None:
+        self.waiting = "trust bundle's community_keys.json: seen 1 keys, expected about 9"
+        self.confirmed_by: list[str] = []
+
+    def status(self) -> TrustStatus:
+        at = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+        state = TrustState(version=17, roots=(), created_at=at, next_update=at + timedelta(days=7))
+        return TrustStatus(state=state, keys=9, skipped=2, refused="", waiting=self.waiting)
+
+    def confirm(self, guard: str) -> bool:
+        self.confirmed_by += [guard] if self.waiting else []
+        waited, self.waiting = bool(self.waiting), ""
+        return waited
+
+
+def test_a_guard_reads_the_trust_stores_age_and_takes_a_shorter_list() -> None:
+    """The page names version and dates in the site's time; the word is given once, by a guard who is known."""
+    desk = WaitingTrust()
+    gate = Gate(trust=desk)
+    gate.log_in()
+    page = gate.client.get("/guard/trust").text
+    assert all(text in page for text in ("17", "2026-03-02 08:00", "2026-03-09 08:00", "seen 1 keys"))
+    assert gate.post("/guard/trust/confirm")[0] == 303
+    assert gate.post("/guard/trust/confirm")[0] == 409
+    assert desk.confirmed_by == ["wang"]
+    assert "/guard/trust" in gate.client.get("/guard").text
+
+
+def test_without_bundles_there_is_no_page_of_their_age(guarded: Gate) -> None:
+    """A plain folder of keys has no version: no button leads nowhere."""
+    assert guarded.client.get("/guard/trust").status_code == 404
+    assert "/guard/trust" not in guarded.client.get("/guard").text

@@ -23,6 +23,7 @@ from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.national_lists import ListError, german_dsc_list, vci_snapshot
 from kiosk.credentials.trust import TrustStore
 from kiosk.demo.codes import DemoIssuer, DemoPerson
+from sync.central import cli as central
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ROOT = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -195,13 +196,32 @@ def test_a_bundle_is_built_and_taken_by_command(tmp_path: Path) -> None:
     """Root made, folder signed, kiosk switched; a second time the same version is refused."""
     lists, root, out = tmp_path / "lists", tmp_path / "root.pem", tmp_path / "trust.bundle"
     DemoIssuer.create(datetime.now(UTC)).write_trust_folder(lists)
-    public = run(trust_cli.app, "new-root", str(root)).split("root ")[-1].split()[0]
+    public = run(central.app, "trust", "new-root", str(root)).split("root ")[-1].split()[0]
     assert len(base64.b64decode(public)) == 32
-    run(trust_cli.app, "build", str(lists), "--out", str(out), "--root-key", str(root), "--version", "1")
+    run(central.app, "trust", "build", str(lists), "--out", str(out), "--root-key", str(root), "--version", "1")
     take = ("take", str(out), "--folder", str(tmp_path / "kiosk"), "--root", public)
     assert "version 1" in run(trust_cli.app, *take)
     assert json.loads((tmp_path / "kiosk" / "state.json").read_text())["version"] == 1
     assert isinstance(CliRunner().invoke(trust_cli.app, list(take)).exception, BundleError)
+
+
+@pytest.mark.data
+def test_one_command_builds_a_bundle_from_the_two_real_national_lists(test_data: Path, tmp_path: Path) -> None:
+    """Both lists as published, checked by their own signatures, signed by an offline root, taken by a kiosk."""
+    lists, root, out = test_data / "healthcodes/trustlists", tmp_path / "root.pem", tmp_path / "7.trust"
+    public = run(central.app, "trust", "new-root", str(root)).split("root ")[-1].split()[0]
+    dsc = ("--dsc", str(lists / "eu-dsc-list-signed.json.gz"), "--dsc-key", str(lists / "eu-dsc-list-signing-key.pem"))
+    vci = ("--vci", str(lists / "vci_snapshot.json.gz"), "--vci-signature", str(lists / "vci_snapshot.sig"))
+    publisher = ("--vci-certificate", str(lists / "vci_snapshot.crt"))
+    sign = ("--out", str(out), "--root-key", str(root), "--version", "7")
+    said = run(central.app, "trust", "build", str(tmp_path / "folder"), *dsc, *vci, *publisher, *sign)
+    assert "version 7" in said
+    kiosk = BundleFolder(tmp_path / "kiosk", (base64.b64decode(public),))
+    kiosk.take(out.read_bytes())
+    assert kiosk.load().key_count() > 1300
+    half = CliRunner().invoke(central.app, ["trust", "build", str(tmp_path / "folder"), *dsc[:2], *sign])
+    assert isinstance(half.exception, ConfigError)
+    assert "--dsc-key" in str(half.exception)
 
 
 def test_the_demos_codes_are_valid_through_a_bundle(tmp_path: Path) -> None:

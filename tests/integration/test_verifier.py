@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +16,8 @@ from drivers.devices import CardTap, QrText
 from kiosk.board import RegisterVisitor
 from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Instant
+from kiosk.credentials import gc1
+from kiosk.credentials.rules import read_rule_set
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal import Journal
@@ -24,6 +28,7 @@ from kiosk.roster import Roster
 from kiosk.run import passes_let_in
 from kiosk.verifier import GateVerifier
 from tests.fakes import FakeClock
+from tests.unit.test_community_codes import COMMUNITY, NOW, a_code, trusting
 
 KEY = bytes(range(32))
 AT_US = int(datetime(2026, 11, 21, 2, 0, tzinfo=UTC).timestamp() * 1_000_000)
@@ -70,6 +75,27 @@ def test_a_roster_that_cannot_be_read_is_a_verdict_and_no_crash(verifier: GateVe
     verifier.roster.close()
     finding = verifier.card(tap("04A1B2C3D4E5F6"), "in", at())
     assert finding == PassFinding(refusal=Reason.ROSTER_FAILED)
+
+
+RULES = {
+    "formats": ["gc1"],
+    "rules": [{"name": "on a phone", "format": "gc1", "logic": {"!": [{"var": "payload.printed"}]}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule_set", "refusal"),
+    [("", None), ("phones_only", Reason.CODE_RULES_FAILED), ("phones_onli", Reason.CODE_RULES_FAILED)],
+)
+def test_the_gates_own_rule_set_decides(verifier: GateVerifier, rule_set: str, refusal: Reason | None) -> None:
+    """A printed code is good where the gate names no rules; a set that the store does not have lets nothing in."""
+    sets = MappingProxyType({"phones_only": read_rule_set(RULES, {})})
+    verifier.use(replace(trusting(), rule_sets=sets))
+    verifier.rule_set = rule_set
+    now = Instant(int(NOW.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", 0)
+    found = verifier.code(show(gc1.issue(a_code(), COMMUNITY)), "in", now)
+    assert isinstance(found, CodeFinding)
+    assert found.refusal is refusal
 
 
 def test_a_text_that_is_no_health_code_is_refused_as_one(verifier: GateVerifier) -> None:

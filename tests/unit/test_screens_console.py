@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kiosk.board import KioskView, LaneView
+from kiosk.board import KioskView, LaneView, TrustAge
+from kiosk.credentials.bundle import AgeLight
 from kiosk.reasons import ClockTrust, Direction, NextStep, Remark
 from kiosk.screens.console import Console, LanePanel, Level, console, next_action
 from kiosk.screens.faces import resident_screen
@@ -176,3 +177,22 @@ def test_remarks_on_a_pass_stand_beside_an_admission_and_on_the_console_alone() 
         "In again without having gone out: was the card lent?",
     )
     assert resident_screen(lane) == resident_screen(scenes()["admit"])
+
+
+@pytest.mark.parametrize(
+    ("light", "version", "days", "level", "detail"),
+    [
+        (AgeLight.GREEN, 17, 5, Level.OK, "next in 5 d"),
+        (AgeLight.AMBER, 17, -1, Level.WARN, "1 d overdue"),
+        (AgeLight.RED, 17, -8, Level.BAD, "8 d overdue"),
+        (AgeLight.RED, 0, 0, Level.BAD, "none yet"),
+    ],
+)
+def test_the_trust_stores_age_stands_on_the_strip(
+    light: AgeLight, version: int, days: int, level: Level, detail: str
+) -> None:
+    """Green, amber, red, with the days; a plain folder has no date and no light."""
+    view = replace(kiosk_view(scenes()["idle"]), trust=TrustAge(light=light, version=version, days=days))
+    shown = drawn(view).strip.lights[-1]
+    assert (shown.level, shown.word, shown.detail) == (level, "Trust store", detail)
+    assert "Trust store" not in [light.word for light in drawn(kiosk_view(scenes()["idle"])).strip.lights]
