@@ -2,6 +2,10 @@
 
 One text is one event while it stays in view and for a while after it left. Of several codes the nearest (largest)
 steady one is taken; the next person's waits until the first is decided, has left, or had its time.
+
+A code that renews itself (a phone's new text every 30 seconds, its first part the same, at the same place without a
+break) goes on being the same event: otherwise one person in ten would begin a second passage while walking in. Only
+after a refusal is the renewed text told, because a fresh one is what the person was asked for.
 """
 
 from __future__ import annotations
@@ -10,26 +14,42 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drivers.devices import QrText
-from drivers.qr import area_px
+from drivers.qr import Corners, area_px
 
 _NS = 1_000_000_000
 _MAX_TRACKS = 64
+_RENEWED_LEAST_BYTES = 120  # of the beginning must be the same (more than any address of a provider), and
+_RENEWED_LEAST_SHARE = 0.5  # of the whole
+_UNREAD_MOST_NS = 10 * _NS
 
 
 @dataclass(slots=True)
 class _Track:
     seen_ns: int
+    read_ns: int
     first_ns: int
     area: float
     center: tuple[float, float]
     sightings: int = 1
     steady: bool = False
     told: bool = False
+    refused: bool = False
+
+    def here(self, area: float, center: tuple[float, float]) -> bool:
+        """Whether a symbol of this size at this place may be this one: half a side away, half or twice the area."""
+        away = max(abs(center[0] - self.center[0]), abs(center[1] - self.center[1]))
+        return away < 0.5 * max(self.area, 1.0) ** 0.5 and 0.5 * self.area <= area <= 2.0 * self.area
 
 
-def _center(text: QrText) -> tuple[float, float]:
-    count = max(1, len(text.corners))
-    return sum(x for x, _ in text.corners) / count, sum(y for _, y in text.corners) / count
+def _center(corners: Corners) -> tuple[float, float]:
+    count = max(1, len(corners))
+    return sum(x for x, _ in corners) / count, sum(y for _, y in corners) / count
+
+
+def _renews(old: bytes, new: bytes) -> bool:
+    """Whether ``new`` begins as ``old`` does, for as long as only the same code shown anew would."""
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    return same >= max(_RENEWED_LEAST_BYTES, _RENEWED_LEAST_SHARE * max(len(old), len(new)))
 
 
 class Focus:
@@ -50,9 +70,13 @@ class Focus:
         self._tracks: dict[bytes, _Track] = {}
         self._focus: bytes | None = None
         self._focus_ns = 0
+        self._last: bytes | None = None
 
-    def decided(self) -> None:
-        """The text told last has its verdict: others need wait no longer."""
+    def decided(self, *, refused: bool = False) -> None:
+        """The text told last has its verdict: others need wait no longer. ``refused``: its renewal is told anew."""
+        track = self._tracks.get(self._last) if self._last is not None else None
+        if track is not None and refused:
+            track.refused = True
         self._focus = None
 
     def forget(self) -> None:
@@ -60,12 +84,15 @@ class Focus:
         self._tracks.clear()
         self._focus = None
 
-    def observe(self, texts: Iterable[QrText], at_ns: int) -> QrText | None:
-        """The codes of one frame; the one to tell now, or None."""
+    def observe(self, texts: Iterable[QrText], at_ns: int, unread: Iterable[Corners] = ()) -> QrText | None:
+        """The codes of one frame; the one to tell now, or None. ``unread`` are symbols that were seen there and could
+        not be read: one at a told code's place is that code, for ten seconds after it was read last."""
         self._tracks = {d: t for d, t in self._tracks.items() if at_ns - t.seen_ns <= self._forget_ns}
         seen = {text.data: text for text in texts}
         for data, text in seen.items():
             self._follow(data, text, at_ns)
+        for corners in unread:
+            self._hold(corners, at_ns)
         if self._held(at_ns):
             return None
         new = [(data, text) for data, text in seen.items() if data in self._tracks and not self._tracks[data].told]
@@ -77,21 +104,38 @@ class Focus:
         if self._rivals(data, at_ns) and not track.steady and waited_ns < self._settle_ns:
             return None
         track.told = True
-        self._focus, self._focus_ns = data, at_ns
+        self._focus, self._focus_ns, self._last = data, at_ns, data
         return text
 
     def _follow(self, data: bytes, text: QrText, at_ns: int) -> None:
-        area, center = area_px(text.corners), _center(text)
-        track = self._tracks.get(data)
+        area, center = area_px(text.corners), _center(text.corners)
+        track = self._tracks.get(data) or self._renewed(data, area, center, at_ns)
         if track is None:
             if len(self._tracks) < _MAX_TRACKS:
-                self._tracks[data] = _Track(at_ns, at_ns, area, center)
+                self._tracks[data] = _Track(at_ns, at_ns, at_ns, area, center)
             return
         side = max(area, track.area, 1.0) ** 0.5
         moved = max(abs(center[0] - track.center[0]), abs(center[1] - track.center[1]))
         track.steady = moved < 0.1 * side and abs(area - track.area) < 0.2 * max(area, track.area)
         track.sightings += 1
-        track.seen_ns, track.area, track.center = at_ns, area, center
+        track.seen_ns, track.read_ns, track.area, track.center = at_ns, at_ns, area, center
+
+    def _renewed(self, data: bytes, area: float, center: tuple[float, float], at_ns: int) -> _Track | None:
+        """The told code that this new text goes on from; its track goes on under the new text."""
+        for old, track in self._tracks.items():
+            unbroken = at_ns - track.seen_ns <= self._gone_ns and track.here(area, center)
+            if track.told and not track.refused and unbroken and _renews(old, data):
+                self._tracks[data] = self._tracks.pop(old)
+                self._focus = data if self._focus == old else self._focus
+                self._last = data if self._last == old else self._last
+                return track
+        return None
+
+    def _hold(self, corners: Corners, at_ns: int) -> None:
+        area, center = area_px(corners), _center(corners)
+        for track in self._tracks.values():
+            if track.told and at_ns - track.read_ns <= _UNREAD_MOST_NS and track.here(area, center):
+                track.seen_ns = at_ns
 
     def _rivals(self, data: bytes, at_ns: int) -> bool:
         """Another untold code is in view."""

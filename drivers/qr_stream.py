@@ -86,9 +86,9 @@ class StreamReader:
         """The process around libzbar, None before the first look or when it is not used."""
         return self._reader.child if self._reader is not None else None
 
-    def decided(self) -> None:
+    def decided(self, *, refused: bool = False) -> None:
         """See :meth:`drivers.qr_focus.Focus.decided`."""
-        self._focus.decided()
+        self._focus.decided(refused=refused)
 
     def take(self, frame: Frame) -> QrText | None:
         """The next frame of the stream; the text to tell now, or None."""
@@ -107,7 +107,7 @@ class StreamReader:
         self.boxes = tuple(text.corners for text in texts)
         self.unread_boxes = tuple(in_frame(corners) for corners in sighting.unread)
         self._gaze.saw(self.boxes, frame.gray.shape, frame.at_ns)
-        return self._focus.observe(texts, frame.at_ns)
+        return self._focus.observe(texts, frame.at_ns, self.unread_boxes)
 
     def picture(self, frame: Frame, limit_s: float) -> list[QrText]:
         """A single picture: all its codes, largest first, with more patience when the first look reads none."""
@@ -167,6 +167,7 @@ class QrCamera:
         self._emit: Emit = lambda event: None
         self._stop = threading.Event()
         self._decided = threading.Event()
+        self._refused = False
         self._fresh = threading.Condition()
         self._slot: Frame | None = None
         self._latest: Frame | None = None
@@ -197,8 +198,12 @@ class QrCamera:
             if thread is not threading.current_thread():
                 thread.join(1.0)
 
-    def decided(self) -> None:
-        """The text told last has its verdict: a folder shows its next picture, a waiting code gets its turn."""
+    def decided(self, *, refused: bool = False) -> None:
+        """The text told last has its verdict: a folder shows its next picture, a waiting code gets its turn.
+
+        After ``refused`` a phone's renewed text counts as a new one.
+        """
+        self._refused = refused
         self._decided.set()
 
     def latest_frame(self) -> Frame | None:
@@ -327,7 +332,7 @@ class QrCamera:
                 continue
             if self._decided.is_set():
                 self._decided.clear()
-                self._stream.decided()
+                self._stream.decided(refused=self._refused)
             try:
                 text = self._stream.take(frame)
             except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from drivers.devices import QrText
 from drivers.qr_focus import Focus
+from kiosk.credentials.gc1 import issue, show
+from tests.unit.test_community_codes import COMMUNITY, NOW, PHONE, PHONE_POINT, a_code
 
 SECOND = 1_000_000_000
 
@@ -96,3 +100,91 @@ def test_a_flood_of_different_codes_is_bounded() -> None:
     for i in range(2000):
         told(focus, i / 100, code(f"c{i}", i / 100))
     assert len(focus._tracks) <= 64
+
+
+# A code that renews itself: a phone's GC1 is new every 30 seconds, its first part the same
+
+BODY = "GC1:" + "4A7K9" * 40
+
+
+def test_a_renewed_code_at_its_place_is_the_same_event() -> None:
+    """Otherwise whoever holds the phone at the turn of half a minute would begin a second passage."""
+    focus = Focus()
+    assert told(focus, 0.0, code(BODY + "SHOWING-1", 0.0)) == BODY + "SHOWING-1"
+    assert told(focus, 0.3, code(BODY + "SHOWING-2", 0.3, x=112)) is None
+    focus.decided()
+    assert [told(focus, t, code(f"{BODY}SHOWING-{t:.0f}", t, x=105)) for t in (1.0, 1.7, 2.3, 3.0, 3.6)] == [None] * 5
+
+
+def test_a_renewed_code_holds_others_back_as_its_first_text_did() -> None:
+    """The passage is the same one, and the next person's code still waits for its verdict."""
+    focus = Focus()
+    assert told(focus, 0.0, code(BODY + "1", 0.0)) == BODY + "1"
+    for i in range(1, 12):
+        at_s = i * 0.3
+        assert told(focus, at_s, code(f"{BODY}{i // 3}", at_s), code("next", at_s, x=600)) is None
+    focus.decided()
+    assert told(focus, 3.6, code(f"{BODY}9", 3.6), code("next", 3.6, x=600)) == "next"
+
+
+def test_after_a_refusal_the_renewed_code_is_told() -> None:
+    """The person was asked for a fresh code and shows it without taking the phone away; the old text stays quiet."""
+    focus = Focus()
+    assert told(focus, 0.0, code(BODY + "OLD", 0.0)) == BODY + "OLD"
+    focus.decided(refused=True)
+    assert told(focus, 0.5, code(BODY + "OLD", 0.5)) is None
+    assert told(focus, 1.0, code(BODY + "FRESH", 1.0)) == BODY + "FRESH"
+
+
+def test_another_code_that_begins_alike_is_another_when_it_stands_elsewhere_or_comes_later() -> None:
+    """Two of a family, with codes of one issuer: place and the unbroken sight tell them apart."""
+    for later in (code(BODY + "B", 0.3, x=420), code(BODY + "B", 0.3, side=80), code(BODY + "B", 1.5)):
+        focus = Focus()
+        assert told(focus, 0.0, code(BODY + "A", 0.0)) == BODY + "A"
+        focus.decided()
+        assert told(focus, later.at_ns / SECOND, later) == BODY + "B"
+
+
+def test_two_tokens_of_one_providers_long_address_are_two_codes() -> None:
+    """One phone taken away and the next held at the same place within the same second."""
+    address = "https://healthcode.province.example.org/qr/v2/residents/verify?channel=gate&token="
+    focus = Focus()
+    assert told(focus, 0.0, code(address + "9F31C2AA7710", 0.0)) == address + "9F31C2AA7710"
+    focus.decided()
+    assert told(focus, 0.4, code(address + "01D5EE18BC42", 0.4)) == address + "01D5EE18BC42"
+
+
+def test_a_phones_own_code_is_known_again_when_it_renews_itself() -> None:
+    """The real GC1 text, half a minute later; another resident's is another."""
+    shown = [show(issue(a_code(holder_key=PHONE_POINT), COMMUNITY), PHONE, NOW + timedelta(seconds=s)) for s in (0, 30)]
+    others = show(issue(a_code(holder_key=PHONE_POINT, pass_hash=bytes(8)), COMMUNITY), PHONE, NOW)
+    focus = Focus()
+    assert told(focus, 0.0, code(shown[0], 0.0)) == shown[0]
+    assert shown[1] != shown[0]
+    assert told(focus, 0.3, code(shown[1], 0.3)) is None
+    focus.decided()
+    assert told(focus, 0.6, code(others, 0.6)) == others
+
+
+# A code that stays but cannot always be read
+
+
+def test_a_decided_code_that_is_seen_and_not_read_for_a_while_is_still_the_same() -> None:
+    """Glare passes over a phone held still: no second event when it is read again five seconds later."""
+    focus = Focus(forget_s=3.0)
+    assert told(focus, 0.0, code("A", 0.0)) == "A"
+    focus.decided()
+    for i in range(1, 12):
+        seen = code("?", 0.0, x=100 + i).corners
+        assert focus.observe([], int(i * 0.45 * SECOND), [seen]) is None
+    assert told(focus, 5.2, code("A", 5.2)) is None
+
+
+def test_a_pattern_by_chance_keeps_a_code_that_left_for_ten_seconds_at_most() -> None:
+    """A grille at the place where the phone was is no phone."""
+    focus = Focus(forget_s=3.0)
+    assert told(focus, 0.0, code("A", 0.0)) == "A"
+    focus.decided()
+    for i in range(1, 40):
+        focus.observe([], int(i * 0.4 * SECOND), [code("?", 0.0).corners])
+    assert told(focus, 16.0, code("A", 16.0)) == "A"
