@@ -251,6 +251,14 @@ class Roster:
         person_id, name, phone = rows[0]
         return Contact(self._unsealed(name, "name", person_id), self._unsealed(phone, "phone", person_id))
 
+    def subjects(self) -> frozenset[str]:
+        """The pseudonyms of everybody. Raises RosterError."""
+        with self._lock:
+            try:
+                return frozenset(subject for (subject,) in self._database.rows("SELECT subject FROM roster_person"))
+            except DatabaseError as error:
+                raise STORE.translated(error) from error
+
     def revoke(self, uid: bytes, *, at_us: int, why: str) -> None:
         """This card opens nothing from now on, also one that the roster does not know. Raises RosterError."""
         self._change(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))

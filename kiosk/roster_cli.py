@@ -1,4 +1,4 @@
-"""``gatepost roster``: import people and cards, revoke a lost card, count."""
+"""``gatepost roster``: import people, cards and photographs, revoke a lost card, count."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 from config.settings import Settings, load_settings
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
+from kiosk.jpeg import MAX_BYTES
 from kiosk.roster import Roster
-from kiosk.run import open_roster
+from kiosk.run import open_photos, open_roster
 
 app = typer.Typer(help="People and cards that this gate knows.", no_args_is_help=True)
 
@@ -33,10 +34,41 @@ def import_csv(
     roster, settings = _roster(config)
     with roster:
         report = roster.import_csv(file, at_us=time.time_ns() // 1000, zone=settings.site.zone, replace=replace)
+        if replace and not report.bad_lines:
+            with open_photos(settings) as photos:
+                photos.keep_only(roster.subjects())
     for bad in report.bad:
         typer.echo(f"{file}:{bad.line}: {bad.why}", err=True)
     typer.echo(f"{report.people} people, {report.cards} cards taken; {report.bad_lines} bad lines")
     if report.bad_lines:
+        raise typer.Exit(1)
+
+
+@app.command("photos")
+def take_photos(
+    folder: Annotated[Path, typer.Argument(help="JPEG pictures named by person_id, such as R-17.jpg")],
+    config: ConfigOption = DEFAULT_FILE,
+) -> None:
+    """Take the holders' photographs, for the guard alone; exit status 1 when a file was not taken."""
+    roster, settings = _roster(config)
+    taken = refused = 0
+    with roster, open_photos(settings) as photos:
+        known = roster.subjects()
+        for file in sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg")):
+            subject = roster.subject_of(file.stem)
+            try:
+                if subject not in known:
+                    raise ValueError("nobody of this person_id in the roster")
+                with file.open("rb") as picture:
+                    photos.put(subject, picture.read(MAX_BYTES + 1))
+            except (OSError, ValueError) as error:
+                refused += 1
+                typer.echo(f"{file}: {error}", err=True)
+            else:
+                taken += 1
+        photos.keep_only(known)
+    typer.echo(f"{taken} photographs taken; {refused} not")
+    if refused:
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 import kiosk.card_keys
 import kiosk.journal_tables
+import kiosk.photos
 import kiosk.register
 import kiosk.roster
 from kiosk.database import KioskTable
@@ -51,4 +52,4 @@ def test_the_kiosk_tables_are_seen(tmp_path: Path) -> None:
     assert {
         model.__tablename__
         for model in kiosk.journal_tables.JOURNAL_TABLES + kiosk.roster.ROSTER_TABLES + kiosk.card_keys.CARD_KEY_TABLES
-    } | {kiosk.register.RegisterVisit.__tablename__} <= names
+    } | {kiosk.register.RegisterVisit.__tablename__, kiosk.photos.HolderPhoto.__tablename__} <= names

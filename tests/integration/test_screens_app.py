@@ -37,6 +37,7 @@ from kiosk.credentials.bundle import TrustState
 from kiosk.evidence import AttestedCode
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
+from kiosk.screens.holder_pages import People
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
@@ -60,6 +61,7 @@ class Gate:
     result: CommandResult = field(default_factory=lambda: CommandResult(done=True))
     commands: list[GuardCommand] = field(default_factory=list)
     cameras: dict[str, AimedCamera] = field(default_factory=dict)
+    people: People | None = None
     trust: TrustDesk | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +73,7 @@ class Gate:
             self.carry_out,
             guards=guards,
             cameras=self.cameras,
+            people=self.people,
             trust=self.trust,
             site_code_text="https://example.org/place/1",
             allowed_hosts=("testserver",),
