@@ -21,6 +21,7 @@ _MAX_TRACKS = 64
 _RENEWED_LEAST_BYTES = 120  # of the beginning must be the same (more than any address of a provider), and
 _RENEWED_LEAST_SHARE = 0.5  # of the whole
 _UNREAD_MOST_NS = 10 * _NS
+_TREMOR_SIDES, _STEADY_SIDES_PER_S = 0.025, 0.3  # what a hand that holds a code still may move it, in its own sides
 
 
 @dataclass(slots=True)
@@ -116,7 +117,8 @@ class Focus:
             return
         side = max(area, track.area, 1.0) ** 0.5
         moved = max(abs(center[0] - track.center[0]), abs(center[1] - track.center[1]))
-        track.steady = moved < 0.1 * side and abs(area - track.area) < 0.2 * max(area, track.area)
+        calm = side * (_TREMOR_SIDES + _STEADY_SIDES_PER_S * (at_ns - track.seen_ns) / _NS)
+        track.steady = moved < calm and abs(area - track.area) < 0.2 * max(area, track.area)
         track.sightings += 1
         track.seen_ns, track.read_ns, track.area, track.center = at_ns, at_ns, area, center
 
