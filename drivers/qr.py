@@ -24,6 +24,7 @@ from drivers.opencv import cv2
 from drivers.qr_child import WatchedChild
 from drivers.qr_clock import FrameClock
 from drivers.qr_looks import HALF, RESCUES, STRETCH, Look, is_dim, widely_sharpened
+from drivers.qr_vote import ModuleVote
 
 
 def _zxing() -> Any:
@@ -47,6 +48,7 @@ _SEARCH_LONG_SIDE = 640  # at most, or half the frame: where patterns are looked
 _ZBAR_LONG_SIDE = 800  # zbar finds as much at this size as at full size, in a quarter of the time
 _ZBAR_LEAST_MS = 8.0
 _DOUBTFUL_MS = 8.0
+_WORTH_A_VOTE = 0.85  # of the modules known beforehand: the grid lies right, the light does not
 _POSSIBLE, _LIKELY = 0.6, 0.72  # shares of the modules known beforehand that fit a guessed place
 
 
@@ -146,6 +148,15 @@ def _part(gray: Gray, corners: list[Corners]) -> tuple[Gray, _Place]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Task:
+    """A frame's budget, when it was taken, and its stream's memory."""
+
+    clock: FrameClock
+    at_ns: int
+    vote: ModuleVote | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What a look at a frame gave: texts, largest first, and the corners of symbols that could not be read."""
 
@@ -193,11 +204,13 @@ class QrReader:
         budget_s: float = DEFAULT_BUDGET_S,
         at_ns: int | None = None,
         turn: int | None = None,
+        vote: ModuleVote | None = None,
     ) -> Sighting:
         """As :func:`decode`, for one frame of a stream: also tells what was seen and not read.
 
         ``turn`` counts the frames of a stream: where nothing hints at a code, one of the rescuing looks is tried all
-        the same, another one each time, so that a stream has them all within a second.
+        the same, another one each time, so that a stream has them all within a second. ``vote`` is the stream's
+        memory of modules that single frames could not show well enough.
         """
         clock = FrameClock(budget_s, self._costs)
         at_ns = time.monotonic_ns() if at_ns is None else at_ns
@@ -212,7 +225,7 @@ class QrReader:
             if failed and len(found) > 1:
                 found += self._read_rest(gray, found, clock, at_ns)
             return Sighting(without_nested(found), [])
-        found, failed = self._rescue(gray, failed, clock, at_ns)
+        found, failed = self._rescue(gray, failed, _Task(clock, at_ns, vote))
         if not found and not failed and turn is not None:
             found = self._look(RESCUES[turn % len(RESCUES)], gray, clock, at_ns, _Place())
         return Sighting(without_nested(found), failed)
@@ -254,10 +267,9 @@ class QrReader:
             found, _ = self._read_zxing(look.make(gray), at_ns, place.scaled(look.scale))
         return found
 
-    def _rescue(
-        self, gray: Gray, failed: list[Corners], clock: FrameClock, at_ns: int
-    ) -> tuple[list[QrText], list[Corners]]:
+    def _rescue(self, gray: Gray, failed: list[Corners], task: _Task) -> tuple[list[QrText], list[Corners]]:
         """Steps 2 to 5: what can be done about a frame in which nothing was read."""
+        clock, at_ns = task.clock, task.at_ns
         dim = is_dim(gray)
         found, failed, triples = self._search(gray, failed, dim, clock, at_ns)
         if found or not failed:
@@ -270,11 +282,11 @@ class QrReader:
                 return found, failed
         part, place = _part(gray, failed)
         if triples:  # all three patterns: what the grid cannot read libzbar rarely can
-            found = self._unroll(gray, triples, clock, at_ns)
+            found = self._unroll(gray, triples, task, _Place())
             asked = None if found else self._ask_zbar(part, place)
         else:
             asked = self._ask_zbar(part, place)
-            found = self._unroll_part(part, clock, at_ns, place)
+            found = self._unroll_part(part, task, place)
         found = found or self._answer_of_zbar(asked, 0.0, at_ns)
         found = found or self._look_again(part, clock, at_ns, place)
         return found or self._answer_of_zbar(asked, clock.left_ms(), at_ns), failed
@@ -312,8 +324,9 @@ class QrReader:
                 clock.cut(_DOUBTFUL_MS)  # perhaps a code with a corner covered, perhaps a shirt
         return found, [*failed, _around(finders, 1 / scale)], triples
 
-    def _unroll_part(self, gray: Gray, clock: FrameClock, at_ns: int, place: _Place) -> list[QrText]:
+    def _unroll_part(self, gray: Gray, task: _Task, place: _Place) -> list[QrText]:
         """Step 4, with patterns that were too fine to be seen at the small size, or with two of the three."""
+        clock = task.clock
         if not clock.affords("finders", gray.size):
             return []
         with clock.spend("finders", gray.size):
@@ -326,21 +339,38 @@ class QrReader:
             with clock.spend("pairs", gray.size):
                 guesses = [(qr_grid.likeness(gray, each), -k, each) for k, each in enumerate(qr_finders.pairs(finders))]
                 triples = [each for likeness, _, each in sorted(guesses, reverse=True)[:2] if likeness > _POSSIBLE]
-        return self._unroll(gray, triples, clock, at_ns, place)
+        return self._unroll(gray, triples, task, place)
 
-    def _unroll(
-        self, gray: Gray, triples: list[qr_finders.Triple], clock: FrameClock, at_ns: int, place: _Place | None = None
-    ) -> list[QrText]:
+    def _unroll(self, gray: Gray, triples: list[qr_finders.Triple], task: _Task, place: _Place) -> list[QrText]:
         """Step 4."""
-        place = place or _Place()
         for triple in triples:
-            for reading in qr_grid.readings(gray, triple, clock):
-                text = self._read_clean(reading, at_ns, place)
+            best: qr_grid.Reading | None = None
+            for reading in qr_grid.readings(gray, triple, task.clock):
+                text = self._read_clean(reading, task.at_ns, place)
                 if text is not None:
                     return [text]
-                if clock.left_ms() < 0:
-                    return []
+                if best is None or reading.match >= best.match:
+                    best = reading
+                if task.clock.left_ms() < 0:
+                    break
+            text = self._read_together(best, task, place)
+            if text is not None:
+                return [text]
+            if task.clock.left_ms() < 0:
+                break
         return []
+
+    def _read_together(self, reading: qr_grid.Reading | None, task: _Task, place: _Place) -> QrText | None:
+        """The code in this and the frames before it, module by module."""
+        if task.vote is None or reading is None or reading.match < _WORTH_A_VOTE:
+            return None
+        count = task.vote.cast(reading.values, reading.version, task.at_ns)
+        for attempt in qr_grid.counted(count, reading, task.clock) if count else ():
+            text = self._read_clean(attempt, task.at_ns, place)
+            if text is not None:
+                task.vote.clear()
+                return text
+        return None
 
     def _read_clean(self, reading: qr_grid.Reading, at_ns: int, place: _Place) -> QrText | None:
         engine = self._zxing

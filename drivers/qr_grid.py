@@ -8,7 +8,7 @@ of this size must show is drawn as it must be (:mod:`drivers.qr_symbol`), the fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -20,6 +20,7 @@ from drivers.qr_clock import FrameClock
 from drivers.qr_finders import Gray, Triple
 from drivers.qr_regrow import regrown
 from drivers.qr_symbol import function_match, layout_of, picture
+from drivers.qr_vote import Bits, Count
 from drivers.qr_warp import PX, Map, first_map, refine, straighten, versions
 
 Corners = tuple[tuple[float, float], ...]
@@ -40,12 +41,14 @@ def thresholds(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One attempt at a code's modules: clean picture, place, and how well what is known beforehand fits (0 to 1)."""
+    """One attempt at a code's modules: clean picture, place, how well what is known beforehand fits (0 to 1), and the
+    brightnesses (n, n) it was decided from."""
 
     picture: Gray
     corners: Corners
     match: float
     version: int
+    values: NDArray[np.float32]
 
 
 def equalised(values: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
@@ -72,7 +75,7 @@ def _attempts(gray: Gray, grid: Map, version: int) -> Iterator[Reading]:
         sharp = equalised(values, amount) if amount else values
         dark = sharp < thresholds(sharp, reach)
         match = function_match(dark, version)
-        yield Reading(picture(layout_of(dark, version).dark), _corners(grid), match, version)
+        yield Reading(picture(layout_of(dark, version).dark), _corners(grid), match, version, values)
         if match < 0.72:
             break
 
@@ -102,22 +105,32 @@ def readings(gray: Gray, triple: Triple, clock: FrameClock) -> Iterator[Reading]
             match = max(match, reading.match)
             yield reading
         if match > 0.85:
-            yield from _without_spoilt(levels(straighten(gray, grid)), version, _corners(grid), clock)
+            yield from _without_spoilt(next(_attempts(gray, grid, version)), clock)
         if match > 0.93:
             break  # this is its size, whether it can be read or not
 
 
-def _without_spoilt(
-    values: NDArray[np.float32], version: int, corners: Corners, clock: FrameClock
-) -> Iterator[Reading]:
+def _without_spoilt(base: Reading, clock: FrameClock) -> Iterator[Reading]:
     """Attempts that give up patches of glare or cover instead of taking them for data."""
-    layout = layout_of(values < thresholds(values, 3), version)
-    pixels = values.size * PX**2
+    dark = base.values < thresholds(base.values, 3)
+    shown = layout_of(dark, base.version).dark
     for reach in (4, 3):
-        if not clock.affords("erasures", pixels):
-            return
-        with clock.spend("erasures", pixels):
-            lost = qr_erasures.spoilt(layout.dark, reach)
-            modules = qr_erasures.filled(layout.dark, version, layout.format_word, layout.free, lost)
-        if modules is not None:
-            yield Reading(picture(modules), corners, 1.0, version)
+        yield from _without(qr_erasures.spoilt(shown, reach), dark, base, clock)
+
+
+def _without(lost: Bits, dark: Bits, base: Reading, clock: FrameClock) -> Iterator[Reading]:
+    """The attempt that fills in lost modules; none where it cannot be done, or not in time."""
+    pixels = lost.size * PX**2
+    if not clock.affords("erasures", pixels):
+        return
+    with clock.spend("erasures", pixels):
+        layout = layout_of(dark, base.version)
+        modules = qr_erasures.filled(layout.dark, base.version, layout.format_word, layout.free, lost)
+    if modules is not None:
+        yield replace(base, picture=picture(modules), match=1.0)
+
+
+def counted(count: Count, base: Reading, clock: FrameClock) -> Iterator[Reading]:
+    """Attempts with what several frames say together; ``base`` is the newest one's."""
+    yield replace(base, picture=picture(layout_of(count.dark, base.version).dark))
+    yield from _without(count.doubtful, count.dark, base, clock)

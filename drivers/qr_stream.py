@@ -16,10 +16,11 @@ from drivers.camera import Frame, FrameSource
 from drivers.devices import DeviceFault, DeviceReady, Emit, FaultKind, QrText
 from drivers.errors import DeviceError, PortError
 from drivers.picture_health import PictureHealth
-from drivers.qr import Corners, Gray, QrReader, Sighting, shared_reader
+from drivers.qr import DEFAULT_BUDGET_S, Corners, Gray, QrReader, Sighting, shared_reader
 from drivers.qr_child import WatchedChild
 from drivers.qr_focus import Focus
 from drivers.qr_gaze import Gaze
+from drivers.qr_vote import ModuleVote
 
 _NS = 1_000_000_000
 _READ_TIMEOUT_S = 0.25
@@ -72,10 +73,13 @@ class StreamReader:
     that saw a code and read none.
     """
 
-    def __init__(self, reader: QrReader | None = None, *, forget_s: float = 3.0, budget_s: float = 0.04) -> None:
+    def __init__(
+        self, reader: QrReader | None = None, *, forget_s: float = 3.0, budget_s: float = DEFAULT_BUDGET_S
+    ) -> None:
         self._reader = reader
         self._budget_s = budget_s
         self._gaze = Gaze()
+        self._vote = ModuleVote()
         self._focus = Focus(forget_s=forget_s)
         self.passed = self.decodes = self.hits = self.unread = self.decode_ns = 0
         self.boxes: tuple[Corners, ...] = ()
@@ -98,7 +102,7 @@ class StreamReader:
             return None
         left, top, right, bottom = look.box or (0, 0, frame.gray.shape[1], frame.gray.shape[0])
         part = frame.gray[top:bottom, left:right]
-        sighting = self._look(part, self._budget_s, frame.at_ns, self.decodes if look.eager else None)
+        sighting = self._look(part, self._budget_s, frame.at_ns, self.decodes if look.eager else None, self._vote)
 
         def in_frame(corners: Corners) -> Corners:
             return tuple((x + left, y + top) for x, y in corners)
@@ -118,11 +122,13 @@ class StreamReader:
         self.unread_boxes = tuple(sighting.unread)
         return sighting.texts
 
-    def _look(self, gray: Gray, budget_s: float, at_ns: int, turn: int | None) -> Sighting:
+    def _look(
+        self, gray: Gray, budget_s: float, at_ns: int, turn: int | None, vote: ModuleVote | None = None
+    ) -> Sighting:
         if self._reader is None:
             self._reader = shared_reader()
         began_ns = time.monotonic_ns()
-        sighting = self._reader.look(gray, budget_s, at_ns, turn)
+        sighting = self._reader.look(gray, budget_s, at_ns, turn, vote)
         self.decode_ns += time.monotonic_ns() - began_ns
         self.decodes += 1
         self.hits += bool(sighting.texts)
@@ -152,7 +158,7 @@ class QrCamera:
         *,
         reader: QrReader | None = None,
         forget_s: float = 3.0,
-        budget_s: float = 0.04,
+        budget_s: float = DEFAULT_BUDGET_S,
         picture_limit_s: float = 1.5,
         reopen_s: float = 1.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,

@@ -221,9 +221,8 @@ def main() -> int:
         folder = options.data
         if folder is None:
             folder = Path(scratch)
-            first = 0 if options.generate == "tune" else 1
-            seeds = list(range(first, first + 2 * options.count, 2))
-            qr_pictures.write(folder, seeds, list(qr_pictures.KINDS))
+            left_out = qr_pictures.write(folder, options.generate, options.count, list(qr_pictures.KINDS))
+            print("left out as readable by nobody:", *(f"{kind} {n}" for kind, n in left_out.items()))
         scores = run(folder, readers, options.seed, options.limit, options.wall)
     print(report(scores))
     for name, score in scores.items():

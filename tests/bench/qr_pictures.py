@@ -1,7 +1,8 @@
 """Hard pictures of QR codes, made by seed: curled and crumpled sheets, glare, damage, tilt, many codes, ...
 
 A picture is a ray-traced sheet: every pixel's ray meets a plane or a cylinder, so curl and tilt are exact; then
-light, dirt, lens, motion, sensor noise and JPEG do their work. Even seeds are for tuning, odd ones for judging.
+light, dirt, lens, motion, sensor noise and JPEG do their work. Even seeds are for tuning, odd ones for judging. As in
+``data/qr``, what no reader could read even if it knew where every module lies is left out, and counted.
 
     python -m tests.bench.qr_pictures --out DIR --half judge --count 24
 
@@ -23,6 +24,7 @@ import segno
 from numpy.typing import NDArray
 
 from drivers.opencv import cv2
+from tests.bench.qr_readable import is_readable, straightened
 
 Image = NDArray[np.float32]
 BASE45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
@@ -464,31 +466,54 @@ def _whole(sheet: Sheet, shot: Shot) -> list[int]:
     return whole
 
 
-def make(kind: str, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """One picture of a kind and the texts in it; the same for the same seed."""
+@dataclass(frozen=True)
+class Made:
+    """A picture, the texts whole in it, and whether it can be read at all (:mod:`tests.bench.qr_readable`)."""
+
+    picture: NDArray[np.uint8]
+    texts: list[str]
+    readable: bool
+
+
+def make(kind: str, seed: int) -> Made:
+    """One picture of a kind; the same for the same seed."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     sheet, shot = KINDS[kind](rng)
     whole = _whole(sheet, shot)
     while len(sheet.texts) == 1 and not whole:
         shot.fill *= 0.92
         whole = _whole(sheet, shot)
-    return take(sheet, shot, rng), [sheet.texts[i] for i in whole]
+    seen = surface(shot, rng)
+    picture = take(sheet, shot, rng, seen=seen)
+    readable = all(
+        is_readable(straightened(picture, seen[0], seen[1], sheet.boxes[i]), sheet.texts[i]) for i in whole[:1]
+    )
+    return Made(picture, [sheet.texts[i] for i in whole], readable)
 
 
-def write(out: Path, seeds: list[int], kinds: list[str]) -> None:
-    """The pictures of these seeds in the layout of ``data/qr``."""
+def write(out: Path, half: str, count: int, kinds: list[str]) -> dict[str, int]:
+    """So many readable pictures of each kind in the layout of ``data/qr``, even seeds to tune with and odd ones to
+    judge by; returns how many of each kind were left out because nobody could read them."""
     (out / "images").mkdir(parents=True, exist_ok=True)
+    left_out: dict[str, int] = {}
     with (out / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["file", "expected_text", "category", "subset", "complete", "ground_truth", "source", "licence"])
         for kind in kinds:
-            for seed in seeds:
-                picture, texts = make(kind, seed)
+            seed, written = 0 if half == "tune" else 1, 0
+            while written < count:
+                made = make(kind, seed)
                 name = f"images/{kind}-{seed:04d}.png"
-                cv2.imwrite(str(out / name), picture)
+                seed += 2
+                if not made.readable:
+                    left_out[kind] = left_out.get(kind, 0) + 1
+                    continue
+                written += 1
+                cv2.imwrite(str(out / name), made.picture)
                 complete = 0 if kind == "many" else 1  # one that the frame's edge cuts may still be read
                 facts = [kind, kind, complete, "generated", "tests.bench.qr_pictures", "CC0-1.0"]
-                rows.writerow([name, json.dumps(texts), *facts])
+                rows.writerow([name, json.dumps(made.texts), *facts])
+    return left_out
 
 
 def main() -> None:
@@ -499,8 +524,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="pictures of each kind")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     options = parser.parse_args()
-    first = 0 if options.half == "tune" else 1
-    write(options.out, list(range(first, first + 2 * options.count, 2)), options.kinds)
+    left_out = write(options.out, options.half, options.count, options.kinds)
+    print("left out as readable by nobody:", ", ".join(f"{kind} {n}" for kind, n in left_out.items()) or "none")
 
 
 if __name__ == "__main__":
