@@ -146,6 +146,7 @@ class Line:
             self._transport = await self._listen(options.listen)
             stack.callback(self._transport.close)
             stack.push_async_callback(_ended, asyncio.create_task(self._tick()))
+        options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # sync may be started before the gate ever was
         path = options.folder / SOCKET_NAME
         path.unlink(missing_ok=True)  # left by a sync that was killed
         try:

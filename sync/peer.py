@@ -3,7 +3,8 @@
 Every kiosk numbers its facts from 1 within a *session* (8 random bytes, new with each start of the program) and says
 in every datagram which numbers it can still give (``first`` to ``newest``) and up to where it holds the other's
 (``have``). What a neighbour does not hold is sent until it does, ten facts a datagram, the next ten with its answer,
-again after a second of silence; without news a datagram goes every five seconds. So a lost, doubled or reordered
+again after a second of silence; without news a datagram goes every five seconds (every second to a neighbour that was
+never heard). So a lost, doubled or reordered
 datagram changes nothing, and after a cut both sides catch up.
 
 Against replay, without trusting anybody's time of day: facts count only in a datagram that
@@ -210,7 +211,9 @@ class PeerDesk:
         waited_ms = now_ms - neighbour.sent_ms
         if neighbour.owes_answer or waited_ms >= QUIET_MS:
             return True
-        if neighbour.session == NO_SESSION or neighbour.acked == self._newest:
+        if neighbour.session == NO_SESSION:
+            return waited_ms >= RESEND_MS
+        if neighbour.acked == self._newest:
             return False
         return neighbour.acked == neighbour.sent_up_to or waited_ms >= RESEND_MS
 
