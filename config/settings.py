@@ -25,6 +25,9 @@ from config.neighbours import Neighbours
 DOCUMENTS = "documents"
 """Folder below ``state.folder`` for what the central gives down, written by ``gatepost-sync``, read by the gate."""
 
+PASS_CERTIFICATE = "pass-certificate"
+"""File below ``state.folder``: the community's word for this kiosk's key, kept fresh by ``gatepost-sync``."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -149,6 +152,11 @@ class Keys(Section):
         default=Path("community.key"), description="32 random bytes: pseudonyms, card look-up, encrypted columns"
     )
     kiosk: Path = Field(default=Path("kiosk.pem"), description="this kiosk's Ed25519 key, PKCS#8 PEM")
+    pass_certificate: Path | None = Field(
+        default=None,
+        description="the community's certificate of this kiosk's key, with which the guard issues temporary passes; "
+        "pass-certificate in state.folder unless set",
+    )
     card_meta: Path | None = Field(
         default=None, description="16 bytes: the site's key that opens a rolling code's number; for strength sun"
     )
@@ -205,11 +213,16 @@ class Reader(Section):
         default=None, description="osdp: file with the 16 bytes of the reader's own key (never the default one)"
     )
     address: int = Field(default=0, ge=0, le=126, description="osdp: the reader's address on its line")
+    id_cards: bool = Field(
+        default=False, description="pn532: also read the number of resident ID cards (type B), which proves nothing"
+    )
 
     @model_validator(mode="after")
     def _able(self) -> Self:
         if self.driver is not ReaderDriver.PN532 and self.strength is not Strength.UID:
             raise ValueError(f'a {self.driver} reader hears a number and nothing else: set strength = "uid"')
+        if self.id_cards and self.driver is not ReaderDriver.PN532:
+            raise ValueError("id_cards is for a pn532 reader")
         if (self.driver is ReaderDriver.OSDP) is not (self.key is not None):
             raise ValueError("an osdp reader, and no other, needs a key: its Secure Channel is not left out")
         return self

@@ -198,6 +198,23 @@ class RegisterVisitor:
     category: str = "visitor"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassWish:
+    """The temporary pass that a guard asks for, good for so many ``hours``.
+
+    ``once`` makes a pass for this gate that is used up by one passage; ``every_gate`` is for passes that may be used
+    again. It counts from ``from_minute`` to ``until_minute`` of each local day; None: at any hour.
+    """
+
+    guard: str
+    category: str
+    hours: int
+    once: bool
+    every_gate: bool = False
+    from_minute: int | None = None
+    until_minute: int | None = None
+
+
 GuardCommand = Attest | Override | Acknowledge | MeasureAgain | EnterTemperature | Emergency | RegisterVisitor
 
 

@@ -390,6 +390,9 @@ _NEXT: dict[Reason, NextStep] = {
 
 def next_step(reason: Reason, evidence: Evidence) -> NextStep:
     """The one thing to do about the reason that is shown; whatever has no better answer leads to the guard."""
+    card = evidence.card
+    if reason is Reason.PASS_OTHER_GATE and card is not None and card.strength is CardStrength.PASS_CODE:
+        return NextStep.SEE_GUARD  # a visitor with a pass for another gate: the guard knows whether it will do here
     if reason is Reason.CODE_MISSING:
         return NextStep.SHOW_CODE_TO_GUARD if evidence.camera_fault else NextStep.SHOW_CODE
     if reason is Reason.TEMPERATURE_BORDERLINE:

@@ -20,6 +20,7 @@ from config.errors import ConfigError
 from config.policy import Passback, Policy, load_policy
 from config.settings import (
     DOCUMENTS,
+    PASS_CERTIFICATE,
     Contact,
     Lane,
     LaneDirection,
@@ -48,6 +49,7 @@ from kiosk.lights import Lights
 from kiosk.line_wire import Hello
 from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
+from kiosk.pass_book import PassBook, passes_issued
 from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.passage_record import facts_only
 from kiosk.people import RosterPeople
@@ -269,6 +271,7 @@ def build(
         guards=guards,
         cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
         trust=trust,
+        passes=pass_book(settings, clock, gate, verifier),
         people=RosterPeople(roster, photos),
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
@@ -318,6 +321,24 @@ def digits_of(verifier: GateVerifier, policy: Policy, at: Instant) -> str:
     if not verifier.challenge_secret or lapsed_order(policy, at):
         return ""
     return shown_challenge(verifier.challenge_secret, at.utc())
+
+
+def pass_book(settings: Settings, clock: Clock, gate: Gate, verifier: GateVerifier) -> PassBook:
+    """The temporary passes that the guard issues here, with those that the journal remembers."""
+    folder = settings.state.folder
+    try:
+        key = secret_file(settings.keys.kiosk)
+    except ConfigError:
+        key = settings.keys.kiosk  # made by the enrolment, later; until then the book says what is missing
+    return PassBook(
+        place=settings.site.place,
+        key=key,
+        certificate=settings.keys.pass_certificate or folder / PASS_CERTIFICATE,
+        clock=clock,
+        write=lambda kind, payloads: gate.write(Note(Stream.PASSAGE, kind, payloads)),
+        revoke=verifier.revoke_pass,
+        passes=passes_issued(folder / "journal.db"),
+    )
 
 
 def passes_let_in(journal: Path) -> set[str]:

@@ -6,9 +6,10 @@ for here, and taken here when it has come.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -100,6 +101,8 @@ class GateVerifier:
     outside: Outside | None = None
     _desks: dict[str, CodeDesk] = field(default_factory=dict)
     _asked: OrderedDict[int, str] = field(default_factory=OrderedDict)
+    _revoked: frozenset[bytes] = frozenset()
+    _swapping: threading.Lock = field(default_factory=threading.Lock)
     _memory: ReuseMemory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -168,7 +171,16 @@ class GateVerifier:
 
     def use(self, store: TrustStore) -> None:
         """Judge by this store from the next text on; one in hand is judged by the store that it began with."""
-        self.store = store
+        with self._swapping:
+            self.store = replace(store, community_revoked_passes=store.community_revoked_passes | self._revoked)
+
+    def revoke_pass(self, pass_id: bytes) -> None:
+        """A temporary pass of 8 bytes' id opens nothing any more, whatever store is in use."""
+        with self._swapping:
+            self._revoked |= {pass_id}
+            self.store = replace(
+                self.store, community_revoked_passes=self.store.community_revoked_passes | self._revoked
+            )
 
     def admitted(self, lane: str, at: Instant) -> None:
         """The person of the lane was let in: code and one-time pass count as used, here and next door."""

@@ -294,14 +294,23 @@ def _read_kiosk(body: Any) -> tuple[KioskKey, bytes]:
     return kiosk, community_key_id
 
 
-def _certified(certificate: bytes, store: TrustStore) -> KioskKey:
+def kiosk_key_of(certificate: bytes) -> KioskKey:
+    """What a certificate says, not yet believed. Raises CodeRefusedError (structure) for anything else."""
+    return _read_kiosk(_certificate_parts(certificate)[0])[0]
+
+
+def _certificate_parts(certificate: bytes) -> list[Any]:
     try:
         parts = loads(certificate)
     except CborError:
         raise CodeRefusedError(CodeReason.STRUCTURE) from None
     if not isinstance(parts, list) or len(parts) != 2:
         raise CodeRefusedError(CodeReason.STRUCTURE)
-    body, signature = parts
+    return parts
+
+
+def _certified(certificate: bytes, store: TrustStore) -> KioskKey:
+    body, signature = _certificate_parts(certificate)
     kiosk, community_key_id = _read_kiosk(body)
     key = trusted_key(store, community_key_id, CommunityUse.KIOSK)
     if not signed_by(key.public_key, KIOSK_PURPOSE, body, signature):

@@ -32,6 +32,7 @@ from kiosk.screens.faces import resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
 from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
+from kiosk.screens.pass_pages import PassDesk, PassPages
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
 from kiosk.screens.texts import Language, Texts, texts
@@ -54,6 +55,7 @@ def create_app(
     guards: GuardBook,
     cameras: Mapping[str, LaneCamera] | None = None,
     trust: TrustDesk | None = None,
+    passes: PassDesk | None = None,
     people: People | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
@@ -79,6 +81,7 @@ def create_app(
         sessions=sessions,
         aim=Aim(cameras or {}),
         trust=trust,
+        passes=passes,
         people=people,
         site_code_text=site_code_text,
         zone=zone,
@@ -112,6 +115,7 @@ class Screens:
         sessions: Sessions,
         aim: Aim,
         trust: TrustDesk | None,
+        passes: PassDesk | None,
         people: People | None,
         site_code_text: str,
         zone: tzinfo,
@@ -126,6 +130,8 @@ class Screens:
         self._sessions = sessions
         self._aim = aim
         self._has_trust = trust is not None
+        self._has_passes = passes is not None
+        self._pass_pages = PassPages(passes, zone, page=self._page, answer=self._answer, touch=self._touch)
         self._holders = HolderPages(people, lane_now=self._lane_now, page=self._page, touch=self._touch)
         self._trust_pages = TrustPages(trust, zone, page=self._page, answer=self._answer, touch=self._touch)
         self._site_code_text = site_code_text
@@ -175,6 +181,7 @@ class Screens:
             (f"{lane}/visitor", "POST", self.visitor),
             (f"{lane}/emergency-close", "POST", self.emergency_close),
             *self._trust_pages.routes(),
+            *self._pass_pages.routes(),
             *self._holders.routes(),
         ]
 
@@ -320,6 +327,7 @@ class Screens:
             guard_name=self._guards.name_of(request.state.guard),
             has_camera=bool(self._aim.lanes),
             has_trust=self._has_trust,
+            has_passes=self._has_passes,
             note=words.find("done", note, default=""),
         )
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from kiosk.board import Acknowledge, Attest, EnterTemperature, MeasureAgain, Override, RegisterVisitor
+from kiosk.board import Acknowledge, Attest, EnterTemperature, MeasureAgain, Override, PassWish, RegisterVisitor
 from kiosk.evidence import AttestedCode
 
 Form = Mapping[str, str]
@@ -31,6 +31,9 @@ OVERRIDE_REASONS = (
 DENY_REASONS = ("person_refuses", "not_the_holder", "under_instruction", "other")
 PURPOSES = ("visit", "delivery", "repair", "housekeeping", "moving", "business")
 VISITOR_CATEGORIES = ("visitor", "courier", "service_worker")
+#: How long a temporary pass of this kiosk may live, in hours; a kiosk's key gives out seven days at most.
+PASS_HOURS = (2, 4, 12, 24, 72, 168)
+PASS_USES = ("once", "here", "every_gate")
 #: Range in which a contact thermometer's value is believed, in degrees Celsius.
 MIN_BODY_C, MAX_BODY_C = Decimal("34.0"), Decimal("43.0")
 
@@ -129,3 +132,46 @@ def read_visitor(form: Form, *, lane: str, guard: str) -> RegisterVisitor | Erro
         purpose=purpose,
         category=category,
     )
+
+
+def read_pass(form: Form, *, guard: str) -> PassWish | Errors:
+    """A temporary pass: category, once or again and where, how long, and the hours of the day (both or neither)."""
+    errors: Errors = {}
+    category, use, hours = form.get("category", ""), form.get("use", ""), form.get("hours", "")
+    for field, wrong in (
+        ("category", category not in VISITOR_CATEGORIES),
+        ("use", use not in PASS_USES),
+        ("hours", hours not in map(str, PASS_HOURS)),
+    ):
+        if wrong:
+            errors[field] = "choose"
+    minutes = {field: _minute_of_day(form.get(field, "")) for field in ("from", "until")}
+    begin, end = minutes["from"], minutes["until"]
+    for field, minute in minutes.items():
+        if minute == _NO_TIME or (begin is None) != (end is None) or (begin is not None and begin == end):
+            errors[field] = "time_of_day"
+    if errors:
+        return errors
+    return PassWish(
+        guard=guard,
+        category=category,
+        hours=int(hours),
+        once=use == "once",
+        every_gate=use == "every_gate",
+        from_minute=begin,
+        until_minute=end,
+    )
+
+
+_NO_TIME = -1
+
+
+def _minute_of_day(text: str) -> int | None:
+    """Minutes since midnight of ``8:00`` or ``24:00``; None for nothing, _NO_TIME for no time of day."""
+    text = unicodedata.normalize("NFKC", text).strip()
+    if not text:
+        return None
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)|24:00", text, re.ASCII)
+    if found is None:
+        return _NO_TIME
+    return 24 * 60 if found[1] is None else int(found[1]) * 60 + int(found[2])

@@ -31,14 +31,17 @@ from kiosk.board import (
     GuardCommand,
     MeasureAgain,
     Override,
+    PassWish,
     RegisterVisitor,
 )
 from kiosk.credentials.bundle import TrustState
 from kiosk.evidence import AttestedCode
+from kiosk.pass_book import IssuedPass, PassError
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
 from kiosk.screens.holder_pages import People
 from kiosk.screens.hub import Hub
+from kiosk.screens.pass_pages import PassDesk
 from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
 from kiosk.screens.server import ScreensServer
@@ -63,6 +66,7 @@ class Gate:
     cameras: dict[str, AimedCamera] = field(default_factory=dict)
     people: People | None = None
     trust: TrustDesk | None = None
+    passes: PassDesk | None = None
 
     def __post_init__(self) -> None:
         self.hub = Hub(clock_ns=lambda: self.now_ns)
@@ -75,6 +79,7 @@ class Gate:
             cameras=self.cameras,
             people=self.people,
             trust=self.trust,
+            passes=self.passes,
             site_code_text="https://example.org/place/1",
             allowed_hosts=("testserver",),
             now_ns=lambda: self.now_ns,
@@ -621,3 +626,46 @@ def test_without_bundles_there_is_no_page_of_their_age(guarded: Gate) -> None:
     """A plain folder of keys has no version: no button leads nowhere."""
     assert guarded.client.get("/guard/trust").status_code == 404
     assert "/guard/trust" not in guarded.client.get("/guard").text
+
+
+class OnePass:
+    """A desk that issues one pass and then has lost its certificate."""
+
+    def __init__(self) -> None:
+        self.wishes: list[PassWish] = []
+        self.revoked: list[tuple[str, str]] = []
+        until = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
+        self.issued = IssuedPass(
+            pass_id="0123456789abcdef", category="courier", places=("north",), once=True, expires_at=until, guard="wang"
+        )
+
+    def listed(self) -> tuple[IssuedPass, ...]:
+        return (self.issued,)
+
+    def issue(self, wish: PassWish) -> tuple[IssuedPass, str]:
+        if self.wishes:
+            raise PassError("no_certificate", "certificate")
+        self.wishes.append(wish)
+        return self.issued, "GP1:ABC"
+
+    def revoke(self, pass_id: str, guard: str) -> None:
+        self.revoked.append((pass_id, guard))
+
+
+def test_a_guard_issues_a_pass_sees_it_once_and_revokes_it() -> None:
+    """The answer draws the code; the list names passes by their id alone; what cannot be done says why."""
+    desk = OnePass()
+    gate = Gate(passes=desk)
+    gate.log_in()
+    wish = {"category": "courier", "use": "once", "hours": "4"}
+    assert gate.post("/guard/passes", **{**wish, "hours": "5"})[0] == 422
+    status, page = gate.post("/guard/passes", **wish)
+    assert status == 200
+    assert "<svg" in page
+    assert desk.wishes[0].guard == "wang"
+    assert "<svg" not in gate.client.get("/guard/passes").text.partition('class="passes"')[2]
+    status, page = gate.post("/guard/passes", **wish)
+    assert status == 409
+    assert "授权" in page
+    assert gate.post("/guard/passes/revoke", pass_id="0123456789abcdef")[0] == 303
+    assert desk.revoked == [("0123456789abcdef", "wang")]

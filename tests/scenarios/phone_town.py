@@ -18,7 +18,7 @@ import httpx
 from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
-from config.settings import load_settings
+from config.settings import PASS_CERTIFICATE, load_settings
 from kiosk import code_cli
 from kiosk.clock import Instant, SystemClock
 from kiosk.demo.control import Control
@@ -27,6 +27,7 @@ from kiosk.demo.programs import Programs
 from kiosk.reasons import ClockTrust
 from kiosk.run import build, open_roster
 from kiosk.screens.guards import hash_secret
+from sync.keys import generate_key
 
 CARDS = {"R-1": "04A1B2C3", "R-2": "04A1B2C4"}
 GUARD_SECRET = "a guard's secret"
@@ -55,6 +56,14 @@ health_code = "required"
 trip = "not_here"
 register = "not_here"
 [[category]]
+name = "courier"
+[category.entry]
+pass = "required"
+temperature = "not_here"
+health_code = "not_here"
+trip = "not_here"
+register = "not_here"
+[[category]]
 name = "visitor"
 """
 GATE = """
@@ -70,6 +79,7 @@ folder = "{folder}/trust"
 [keys]
 community = "{folder}/community.key"
 guards = "{folder}/guards.toml"
+kiosk = "{folder}/kiosk.pem"
 [web]
 port = {port}
 [simulation]
@@ -219,8 +229,20 @@ class Town:
             f'[guards.wang]\nname = "王师傅"\nsecret = "{hash_secret(GUARD_SECRET)}"\n'.encode(),
         )
         trust, key = str(self.folder / "trust"), str(self.folder / "code.pem")
+        kiosk_authority, kiosk_key = str(self.folder / "kiosk-authority.pem"), self.folder / "kiosk.pem"
+        generate_key(kiosk_key)
+        certify = [
+            "--kiosk",
+            "phones-1",
+            "--kiosk-key",
+            str(kiosk_key),
+            "--out",
+            str(self.folder / "state" / PASS_CERTIFICATE),
+        ]
         for arguments in (
             ["new-key", key, "--name", "Phones", "--use", "code", "--trust", trust],
+            ["new-key", kiosk_authority, "--name", "Phones", "--use", "kiosk", "--trust", trust],
+            ["certify-kiosk", "--key", kiosk_authority, *certify],
             ["subject-key", str(self.folder / "community.key"), str(self.folder / "subject.key")],
         ):
             result = CliRunner().invoke(code_cli.app, arguments)

@@ -184,3 +184,35 @@ def test_a_wrong_code_and_a_revoked_phone_are_told_in_a_sentence(town: Town) -> 
     town.revoke_phone()
     phone.clock.fast_forward(31 * 60_000)
     expect(phone.locator("[data-trouble=revoked]")).to_be_visible(timeout=SOON_MS)
+
+
+def test_the_guard_issues_a_pass_that_opens_this_gate_once(town: Town) -> None:
+    """From the console to the camera: the code shown there opens once, and a revoked one does not open at all."""
+    resident, guard = town.screens()
+    before = town.pulses()
+
+    def issue() -> bytes:
+        guard.click("text=临时通行证")
+        guard.check("[name=category][value=courier]")
+        guard.check("[name=use][value=once]")
+        guard.click("text=开通行证")
+        guard.wait_for_selector("#sheet [data-pass]")
+        picture = guard.locator("#sheet [data-pass]").screenshot()
+        guard.click("#sheet [data-close]")
+        return picture
+
+    shown = issue()
+    town.hold_up(shown)
+    expect(resident.locator("[data-face=admit]")).to_be_visible(timeout=SOON_MS)
+    resident.wait_for_timeout(3500)
+    town.hold_up(shown)
+    told(resident, guard, "guard", "请登记", "一次性通行证已使用")
+
+    lost = issue()
+    guard.click("text=临时通行证")
+    guard.locator("#sheet .passes button:has-text('作废')").first.click()
+    guard.wait_for_selector("#toast:has-text('已作废')")
+    town.hold_up(lost)
+    told(resident, guard, "guard", "请找保安", "通行证已作废")
+    assert reasons(town)[-3:] == ["all_checks_passed", "pass_used", "pass_revoked"]
+    assert town.pulses() == before + 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.board import Attest, EnterTemperature, Override, RegisterVisitor
+from kiosk.board import Attest, EnterTemperature, Override, PassWish, RegisterVisitor
 from kiosk.evidence import AttestedCode
 from kiosk.screens import forms
 
@@ -100,3 +100,34 @@ def test_no_form_raises(form: dict[str, str]) -> None:
         assert visitor.name.isprintable()
     for read in (forms.read_override, forms.read_temperature, forms.read_attest):
         read(form, **WHO)
+
+
+PASS = {"category": "courier", "use": "here", "hours": "24", "from": "8:00", "until": "18：00"}
+
+
+def test_a_pass_form_says_category_place_life_and_hours() -> None:
+    """Full-width digits are read too; once means this gate, whatever else is ticked."""
+    wish = forms.read_pass(PASS, guard="wang")
+    assert wish == PassWish(guard="wang", category="courier", hours=24, once=False, from_minute=480, until_minute=1080)
+    once = forms.read_pass({**PASS, "use": "once", "from": "", "until": ""}, guard="wang")
+    assert isinstance(once, PassWish)
+    assert (once.once, once.every_gate, once.from_minute, once.until_minute) == (True, False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"category": "resident"}, "category"),
+        ({"use": "always"}, "use"),
+        ({"hours": "9999"}, "hours"),
+        ({"from": "8"}, "from"),
+        ({"until": "25:00"}, "until"),
+        ({"until": ""}, "until"),
+        ({"until": "08:00"}, "from"),
+    ],
+)
+def test_a_pass_form_refuses_what_no_pass_may_say(change: dict[str, str], field: str) -> None:
+    """No resident's pass, no life beyond a week, no half of a window."""
+    found = forms.read_pass({**PASS, **change}, guard="wang")
+    assert isinstance(found, dict)
+    assert field in found

@@ -206,6 +206,8 @@ addEventListener("click", (event) => {
   if (link?.matches("[data-sheet]") && sheet) {
     event.preventDefault();
     openLink(link).catch(() => location.assign(link.href));
+  } else if (event.target.closest?.("[data-print]")) {
+    print();
   } else if (link?.matches("[data-close]") && sheet?.open) {
     event.preventDefault();
     sheet.close();
