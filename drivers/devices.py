@@ -228,6 +228,7 @@ class FaultKind(StrEnum):
     STUCK = "stuck"
     FROZEN = "frozen"
     DARK = "dark"
+    CRASHED = "crashed"
     REFUSED = "refused"
     WRONG_DEVICE = "wrong_device"
 

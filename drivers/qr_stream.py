@@ -28,6 +28,7 @@ _SILENT_S = 3.0
 _PROOF_FRAMES = 3
 _SPOILT_PAUSE_S = 0.02
 _SPOILT_TOLD_EVERY_S = 10.0
+_CRASH_TOLD_EVERY_S = 60.0
 _HEALTH_TEXT = {
     FaultKind.FROZEN: "the picture has not changed in the least: the camera or its driver hangs; replug it",
     FaultKind.DARK: "the picture is black: is the lens covered, is there any light?",
@@ -183,6 +184,8 @@ class QrCamera:
         self._detail = ""
         self._frames = self._dropped = self._errors = self._told = 0
         self._spoilt_told_ns: int | None = None
+        self._crashes_told = 0
+        self._crash_told_ns: int | None = None
 
     def start(self, emit: Emit) -> None:
         """See :class:`drivers.devices.Device`."""
@@ -329,6 +332,7 @@ class QrCamera:
             with self._fresh:
                 self._fresh.wait_for(lambda: self._slot is not None or self._stop.is_set(), 1.0)
                 frame, self._slot = self._slot, None
+            self._tell_crashes()
             if frame is None:
                 latest = self._latest
                 if self._in_service and latest is not None and self._clock_ns() - latest.at_ns > _SILENT_S * _NS:
@@ -348,6 +352,21 @@ class QrCamera:
             if text is not None:
                 self._told += 1
                 self._emit(text)
+
+    def _tell_crashes(self) -> None:
+        """The decoder's child died or had to be killed: another one serves already; told once a minute at most."""
+        child = self._stream.child
+        crashes = child.restarts + child.overruns if child is not None else 0
+        now_ns = self._clock_ns()
+        if crashes <= self._crashes_told or child is None:
+            return
+        if self._crash_told_ns is not None and now_ns - self._crash_told_ns < _CRASH_TOLD_EVERY_S * _NS:
+            return
+        self._crashes_told, self._crash_told_ns = crashes, now_ns
+        detail = (
+            f"the decoder's child died {child.restarts} times and was too slow {child.overruns} times since the start"
+        )
+        self._pass_over(FaultKind.CRASHED, f"{self.name}: {detail}; started anew each time")
 
     # A folder of pictures
 
@@ -383,6 +402,7 @@ class QrCamera:
             self._frames += 1
             self._latest = frame
             self._show(frame)
+            self._tell_crashes()
 
     def _show(self, frame: Frame) -> None:
         """One picture: tell its nearest code and wait for the verdict, or pass it over."""

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -389,6 +390,40 @@ def test_a_video_is_played_at_its_pace_and_its_code_is_one_event(tmp_path: Path,
     fault = seen.next((QrText, DeviceFault))
     assert isinstance(fault, DeviceFault)
     assert "has ended" in fault.detail
+
+
+# The decoder's child
+
+
+def test_a_decoder_child_that_dies_is_told_once_and_the_camera_serves_on(
+    device: Path, watch: Callable[..., Watch]
+) -> None:
+    """As after a crash in libzbar: a passing fault that says how often, and the codes go on being read."""
+    reader = QrReader(use_zxing=False)
+    child = reader.child
+    assert child is not None
+    assert child.wait_ready(20)
+    text = ["BEFORE"]
+    source = V4l2Source(str(device), open_capture=lambda path: Sensor(Path(path), lambda i: scene(text[0], i)))
+    seen = watch(source, reader=reader, budget_s=0.2)
+    assert seen.next(QrText, 20).text == "BEFORE"
+    for _ in range(2):
+        pid = child.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        while child.pid in (pid, None) or not child.wait_ready(20):
+            time.sleep(0.01)
+    fault = seen.next(DeviceFault)
+    assert (fault.kind, fault.transient) == (FaultKind.CRASHED, True)
+    assert "died" in fault.detail
+    text[0] = "AFTER"
+    seen.camera.decided()
+    while (event := seen.next((QrText, DeviceFault))) and isinstance(event, DeviceFault):
+        assert event.kind is not FaultKind.CRASHED, "once a minute is enough"
+    assert event.text == "AFTER"
+    stats = seen.camera.stats()
+    assert (stats.in_service, stats.child_restarts) == (True, 2)
+    reader.close()
 
 
 # Privacy

@@ -15,7 +15,7 @@ from drivers import qr
 from drivers.opencv import cv2
 
 CAMPAIGN_FRAMES = 200_000
-SHARE_S = 12.0
+SHARE_S = 30.0
 GROWTH_LIMIT_MB = 48
 
 

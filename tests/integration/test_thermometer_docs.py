@@ -55,7 +55,7 @@ def test_every_fault_is_named_in_the_page() -> None:
     """Faults of the line, kinds of DeviceFault that a serial line reports, kinds of simulated thermometers."""
     for name in FAULTS:
         assert f"`{name}`" in TEXT
-    cameras_and_cards = {FaultKind.STUCK, FaultKind.FROZEN, FaultKind.DARK, FaultKind.REFUSED}
+    cameras_and_cards = {FaultKind.STUCK, FaultKind.FROZEN, FaultKind.DARK, FaultKind.REFUSED, FaultKind.CRASHED}
     for kind in set(FaultKind) - cameras_and_cards:
         assert f"| `{kind.value}` |" in TEXT
     for name, kind in KINDS.items():
