@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -101,11 +101,15 @@ COMMAND_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A record to be written that another thread of the kiosk brings: of the whole kiosk, of no lane."""
+    """A record to be written that another thread of the kiosk brings: of the whole kiosk, of no lane.
+
+    ``written`` hears when it is durable, or the JournalError; without one it is written as soon as it can be.
+    """
 
     stream: Stream
     kind: Kind
     payloads: dict[PayloadClass, dict[str, Any]]
+    written: Future[None] | None = None
 
 
 class Verifier(Protocol):
@@ -211,6 +215,15 @@ class Gate:
         """For other threads of the kiosk: queue a record that belongs to no lane."""
         self._inbox.put(note)
 
+    def write(self, note: Note) -> None:
+        """For other threads: write a record and wait until it is durable. Raises JournalError when it is not."""
+        written: Future[None] = Future()
+        self._inbox.put(replace(note, written=written))
+        try:
+            written.result(timeout=COMMAND_TIMEOUT_S)
+        except TimeoutError:
+            raise JournalError("journal", seen="no answer of the loop", expected="a durable record") from None
+
     def command(self, command: GuardCommand) -> CommandResult:
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
         answer: Future[CommandResult] = Future()
@@ -250,8 +263,7 @@ class Gate:
         elif isinstance(item, Answered | Heard | Silent):
             self._heard(item, now)
         elif isinstance(item, Note):
-            draft = Draft(stream=item.stream, kind=item.kind, lane="", ref="", at=now, payloads=item.payloads)
-            self._unwritten.remember(draft, now)
+            self._put_down(item, now)
         elif item is not None:
             self._commanded(*item)
         for lane, state in list(self._states.items()):
@@ -263,6 +275,18 @@ class Gate:
         self._notifier.progress(now.mono_ns)
         if self._until_idle_s is not None and now.mono_ns - self._last_news_ns > self._until_idle_s * 1e9:
             self._stopping.set()
+
+    def _put_down(self, note: Note, now: Instant) -> None:
+        draft = Draft(stream=note.stream, kind=note.kind, lane="", ref="", at=now, payloads=note.payloads)
+        if note.written is None:
+            self._unwritten.remember(draft, now)
+            return
+        try:
+            self._unwritten.commit(draft)
+        except JournalError as error:
+            note.written.set_exception(error)
+        else:
+            note.written.set_result(None)
 
     def _wait_s(self, now: Instant) -> float:
         wakes = [state.wake_at_ns for state in self._states.values() if state.wake_at_ns is not None]
