@@ -51,7 +51,7 @@ CardDialogue = Callable[[CardTap], Dialogue | None]
 """What a PN532 asks of a card so that it proves itself; None for a card whose number is all that is asked."""
 
 READERS: dict[ReaderDriver, Callable[[Reader, CardDialogue | None], Conversation]] = {
-    ReaderDriver.PN532: lambda _, dialogue: Pn532Conversation(dialogue),
+    ReaderDriver.PN532: lambda reader, dialogue: Pn532Conversation(dialogue, id_cards=reader.id_cards),
     ReaderDriver.RDM6300: lambda _reader, _dialogue: Rdm6300Conversation(),
     ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(Form(reader.form)),
     ReaderDriver.OSDP: lambda reader, _: _osdp(reader),

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from config.errors import GatepostError
+from drivers.cards import pn532_type_b as type_b
 from drivers.devices import Broken, CardHint, CardProof, CardTap, DeviceFault, FaultKind, Proven, Send, Step
 from drivers.errors import FrameError
 
@@ -41,6 +42,7 @@ class Code(IntEnum):
     SAM_CONFIGURATION = 0x14
     RF_CONFIGURATION = 0x32
     IN_DATA_EXCHANGE = 0x40
+    IN_COMMUNICATE_THRU = 0x42
     IN_LIST_PASSIVE_TARGET = 0x4A
 
 
@@ -145,6 +147,16 @@ def limit_activation_tries(tries: int) -> bytes:
 def in_list_passive_target(max_targets: int = 2) -> bytes:
     """Looks for up to two ISO/IEC 14443 type A cards at 106 kbit/s, and runs RATS with those that know it."""
     return command(Code.IN_LIST_PASSIVE_TARGET, bytes((max_targets, 0x00)))
+
+
+def in_list_type_b() -> bytes:
+    """Looks for one ISO/IEC 14443 type B card of any family at 106 kbit/s."""
+    return command(Code.IN_LIST_PASSIVE_TARGET, bytes((1, type_b.TYPE_B_106, type_b.ALL_FAMILIES)))
+
+
+def in_communicate_thru(data: bytes) -> bytes:
+    """These bytes to the card as they are, with a checksum and without the chip's protocol."""
+    return command(Code.IN_COMMUNICATE_THRU, data)
 
 
 def in_data_exchange(target: int, apdu: bytes) -> bytes:
@@ -317,6 +329,8 @@ class _Phase(StrEnum):
     FIRMWARE = "firmware"
     RETRIES = "retries"
     LIST = "list"
+    LIST_B = "list_b"
+    ID_NUMBER = "id_number"
     EXCHANGE = "exchange"
     FIELD_OFF = "field_off"
     PAUSE = "pause"
@@ -327,6 +341,8 @@ _ANSWERS = {
     _Phase.FIRMWARE: Code.GET_FIRMWARE_VERSION + 1,
     _Phase.RETRIES: Code.RF_CONFIGURATION + 1,
     _Phase.LIST: Code.IN_LIST_PASSIVE_TARGET + 1,
+    _Phase.LIST_B: Code.IN_LIST_PASSIVE_TARGET + 1,
+    _Phase.ID_NUMBER: Code.IN_COMMUNICATE_THRU + 1,
     _Phase.EXCHANGE: Code.IN_DATA_EXCHANGE + 1,
     _Phase.FIELD_OFF: Code.RF_CONFIGURATION + 1,
 }
@@ -343,14 +359,18 @@ class Pn532Conversation:
     ``dialogue`` makes the exchange that proves a card (:data:`Dialogue`), or None for a card whose UID is all that
     is asked; the tap is then reported with the proof, or as :class:`CardHint` when the card left too early.
 
+    With ``id_cards`` every poll without a card is followed by one for type B: a resident ID card is a tap with its
+    number of eight bytes and no proof, any other type B card one that names nobody (``random_uid``).
+
     Nothing grows with time: after 30 idle days a poll is as quick as the first.
     """
 
     baud_rates: tuple[int, ...] = (115200,)
     proof_timeout_s: float = 1.0
 
-    def __init__(self, dialogue: Callable[[CardTap], Dialogue | None] | None = None) -> None:
+    def __init__(self, dialogue: Callable[[CardTap], Dialogue | None] | None = None, *, id_cards: bool = False) -> None:
         self._dialogue_for = dialogue
+        self._id_cards = id_cards
         self._reset()
 
     def _reset(self) -> None:
@@ -437,7 +457,7 @@ class Pn532Conversation:
             return [Send(ACK), *self._abandon(why, at_ns)]
         if start_over:
             return [Send(ACK), *self._initialise(at_ns)]
-        if self._phase is _Phase.LIST:
+        if self._phase in (_Phase.LIST, _Phase.LIST_B):
             # It may have been carried out: a card that is listed already is found again only after the field was off.
             return [Send(ACK), *self._say(_Phase.FIELD_OFF, WAKE_UP + field_off(), at_ns)]
         return self._send(self._frame if self._phase is _Phase.SAM else WAKE_UP + self._frame, at_ns)
@@ -489,6 +509,10 @@ class Pn532Conversation:
                 return self._release(at_ns)
             case _Phase.LIST:
                 return self._listed(data, at_ns)
+            case _Phase.LIST_B:
+                return self._listed_b(data, at_ns)
+            case _Phase.ID_NUMBER:
+                return self._id_numbered(data, at_ns)
             case _Phase.EXCHANGE:
                 return self._exchanged(data, at_ns)
             case _:
@@ -522,7 +546,7 @@ class Pn532Conversation:
             steps.append(CardHint(detail="the card left before it had answered", at_ns=at_ns))
             self._tap = None
         if not targets:
-            return steps + self._poll(at_ns)
+            return steps + (self._say(_Phase.LIST_B, in_list_type_b(), at_ns) if self._id_cards else self._poll(at_ns))
         first = targets[0]
         tap = CardTap(
             uid=first.uid,
@@ -546,6 +570,27 @@ class Pn532Conversation:
             self._dialogues = 0
             return steps + self._prove(tap, first.tg, at_ns)
         return steps + self._release(at_ns)
+
+    def _listed_b(self, data: bytes, at_ns: int) -> list[Step]:
+        try:
+            target = type_b.parse_type_b(data)
+        except FrameError as error:
+            return [CardHint(detail=str(error), at_ns=at_ns), *self._release(at_ns)]
+        if target is None:
+            return self._poll(at_ns)
+        # All cards without a number of their own are one presentation while one of them stays.
+        if not self._note({b"type B"}, at_ns):
+            return self._release(at_ns)
+        if target.may_be_id_card:
+            return self._say(_Phase.ID_NUMBER, in_communicate_thru(type_b.ID_NUMBER_APDU), at_ns)
+        return [CardTap(uid=target.pupi, at_ns=at_ns, random_uid=True), *self._release(at_ns)]
+
+    def _id_numbered(self, data: bytes, at_ns: int) -> list[Step]:
+        number = type_b.parse_id_number(data)
+        if number is None:
+            self._missed_ns.pop(b"type B", None)  # asked again while the card stays
+            return [CardHint(detail="an ID card that did not tell its number", at_ns=at_ns), *self._release(at_ns)]
+        return [CardTap(uid=number, at_ns=at_ns), *self._release(at_ns)]
 
     def _note(self, keys: set[bytes], at_ns: int) -> bool:
         """Note which cards an answer names; true when none of them belongs to the presentation so far.

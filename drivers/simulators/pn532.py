@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drivers.cards import pn532
+from drivers.cards.pn532_type_b import ID_NUMBER_APDU, ID_NUMBER_BYTES, TYPE_B_106
 from drivers.simulators.ntag424_card import personalised
 from drivers.simulators.registry import Spec
 
@@ -66,6 +67,29 @@ def uid_card(uid: bytes) -> UidCard:
     if len(uid) not in (4, 7, 10):
         raise ValueError(f"a UID has 4, 7 or 10 bytes, this one has {len(uid)}")
     return UidCard(uid) if len(uid) == 4 else UidCard(uid, 0x0344, 0x20, DEFAULT_ATS)
+
+
+@dataclass(slots=True)
+class TypeBCard:
+    """A type B card. A resident ID card has a PUPI of zeros and eight bytes of its own; ``uid`` is what it tells."""
+
+    uid: bytes
+    pupi: bytes = bytes(4)
+    atqa: int = 0
+    sak: int = 0
+    ats: bytes = b""
+
+    def power_off(self) -> None:
+        """Nothing to forget."""
+
+    def apdu(self, command: bytes) -> bytes:
+        """The number of an ID card; nothing else."""
+        return self.uid + b"\x90\x00" if command == ID_NUMBER_APDU and len(self.uid) == ID_NUMBER_BYTES else b"\x6d\x00"
+
+    @property
+    def listed(self) -> bytes:
+        """ATQB and the answer to ATTRIB, as in a list of the reader (the ID card's own answer is 08)."""
+        return b"\x50" + self.pupi + bytes.fromhex("D103860C008080") + b"\x01\x08"
 
 
 @dataclass(slots=True)
@@ -136,7 +160,8 @@ class Pn532Player:
         match line.get("do"):
             case "tap":
                 try:
-                    card = self._card_of(bytes.fromhex(str(line["uid"])), line.get("card"))
+                    uid = bytes.fromhex(str(line["uid"]))
+                    card = TypeBCard(uid) if line.get("type") == "b" else self._card_of(uid, line.get("card"))
                     hold_ms = int(line.get("hold_ms", 300))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ValueError(f"tap needs a uid of 4, 7 or 10 bytes in hex, and hold_ms: {error!r}") from error
@@ -206,8 +231,12 @@ class Pn532Player:
             case pn532.Code.RF_CONFIGURATION:
                 self._configure(params)
                 self._answer(COMMAND_NS, code, b"")
-            case pn532.Code.IN_LIST_PASSIVE_TARGET if len(params) >= 2 and 1 <= params[0] <= 2:
+            case pn532.Code.IN_LIST_PASSIVE_TARGET if len(params) == 3 and params[:2] == bytes((1, TYPE_B_106)):
+                self._list(1, 0, type_b=True)
+            case pn532.Code.IN_LIST_PASSIVE_TARGET if len(params) == 2 and 1 <= params[0] <= 2 and not params[1]:
                 self._list(params[0], 0)
+            case pn532.Code.IN_COMMUNICATE_THRU:
+                self._exchange(1, params, pn532.Code.IN_COMMUNICATE_THRU)
             case pn532.Code.IN_DATA_EXCHANGE if params:
                 self._exchange(params[0], params[1:])
             case _:
@@ -231,17 +260,17 @@ class Pn532Player:
             held.tg = 0
             held.card.power_off()
 
-    def _list(self, most: int, tried: int) -> None:
+    def _list(self, most: int, tried: int, *, type_b: bool = False) -> None:
         """One anticollision try; without a card the next follows, FF tries meaning for ever."""
 
         def look(at_ns: int) -> bytes | None:
-            found = [held for held in self._field if not held.tg][:most]
+            found = [held for held in self._field if not held.tg and isinstance(held.card, TypeBCard) is type_b][:most]
             if found:
                 self._listed(found)
             elif self._tries != 0xFF and tried >= self._tries:
                 self._answer(0, pn532.Code.IN_LIST_PASSIVE_TARGET, b"\x00")
             else:
-                self._list(most, tried + 1)
+                self._list(most, tried + 1, type_b=type_b)
             return None
 
         self._after(ACK_DELAY_NS + ACTIVATION_NS, look)
@@ -252,22 +281,26 @@ class Pn532Player:
             held.tg = 0
         for number, held in enumerate(found, start=1):
             card, held.tg = held.card, number
+            if isinstance(card, TypeBCard):
+                data += bytes((number,)) + card.listed
+                delay_ns += LISTED_NS
+                continue
             data += bytes((number,)) + card.atqa.to_bytes(2) + bytes((card.sak, len(card.uid))) + card.uid + card.ats
             delay_ns += LISTED_NS + (RATS_NS if card.ats else 0)
         self._answer(delay_ns, pn532.Code.IN_LIST_PASSIVE_TARGET, data)
 
-    def _exchange(self, tg: int, apdu: bytes) -> None:
+    def _exchange(self, tg: int, apdu: bytes, code: int = pn532.Code.IN_DATA_EXCHANGE) -> None:
         listed = next((held for held in self._field if held.tg == tg), None)
-        if listed is None or not listed.card.ats:
-            self._answer(CARD_NS, pn532.Code.IN_DATA_EXCHANGE, bytes((GONE_STATUS,)))
+        if listed is None or not (listed.card.ats or isinstance(listed.card, TypeBCard)):
+            self._answer(CARD_NS, code, bytes((GONE_STATUS,)))
             return
 
         def meet(_: int) -> bytes | None:
             if listed not in self._field or listed.tg != tg:
-                self._answer(CARD_NS, pn532.Code.IN_DATA_EXCHANGE, bytes((GONE_STATUS,)))
+                self._answer(CARD_NS, code, bytes((GONE_STATUS,)))
                 return None
             reply = listed.card.apdu(apdu)
-            self._answer(CARD_NS + len(reply) * AIR_BYTE_NS, pn532.Code.IN_DATA_EXCHANGE, b"\x00" + reply)
+            self._answer(CARD_NS + len(reply) * AIR_BYTE_NS, code, b"\x00" + reply)
             return None
 
         self._after(ACK_DELAY_NS + len(apdu) * AIR_BYTE_NS, meet)
