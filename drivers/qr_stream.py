@@ -219,9 +219,14 @@ class QrCamera:
         """The newest good frame, for aiming and focusing on the guard's console; it is only ever in memory."""
         return self._latest
 
+    def frame_age_ms(self) -> float | None:
+        """The age of the last good frame, the camera's health; None before the first."""
+        latest = self._latest
+        return None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6
+
     def stats(self) -> CameraStats:
         """Counts and health; cheap, from any thread."""
-        latest, stream = self._latest, self._stream
+        stream = self._stream
         child = stream.child
         return CameraStats(
             live=self._source.live,
@@ -236,7 +241,7 @@ class QrCamera:
             told=self._told,
             unread=stream.unread,
             errors=self._errors,
-            frame_age_ms=None if latest is None else (self._clock_ns() - latest.at_ns) / 1e6,
+            frame_age_ms=self.frame_age_ms(),
             decode_ms_mean=stream.decode_ns / 1e6 / max(1, stream.decodes),
             child_restarts=child.restarts if child else 0,
             child_overruns=child.overruns if child else 0,

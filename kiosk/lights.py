@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from drivers.devices import DeviceFault, DeviceReady, Observed
@@ -16,10 +17,18 @@ class _Light:
 
 
 class Lights:
-    """One light a device. A device is dark until it proved itself; a transient fault does not put it out."""
+    """One light a device. A device is dark until it proved itself; a transient fault does not put it out.
 
-    def __init__(self, devices: list[tuple[str, str]]) -> None:
+    ``frame_age_ms`` tells the age of a camera's last good frame, which is its health: it may see no code for hours.
+    """
+
+    def __init__(
+        self,
+        devices: list[tuple[str, str]],
+        frame_age_ms: Mapping[tuple[str, str], Callable[[], float | None]] | None = None,
+    ) -> None:
         self._lights = {key: _Light() for key in devices}
+        self._frame_age_ms = dict(frame_age_ms or {})
 
     def observe(self, seen: Observed) -> None:
         """Take note of any event of a device."""
@@ -44,8 +53,14 @@ class Lights:
                 role=role,
                 ok=light.ok,
                 detail=light.detail,
-                age_ms=None if light.last_ns is None else max(0, (now_ns - light.last_ns) // 1_000_000),
+                age_ms=self._age_ms((of, role), light, now_ns),
             )
             for (of, role), light in self._lights.items()
             if of == lane
         )
+
+    def _age_ms(self, key: tuple[str, str], light: _Light, now_ns: int) -> int | None:
+        if key in self._frame_age_ms:
+            age_ms = self._frame_age_ms[key]()
+            return None if age_ms is None else int(age_ms)
+        return None if light.last_ns is None else max(0, (now_ns - light.last_ns) // 1_000_000)

@@ -239,7 +239,7 @@ def build(
     views = Views(
         _template(settings, policy, clock),
         setups=setups,
-        lights=Lights([(lane, role) for lane, role, _ in rack.devices()]),
+        lights=Lights([(lane, role) for lane, role, _ in rack.devices()], _frame_ages(rack)),
         publish=hub.publish,
         sync=lambda: upkeep.sync,
         standing_alarms=lambda: (
@@ -339,6 +339,11 @@ def pass_book(settings: Settings, clock: Clock, gate: Gate, verifier: GateVerifi
         revoke=verifier.revoke_pass,
         passes=passes_issued(folder / "journal.db"),
     )
+
+
+def _frame_ages(rack: Rack) -> dict[tuple[str, str], Callable[[], float | None]]:
+    cameras = {name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None}
+    return {(name, "camera"): camera.frame_age_ms for name, camera in cameras.items()}
 
 
 def passes_let_in(journal: Path) -> set[str]:

@@ -113,6 +113,17 @@ def test_a_light_goes_on_with_the_proof_out_with_the_fault_and_stays_on_through_
     assert light(4)[0] is False
 
 
+def test_a_cameras_age_is_that_of_its_last_good_frame() -> None:
+    """It may see no code for hours and is well; a camera that hangs is not, whatever it said last."""
+    frame_age_ms: list[float | None] = [None]
+    lights = Lights([("in", "camera")], {("in", "camera"): lambda: frame_age_ms[0]})
+    lights.observe(Observed(lane="in", device="camera", event=DeviceReady(detail="1280x720", at_ns=0)))
+    for age_ms in (None, 33.2, 7200_000.0):
+        frame_age_ms[0] = age_ms
+        (light,) = lights.of_lane("in", 3600 * SECOND_NS)
+        assert light.age_ms == (None if age_ms is None else int(age_ms))
+
+
 def test_the_digits_to_type_are_shown_by_lanes_that_read_codes() -> None:
     """They change with the time, and a changed view is published at once; a lane without a camera shows none."""
     seen: list[KioskView] = []
