@@ -29,7 +29,7 @@ _STEADY = 0.12  # of a module: by more two neighbouring modules do not differ in
 _RIM = 6  # modules
 _REACH = 4  # modules that the map is led on in a round
 _PER_LOOK = 3  # rounds between two attempts to read
-_DONE = 0.97  # of the modules: nothing was wrong
+_DOUBTS = 0.03  # of the modules: below that nothing was wrong
 
 
 def led_on(grid: Map, trusted: Cells) -> Map:
@@ -104,16 +104,22 @@ def _jumps(grid: Map) -> Field:
     return out
 
 
-def sure(gray: Gray, grid: Map) -> Cells:
-    """Modules that lie on the grid's lines and hang together with a finder pattern without a jump."""
+def sure(gray: Gray, grid: Map) -> tuple[Cells, Cells]:
+    """Modules that lie on the grid's lines and hang together with a finder pattern without a jump; and modules where
+    there is print, right or not (none under glare or a thumb)."""
     seeds = _finders(grid.shape[0] - 1)
-    offsets, agreement, _ = _measured(gray, grid)
+    offsets, agreement, strength = _measured(gray, grid)
     good = (agreement > _COHERENT) & (_jumps(grid) < _STEADY)
     good &= (np.abs(offsets[0]) < 0.2) & (np.abs(offsets[1]) < 0.2)
     closed = cv2.morphologyEx(good.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((2, 2), np.uint8))
     good = cv2.erode(closed, np.ones((2, 2), np.uint8)).astype(np.bool_) | seeds
     _, label = cv2.connectedComponents(good.astype(np.uint8), connectivity=4)
-    return np.asarray(np.isin(label, np.unique(label[seeds])))
+    return np.asarray(np.isin(label, np.unique(label[seeds]))), _printed(strength)
+
+
+def _printed(strength: Field) -> Cells:
+    quarter = strength.size // 4
+    return np.asarray(strength > 0.15 * np.partition(strength, -quarter, axis=None)[-quarter])
 
 
 def _at_corners(cells: NDArray[np.generic]) -> Field:
@@ -124,10 +130,10 @@ def _at_corners(cells: NDArray[np.generic]) -> Field:
     return np.asarray(cv2.remap(cells.astype(np.float32), *places, cv2.INTER_LINEAR), np.float32)
 
 
-def _doubtful(trusted: Cells) -> tuple[slice, slice] | None:
-    """The square of modules around all patches that are not trusted, with a rim to lead on from; None without any."""
-    size = trusted.shape[0]
-    patches = cv2.morphologyEx((~trusted).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+def _doubtful(doubts: Cells) -> tuple[slice, slice] | None:
+    """The square of modules around all patches in doubt, with a rim to lead on from; None without any."""
+    size = doubts.shape[0]
+    patches = cv2.morphologyEx(doubts.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     left, top, width, height = cv2.boundingRect(patches)
     if not width:
         return None
@@ -139,9 +145,10 @@ def _doubtful(trusted: Cells) -> tuple[slice, slice] | None:
 def regrown(gray: Gray, grid: Map, clock: FrameClock) -> Iterator[Map]:
     """Better and better maps, until all is sure, nothing more is won or the budget is spent; none where nothing was
     wrong."""
-    trusted = sure(gray, grid)
-    square = _doubtful(trusted)
-    if square is None or trusted.mean() > _DONE:
+    trusted, printed = sure(gray, grid)
+    doubts = printed & ~trusted
+    square = _doubtful(doubts)
+    if square is None or doubts.mean() < _DOUBTS:
         return
     corners = tuple(slice(each.start, each.stop + 1) for each in square)
     whole = grid.copy()
@@ -167,11 +174,13 @@ def _part_regrown(gray: Gray, grid: Map, trusted: Cells) -> Iterator[Map]:
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
     columns, rows = np.meshgrid(np.arange(size + 1, dtype=np.float32), np.arange(size + 1, dtype=np.float32))
     shares = [float(trusted.mean())]
+    if not trusted.any():
+        return  # nothing to lead on from
     for turn in range(1, ROUNDS + 1):
         grid = led_on(grid, _at_corners(trusted) > 0.6)
         offsets, agreement, strength = _measured(gray, grid)
         fits = cv2.dilate(trusted.astype(np.uint8), reach).astype(np.bool_) & (agreement > _COHERENT)
-        fits &= strength > 0.15 * np.partition(strength, -strength.size // 4, axis=None)[-strength.size // 4]
+        fits &= _printed(strength)
         fits &= (np.abs(offsets[0]) < 0.33) & (np.abs(offsets[1]) < 0.33)
         if not fits.any():
             return
