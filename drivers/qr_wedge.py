@@ -164,7 +164,7 @@ class QrWedge:
             if fd >= 0:
                 os.close(fd)
             hint = {
-                PermissionError: "not permitted; add this user to the group `input`",
+                PermissionError: "not permitted; give it to the gate by a udev rule, as in systemd/60-gatepost.rules",
                 FileNotFoundError: "no such device; `ls /dev/input/by-id` lists keyboards",
             }.get(type(error), "busy or no input device: another program may have grabbed it")
             raise PortError(f"scanner {self._path}: {hint}") from error
