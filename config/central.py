@@ -32,6 +32,11 @@ class Codes(Section):
     subject_key: Path | None = Field(
         default=None, description="32 bytes that make pseudonyms, mode 0600 (gatepost code subject-key)"
     )
+    kiosk_key: Path | None = Field(
+        default=None,
+        description="Ed25519 key of use kiosk, mode 0600: certifies kiosks, so that guards issue passes offline",
+    )
+    kiosk_days: int = Field(default=28, ge=1, le=92, description="how long such a certificate is good for")
     hours: int = Field(default=12, ge=1, le=24, description="how long a code is good for; the phone renews it by half")
 
 

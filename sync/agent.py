@@ -35,6 +35,7 @@ from sync import keys
 from sync.ackstore import AckPoint, AckStore
 from sync.answer import Answer, Result, StreamAck
 from sync.batch import MAX_COMPRESSED_BYTES, MAX_RECORDS, BatchHeader, build, compress, head_statement
+from sync.certificate_keeper import CertificateKeeper
 from sync.downlink import Downlink, load_authority
 from sync.errors import LinkError, WireError
 from sync.heartbeat import MAX_POSITIONS, Heartbeat, Position
@@ -48,6 +49,7 @@ PRIORITY = {Stream.ALARM: 0, Stream.PASSAGE: 1, Stream.DIAGNOSTIC: 2}
 SLICE_BYTES = 1024 * 1024
 ACK_POINTS_KEPT_US = 60 * 86_400_000_000
 ACK_POINTS_THINNED_EVERY_S = 86_400.0
+CERTIFICATE_EVERY_S = 3600.0
 
 
 class Journal(Protocol):
@@ -90,7 +92,8 @@ class AgentOptions:
     """Everything the agent is told. Times in seconds.
 
     ``documents`` is the folder for what comes down, believed when signed by the public key in file ``authority``;
-    both or neither. ``bulk_interval_s`` is the mean wait before records that are no alarms go (jittered to 0.5..1.5
+    both or neither. ``pass_certificate`` is the file in which the community's word for this kiosk's key is kept fresh,
+    None for none. ``bulk_interval_s`` is the mean wait before records that are no alarms go (jittered to 0.5..1.5
     of it), ``poll_interval_s`` how often the journal is looked at, ``heartbeat_interval_s`` the longest silence.
     """
 
@@ -109,6 +112,7 @@ class AgentOptions:
     batch_records: int = MAX_RECORDS
     documents: Path | None = None
     authority: Path | None = None
+    pass_certificate: Path | None = None
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     software: str = "gatepost"
@@ -157,6 +161,7 @@ class Agent:
         clock: Clock,
         rng: Random,
         downlink: Downlink | None = None,
+        certificate: CertificateKeeper | None = None,
     ) -> None:
         self._options = options
         self._journal = journal
@@ -166,6 +171,8 @@ class Agent:
         self._clock = clock
         self._rng = rng
         self._downlink = downlink
+        self._certificate = certificate
+        self._certificate_due_s = float("-inf")
         self._fetch_backoff = self._new_backoff()
         self._streams: dict[StreamKey, _StreamState] = {}
         self._backoff = self._new_backoff()
@@ -204,6 +211,7 @@ class Agent:
                 return 0.0
             if self._fetch_document(now_s):
                 return 0.0
+            self._fetch_certificate(now)
         except JournalError as error:
             self._trouble(Trouble.JOURNAL_UNREADABLE, str(error))
         except LinkError as error:
@@ -418,6 +426,19 @@ class Agent:
         self._heartbeat_due_s = now_s
         return True
 
+    def _fetch_certificate(self, now: Instant) -> None:
+        """Look after the pass certificate once an hour; it has weeks left when it is asked for again."""
+        now_s = now.mono_ns / 1e9
+        if self._certificate is None or max(self._certificate_due_s, self._backoff.not_before_s) > now_s:
+            return
+        self._certificate_due_s = now_s + CERTIFICATE_EVERY_S
+        if not self._certificate.due(now.utc()):
+            return
+        try:
+            self._certificate.fetch(now.utc(), self._request_id())
+        except (LinkError, WireError) as error:
+            log.warning("no pass certificate", error=str(error))
+
     def _position(self, key: StreamKey, head: Head) -> Position:
         aside = self._state.set_aside_to(*key)
         return Position(
@@ -587,6 +608,11 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
                     authority=load_authority(options.authority),
                     link=link,
                 )
+            certificate = None
+            if options.pass_certificate is not None:
+                certificate = CertificateKeeper(
+                    options.pass_certificate, kiosk_id=options.kiosk_id, private_key=private_key, link=link
+                )
             agent = Agent(
                 options,
                 journal=JournalReader(options.journal),
@@ -596,6 +622,7 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
                 clock=clock or SystemClock(None),
                 rng=SystemRandom(),
                 downlink=downlink,
+                certificate=certificate,
             )
             while not stop.is_set():
                 stop.wait(agent.step())

@@ -16,7 +16,7 @@ import structlog
 import typer
 
 from config.errors import ConfigError, GatepostError
-from config.settings import DOCUMENTS
+from config.settings import DOCUMENTS, PASS_CERTIFICATE
 
 if TYPE_CHECKING:
     from sync.line import LineThread
@@ -59,6 +59,7 @@ def run(
     from sync.line import LineThread, line_options
 
     settings = load_settings(config).settings if config is not None else None
+    certificate: Path | None = None
     if settings is not None:
         journal = journal or settings.state.folder / "journal.db"
         state = state or settings.state.folder / "sync.db"
@@ -67,6 +68,7 @@ def run(
         kiosk_id = kiosk_id or settings.site.kiosk_id
         ca_file = ca_file or settings.sync.ca_file
         authority = authority or settings.sync.authority
+        certificate = settings.keys.pass_certificate or settings.state.folder / PASS_CERTIFICATE
         if authority is not None:
             documents = documents or settings.state.folder / DOCUMENTS
         bulk_interval_s = settings.sync.interval_s if bulk_interval_s is None else bulk_interval_s
@@ -96,6 +98,7 @@ def run(
         ca_file=ca_file,
         documents=documents,
         authority=authority,
+        pass_certificate=certificate,
         encoding=encoding,
         bulk_interval_s=5.0 if bulk_interval_s is None else bulk_interval_s,
         heartbeat_interval_s=60.0 if heartbeat_interval_s is None else heartbeat_interval_s,

@@ -3,6 +3,7 @@
 =========================================  ==========================================================
 POST /v1/sync/batches, /v1/sync/heartbeat  signed by an approved kiosk's key
 GET /v1/sync/documents/{kind}              signed by an approved kiosk's key
+POST /v1/sync/pass-certificate             signed by an approved kiosk's key
 POST /v1/enrol                             a one-time code and a signature
 GET /v1/exports/passages                   auditor: bearer token or session
 GET /v1/kiosks/status                      auditor: bearer token or session
@@ -23,7 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -56,6 +57,9 @@ from sync.enrol import MAX_ENROL_BYTES, parse_enrol
 from sync.errors import LinkError, SyncError, WireError
 from sync.heartbeat import MAX_HEARTBEAT_BYTES
 
+if TYPE_CHECKING:
+    from sync.central.pass_certificates import KioskAuthority
+
 COOKIE = "gatepost_session"
 STATIC = Path(__file__).resolve().parent / "admin" / "static"
 CSP = (
@@ -72,7 +76,8 @@ def system_now_us() -> int:
 class CentralOptions:
     """How a central shows itself: ``zone`` for times on pages, ``secure_cookies`` where it is reached by TLS.
 
-    ``issuer`` gives residents' phones their health codes; None where the central issues none.
+    ``issuer`` gives residents' phones their health codes, ``kiosk_authority`` certifies kiosks' keys; None where the
+    central does neither.
     """
 
     site_name: str = "Gatepost"
@@ -80,6 +85,7 @@ class CentralOptions:
     secure_cookies: bool = False
     retention: Retention = field(default_factory=Retention)
     issuer: CodeIssuer | None = None
+    kiosk_authority: KioskAuthority | None = None
 
 
 @dataclass(slots=True)
@@ -177,6 +183,7 @@ def create_app(
     from sync.central.chores import Chores
     from sync.central.documents import newest_versions
     from sync.central.documents import router as documents_router
+    from sync.central.pass_certificates import router as certificates_router
     from sync.central.phone_routes import router as phones_router
 
     @asynccontextmanager
@@ -204,6 +211,7 @@ def create_app(
     _add_kiosk_routes(app)
     _add_program_routes(app)
     app.include_router(documents_router)
+    app.include_router(certificates_router)
     app.include_router(phones_router)
     app.include_router(admin_router)
     app.include_router(phones_page_router)

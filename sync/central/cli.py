@@ -135,6 +135,7 @@ def serve(
 
     from sync.central.app import CentralOptions, create_app
     from sync.central.code_issuer import load_issuer
+    from sync.central.pass_certificates import load_authority
 
     if not (_is_loopback(host) or tls_cert or behind_proxy):
         raise ConfigError(
@@ -155,6 +156,7 @@ def serve(
         zone=zone,
         secure_cookies=tls_cert is not None or behind_proxy,
         issuer=load_issuer(codes),
+        kiosk_authority=load_authority(codes),
     )
     uvicorn.run(
         create_app(store, options=options),
@@ -283,30 +285,69 @@ def verify(database: Database) -> None:
 def publish(
     *,
     database: Database,
-    kind: Annotated[str, typer.Option(help="roster, revocations, policy or trust")],
+    kind: Annotated[str, typer.Option(help="roster, revocations, policy or trust; cards has ship-card-keys")],
     version: Annotated[int, typer.Option(min=1, help="higher than the last one")],
     file: Annotated[Path, typer.Option(help="the document")],
     authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")],
     by: By = "cli",
 ) -> None:
     """Sign a document with the authority's key and offer it to the kiosks."""
+    from kiosk.revocation_list import RevocationList
     from sync import keys
-    from sync.central.documents import publish as publish_document
-    from sync.document import Manifest, kind_of
+    from sync.central.documents import sign_and_publish
+    from sync.document import DocumentKind, kind_of
 
-    key, now_us, body = keys.load_private_key(authority_key), _now_us(), file.read_bytes()
-    manifest_bytes = Manifest.of(kind_of(kind), version, body, now_us).to_bytes()
+    key, body, wanted = keys.load_private_key(authority_key), file.read_bytes(), kind_of(kind)
+    if wanted is DocumentKind.REVOCATIONS:
+        RevocationList.parse(body)  # what a gate would refuse is not offered
     with _open(database).writing() as connection:
-        publish_document(
-            connection,
-            now_us,
-            manifest_bytes=manifest_bytes,
-            signature=keys.sign(key, keys.SNAPSHOT_CONTEXT, manifest_bytes),
-            body=body,
-            authority=keys.public_bytes(key),
-            by=by,
-        )
+        sign_and_publish(connection, _now_us(), kind=wanted, version=version, body=body, authority_key=key, by=by)
     typer.echo(f"{kind} version {version}: {len(body)} bytes are offered")
+
+
+@app.command("ship-card-keys")
+def ship_card_keys(
+    *,
+    database: Database,
+    escrow: Annotated[Path, typer.Option(help="the sealed second gate keys, as gatepost card escrow made them")],
+    release_key: Annotated[Path, typer.Option(help="the key that opens them (mode 0600); not kept")],
+    authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")],
+    keep_others: Annotated[
+        bool, typer.Option(help="cards that are not in the escrow keep their first key instead of opening nothing")
+    ] = False,
+    by: By = "cli",
+) -> None:
+    """After a kiosk was stolen and revoked: ship every card's second gate key to the kiosks that are approved.
+
+    Each gets the keys sealed to its own key; a gate that takes them answers to the first keys no more.
+    """
+    from kiosk.card_release import make_release, open_escrow
+    from sync import keys
+    from sync.central.documents import sign_and_publish
+    from sync.central.enrolment import approved_keys
+    from sync.document import DocumentKind
+
+    cards = open_escrow(escrow.read_bytes(), _secret_bytes(release_key))
+    authority = keys.load_private_key(authority_key)
+    with _open(database).writing() as connection:
+        kiosks = approved_keys(connection)
+        if not kiosks:
+            raise ConfigError(
+                "kiosks", seen="none is approved", expected="at least one", hint="gatepost-central kiosks"
+            )
+        body = make_release(cards, kiosks, keep_others=keep_others)
+        manifest = sign_and_publish(
+            connection, _now_us(), kind=DocumentKind.CARDS, body=body, authority_key=authority, by=by
+        )
+    typer.echo(
+        f"second keys of {len(cards)} cards, version {manifest.version}, sealed for: {', '.join(sorted(kiosks))}"
+    )
+
+
+def _secret_bytes(path: Path) -> bytes:
+    from config.settings import secret_file
+
+    return secret_file(path).read_bytes()
 
 
 @app.command()

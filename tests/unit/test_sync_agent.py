@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,33 @@ def test_an_unreadable_journal_is_said_and_waited_for(desk: Desk) -> None:
     desk.journal.positions = sound  # type: ignore[method-assign]
     desk.journal.append(Stream.ALARM)
     assert desk.steps() == ["alarm 1-1"]
+
+
+class Certificate:
+    """Stands for the keeper of the pass certificate: due until it was fetched."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.fails = True
+
+    def due(self, _: datetime) -> bool:
+        return True
+
+    def fetch(self, _now: datetime, _request: str) -> bool:
+        self.asked += 1
+        if self.fails:
+            raise LinkError("pass certificate", seen="HTTP 500")
+        return True
+
+
+def test_the_pass_certificate_is_looked_after_once_an_hour(desk: Desk) -> None:
+    """At start and then hourly; a refusal is no trouble of the link and stops nothing else."""
+    certificate = Certificate()
+    desk.agent._certificate = certificate  # type: ignore[assignment]
+    for _ in range(3):
+        desk.steps()
+    assert certificate.asked == 1
+    desk.clock.advance(3600.0)
+    desk.steps()
+    assert certificate.asked == 2
+    assert desk.agent.counters.failures == 0
