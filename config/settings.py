@@ -171,10 +171,11 @@ class ReaderDriver(StrEnum):
     SERIAL_UID = "serial_uid"
     KEYBOARD_WEDGE = "keyboard_wedge"
     OSDP = "osdp"
+    PCSC = "pcsc"
 
 
 class Strength(StrEnum):
-    """What a second-generation card must prove; only a PN532 can ask for more than the number."""
+    """What a second-generation card must prove; only a PN532 or a PC/SC reader can ask for more than the number."""
 
     EV2 = "ev2"
     SUN = "sun"
@@ -200,9 +201,11 @@ class Reader(Section):
     """The card reader of a lane."""
 
     driver: ReaderDriver = Field(
-        default=ReaderDriver.PN532, description="protocol: pn532, rdm6300, serial_uid, keyboard_wedge, osdp"
+        default=ReaderDriver.PN532, description="protocol: pn532, rdm6300, serial_uid, keyboard_wedge, osdp, pcsc"
     )
-    port: Path = Field(description="stable device name, such as /dev/gatepost/reader-in")
+    port: Path = Field(
+        description="stable device name, such as /dev/gatepost/reader-in; pcsc: the beginning of the reader's name"
+    )
     strength: Strength = Field(
         default=Strength.EV2, description="what a card must prove: ev2 (challenge), sun (rolling code), uid (nothing)"
     )
@@ -219,7 +222,7 @@ class Reader(Section):
 
     @model_validator(mode="after")
     def _able(self) -> Self:
-        if self.driver is not ReaderDriver.PN532 and self.strength is not Strength.UID:
+        if self.driver not in (ReaderDriver.PN532, ReaderDriver.PCSC) and self.strength is not Strength.UID:
             raise ValueError(f'a {self.driver} reader hears a number and nothing else: set strength = "uid"')
         if self.id_cards and self.driver is not ReaderDriver.PN532:
             raise ValueError("id_cards is for a pn532 reader")

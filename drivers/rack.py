@@ -30,6 +30,8 @@ from drivers.camera_pi import PiCameraSource
 from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.cards.osdp import OsdpConversation
+from drivers.cards.pcsc import PcscDevice
+from drivers.cards.pcsc_service import PyscardService
 from drivers.cards.pn532 import Dialogue, Pn532Conversation
 from drivers.cards.rdm6300 import Rdm6300Conversation
 from drivers.cards.serial_uid import SerialUidConversation
@@ -150,6 +152,8 @@ def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device
     if reader.driver is ReaderDriver.KEYBOARD_WEDGE:
         return WedgeDevice(name, port, Form(reader.form))
     asked = None if reader.strength is Strength.UID else dialogue
+    if reader.driver is ReaderDriver.PCSC:
+        return PcscDevice(name, port, asked, service=PyscardService)
     return SerialDevice(name, port, READERS[reader.driver](reader, asked))
 
 

@@ -37,7 +37,9 @@ KeysOption = Annotated[
     Path,
     typer.Option("--keys", help="the site's master keys, or - to type them; only at the desk, never on a kiosk"),
 ]
-ReaderOption = Annotated[str, typer.Option("--reader", help="stable device name of the desk's PN532")]
+ReaderOption = Annotated[
+    str, typer.Option("--reader", help="stable device name of the desk's PN532, or pcsc:NAME of a PC/SC reader")
+]
 DoneOption = Annotated[Path, typer.Option("--to", help="the desk's roster CSV of finished cards")]
 UnsignedOption = Annotated[
     bool, typer.Option("--unsigned", help="take chips without NXP's signature (simulated cards)")
@@ -167,7 +169,7 @@ def revoke(
         Path | None, typer.Option("--from", help="roster CSV, for cards that are not this desk's")
     ] = None,
     person: Annotated[str, typer.Option(help="every card of this person_id, such as one who moves away")] = "",
-    reader: Annotated[str, typer.Option(help="the card itself is here: lay it on this PN532")] = "",
+    reader: Annotated[str, typer.Option(help="the card itself is here: lay it on this reader")] = "",
 ) -> None:
     """Mark a card as revoked; the gates refuse it from their next import on. For a lost one: card issue --person."""
     if bool(person) is bool(reader):

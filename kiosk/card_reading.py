@@ -8,13 +8,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from config.errors import GatepostError
+from drivers.cards.desk_device import desk_device
 from drivers.cards.ntag424 import NXP_PUBLIC_KEY
 from drivers.cards.ntag424_inspect import CardState, Inspection, inspect
 from drivers.cards.ntag424_issue import SiteKeys
-from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import CardHint, CardTap, DeviceEvent, DeviceFault
 from drivers.errors import DriverError
-from drivers.serial_port import SerialDevice
 
 
 class NoCardError(GatepostError):
@@ -29,13 +28,13 @@ class _Failed:
 
 
 class CardReading:
-    """A PN532 at ``port``, asked for one card. ``keys`` and ``public_key`` as in :func:`inspect`."""
+    """A PN532 at ``port``, or ``pcsc:NAME``, asked for one card. ``keys`` and ``public_key`` as in :func:`inspect`."""
 
     def __init__(self, port: str, *, keys: SiteKeys | None = None, public_key: bytes | None = NXP_PUBLIC_KEY) -> None:
         self._keys = keys
         self._public_key = public_key
         self._events: queue.Queue[DeviceEvent | Inspection | _Failed] = queue.Queue()
-        self._device = SerialDevice("desk", port, Pn532Conversation(self._dialogue))
+        self._device = desk_device(port, self._dialogue)
 
     def read(self, timeout_s: float) -> Inspection:
         """Wait for a card. Raises NoCardError, and DriverError for a reader that fails or a card out of order."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Generator
 
+from drivers.cards.desk_device import desk_device
 from drivers.cards.ntag424 import NXP_PUBLIC_KEY
 from drivers.cards.ntag424_ev2 import NotSupportedError
 from drivers.cards.ntag424_issue import Issued, SiteKeys, desk_dialogue
-from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import CardHint, CardTap, DeviceEvent, DeviceFault, DeviceReady
 from drivers.errors import DriverError
-from drivers.serial_port import SerialDevice
 from kiosk.evidence import CardStrength
 from kiosk.issuing import Bound, Desk, Refused
 
@@ -19,7 +18,7 @@ News = Bound | Refused | CardHint | DeviceFault | DeviceReady
 
 
 class DeskReader:
-    """A PN532 at ``port``. ``legacy`` binds cards that cannot be issued, as they are, with strength ``uid``.
+    """A PN532 at ``port``, or ``pcsc:NAME``. ``legacy`` binds cards that cannot be issued, as they are, as ``uid``.
 
     ``public_key`` None skips the check of NXP's signature (simulated cards). Raises PortError for an unstable name.
     """
@@ -41,7 +40,7 @@ class DeskReader:
         self._public_key = public_key
         self._events: queue.Queue[DeviceEvent | tuple[CardTap, Issued | DriverError]] = queue.Queue()
         self._reported: bytes | None = None
-        self._device = SerialDevice("desk", port, Pn532Conversation(self._dialogue))
+        self._device = desk_device(port, self._dialogue)
 
     def start(self) -> None:
         """Open the reader."""
