@@ -174,10 +174,11 @@ def _part_regrown(gray: Gray, grid: Map, trusted: Cells) -> Iterator[Map]:
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
     columns, rows = np.meshgrid(np.arange(size + 1, dtype=np.float32), np.arange(size + 1, dtype=np.float32))
     shares = [float(trusted.mean())]
-    if not trusted.any():
-        return  # nothing to lead on from
     for turn in range(1, ROUNDS + 1):
-        grid = led_on(grid, _at_corners(trusted) > 0.6)
+        known = _at_corners(trusted) > 0.6
+        if not known.any():
+            return  # nothing to lead on from
+        grid = led_on(grid, known)
         offsets, agreement, strength = _measured(gray, grid)
         fits = cv2.dilate(trusted.astype(np.uint8), reach).astype(np.bool_) & (agreement > _COHERENT)
         fits &= _printed(strength)
@@ -193,6 +194,7 @@ def _part_regrown(gray: Gray, grid: Map, trusted: Cells) -> Iterator[Map]:
         shares.append(float(trusted.mean()))
         stuck = turn > 1 and shares[-1] < shares[-3] + 0.004
         if turn % _PER_LOOK == 0 or stuck:
-            yield led_on(grid, _at_corners(trusted) > 0.6)
+            known = _at_corners(trusted) > 0.6
+            yield led_on(grid, known) if known.any() else grid
         if stuck:
             return

@@ -67,11 +67,12 @@ def versions(gray: Gray, triple: Triple) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Corner:
-    """A place in the picture and what one module spans there."""
+    """A place in the picture and what one module spans there; ``seen`` or only guessed."""
 
     at: Floats
     across: Floats
     down: Floats
+    seen: bool = True
 
 
 def _fourth(gray: Gray, triple: Triple, size: int) -> Corner:
@@ -90,11 +91,38 @@ def _fourth(gray: Gray, triple: Triple, size: int) -> Corner:
             guesses.append(tr.middle + t * tr.down - 3 * (across + down))
             guesses.append((guesses[0] + guesses[1]) / 2)
     guess = guesses[-1]
-    if size > 21:
-        found = _alignment_near(gray, guess, across, down, reach=3.0 + 0.07 * size)
-        if found is not None:
-            guess = found
-    return Corner(guess, across, down)
+    found = _alignment_near(gray, guess, across, down, reach=3.0 + 0.07 * size) if size > 21 else None
+    return Corner(guess if found is None else found, across, down, found is not None)
+
+
+def _with_third(triple: Triple, corner: Corner, size: int) -> Triple:
+    """The triple with its lost finder where perspective through the other two and the fourth corner has it.
+
+    A parallelogram, which :func:`drivers.qr_finders.pairs` completes them by, is off by modules when seen at a slant.
+    """
+    last = size - 3.5
+    finders = {(3.5, 3.5): triple.top_left, (last, 3.5): triple.top_right, (3.5, last): triple.bottom_left}
+    lost = [place for place, finder in finders.items() if finder.strength == 0]
+    if len(lost) != 1 or not corner.seen:
+        return triple
+    modules = [np.array([size - 6.5, size - 6.5])]
+    points = [corner.at]
+    for place, finder in finders.items():
+        if finder.strength:
+            for x, y in ((-3.5, -3.5), (3.5, -3.5), (3.5, 3.5), (-3.5, 3.5)):
+                modules.append(np.array([place[0] + x, place[1] + y]))
+                points.append(finder.middle + x * finder.across + y * finder.down)
+    plane, _ = cv2.findHomography(np.array(modules), np.array(points))
+    if plane is None:
+        return triple
+    x, y = lost[0]
+    around = np.array([[[x, y], [x + 0.5, y], [x - 0.5, y], [x, y + 0.5], [x, y - 0.5]]])
+    middle, right, left, below, above = cv2.perspectiveTransform(around, plane)[0]
+    across, down = np.asarray(right - left, np.float64), np.asarray(below - above, np.float64)
+    third = Finder(np.asarray(middle, np.float64), across, down, float(np.hypot(*across) + np.hypot(*down)) / 2, 0)
+    finders[x, y] = third
+    top_left, top_right, bottom_left = finders.values()
+    return Triple(top_left, top_right, bottom_left, triple.modules, triple.misfit)
 
 
 def _alignment_near(gray: Gray, guess: Floats, across: Floats, down: Floats, reach: float) -> Floats | None:
@@ -119,6 +147,7 @@ def _alignment_near(gray: Gray, guess: Floats, across: Floats, down: Floats, rea
 def first_map(gray: Gray, triple: Triple, size: int) -> Map:
     """(size + 1, size + 1, 2): where in the picture the corners of the modules lie."""
     corner = _fourth(gray, triple, size)
+    triple = _with_third(triple, corner, size)
 
     def at(finder: Finder) -> Corner:
         return Corner(finder.middle, finder.across, finder.down)

@@ -94,6 +94,24 @@ def test_bent_sheets_are_unrolled(name: str, shot: dict[str, float]) -> None:
     assert texts[:1] == [TEXT], name
 
 
+def covered(picture: np.ndarray, uv: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    """Something gray over the upper left finder."""
+    u, v = np.nan_to_num(uv[..., 0], nan=9.0), np.nan_to_num(uv[..., 1], nan=9.0)
+    return np.where((u < -0.25) & (v < -0.25) & (u > -0.45) & (v > -0.45), 0.45, picture).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "slant", [{"yaw": 0.3, "pitch": 0.3}, {"yaw": -0.35, "pitch": -0.35}, {"yaw": 0.45, "pitch": 0.2}]
+)
+def test_a_lost_finder_is_put_where_perspective_has_it(slant: dict[str, float]) -> None:
+    """Seen at a slant the third corner of a parallelogram is off by modules; the fourth corner tells the slant."""
+    gray = picture(overlays=[covered], **slant)
+    finders = qr_finders.find(gray)
+    assert len(finders) == 2
+    (found,) = qr.QrReader(use_zbar=False).decode(gray, budget_s=2.0)
+    assert found.text == TEXT
+
+
 def test_the_reader_reads_what_one_perspective_cannot() -> None:
     """The whole cascade on a rolled sheet that zxing-cpp alone misses."""
     gray = picture(bend=0.9, bend_axis=0.8)
