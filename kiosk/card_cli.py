@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from config.settings import load_settings
+from config.settings import load_settings, secret_file
 from drivers.cards.ntag424_inspect import CardState, Inspection
 from drivers.cards.ntag424_issue import SiteKeys
 from drivers.devices import CardHint, DeviceFault, DeviceReady
 from kiosk.card_reading import CardReading
+from kiosk.card_release import make_escrow
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 from kiosk.desk_reader import DeskReader, News
 from kiosk.issuing import (
@@ -22,10 +23,12 @@ from kiosk.issuing import (
     issued_uids,
     kiosk_keys,
     load_site_keys,
+    new_release_key,
     new_site_keys,
     read_card_keys,
     read_rows,
     revoke_cards,
+    second_keys,
     write_card_keys,
     write_secret,
 )
@@ -191,6 +194,23 @@ def export_keys(
     site = _site_keys(keys)
     cards = ((uid, kiosk_keys(site, uid, second=second)) for uid in issued_uids(read_rows(done)))
     typer.echo(f"{file}: keys of {write_card_keys(file, cards)} cards")
+
+
+@app.command()
+def escrow(
+    done: Annotated[Path, typer.Argument(help="the desk's roster CSV of finished cards")],
+    file: Annotated[Path, typer.Argument(help="the sealed second keys to write: give it to the central's admin")],
+    keys: KeysOption,
+    release_key: Annotated[
+        Path, typer.Option(help="opens the escrow; made when missing. Keep it apart from the escrow, in a safe")
+    ],
+) -> None:
+    """Seal every card's second gate key for the day a kiosk is stolen. Make it anew whenever cards were issued."""
+    site = load_site_keys(keys)
+    key = secret_file(release_key).read_bytes() if release_key.exists() else new_release_key(release_key)
+    cards = tuple(second_keys(site, issued_uids(read_rows(done))))
+    write_secret(file, make_escrow(cards, key))
+    typer.echo(f"{file}: second keys of {len(cards)} cards, opened by {release_key} alone")
 
 
 @app.command("export-meta")

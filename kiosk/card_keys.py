@@ -136,8 +136,13 @@ class CardKeyStore:
             ) from error
         return CardKeys(gate_key=keys[:16], file_key=keys[16:], gate_key_no=gate_key_no, key_version=key_version)
 
-    def take(self, cards: Iterable[tuple[bytes, CardKeys]], *, replace: bool = False) -> int:
-        """Hold these cards' keys; with ``replace`` no others (counters stay). All or none; how many were taken."""
+    def take(
+        self, cards: Iterable[tuple[bytes, CardKeys]], *, replace: bool = False, retired_no: int | None = None
+    ) -> int:
+        """Hold these cards' keys; with ``replace`` no others (counters stay). All or none; how many were taken.
+
+        ``retired_no`` is a key slot that opens nothing any more: whatever is held of it afterwards goes.
+        """
         rows = []
         for uid, keys in cards:
             card_hash, nonce = self.card_hash(uid), os.urandom(12)
@@ -150,6 +155,8 @@ class CardKeyStore:
                     if replace:
                         self._database.run("DELETE FROM card_key")
                     self._database.run_many(_PUT, rows)
+                    if retired_no is not None:
+                        self._database.run("DELETE FROM card_key WHERE gate_key_no = ?", (retired_no,))
             except DatabaseError as error:
                 raise STORE.translated(error) from error
         return len(rows)

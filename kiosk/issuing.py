@@ -23,6 +23,7 @@ from config.errors import ConfigError, GatepostError
 from config.settings import secret_file
 from drivers.cards.ntag424 import GATE_KEY_NO, SEALED_GATE_KEY_NO, CardKeys
 from drivers.cards.ntag424_issue import Role, SiteKeys
+from kiosk.card_release import RELEASE_KEY_BYTES, SecondKeys
 from kiosk.evidence import CardStrength
 from kiosk.roster_csv import ImportReport, read_lines
 
@@ -249,6 +250,27 @@ def kiosk_keys(keys: SiteKeys, uid: bytes, *, second: bool = False) -> CardKeys:
     return CardKeys(
         gate_key=keys.of(uid, role), file_key=keys.of(uid, Role.FILE), gate_key_no=number, key_version=keys.version
     )
+
+
+def second_keys(keys: SiteKeys, uids: Iterable[bytes]) -> Iterator[SecondKeys]:
+    """What the escrow holds of these cards (``kiosk/card_release.py``)."""
+    for uid in uids:
+        found = kiosk_keys(keys, uid, second=True)
+        yield SecondKeys(uid, found.gate_key, found.file_key, found.gate_key_no, found.key_version)
+
+
+def new_release_key(path: Path) -> bytes:
+    """Draw the key that opens the escrow and write it (mode 0600, never over an old file). Raises ConfigError."""
+    key = secrets.token_bytes(RELEASE_KEY_BYTES)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(fd)
+    except OSError as error:
+        raise ConfigError(f"release key {path}", seen=error.strerror or str(error), expected="a new file") from error
+    return key
 
 
 def issued_uids(rows: Iterable[dict[str, str]]) -> Iterator[bytes]:

@@ -263,6 +263,20 @@ class Roster:
         """This card opens nothing from now on, also one that the roster does not know. Raises RosterError."""
         self._change(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
 
+    def revoke_all(self, cards: Iterable[tuple[bytes, str]], reinstated: Iterable[bytes], *, at_us: int) -> int:
+        """A whole list (number and reason each) at once, and those that came back; how many did. Raises RosterError."""
+        rows = [(self.card_hash(uid), at_us, why[:200]) for uid, why in cards]
+        with self._lock:
+            try:
+                with transaction(self._database):
+                    self._database.run_many(_PUT_REVOCATION, rows)
+                    return sum(
+                        self._database.run("DELETE FROM roster_revocation WHERE card_hash = ?", (self.card_hash(uid),))
+                        for uid in reinstated
+                    )
+            except DatabaseError as error:
+                raise STORE.translated(error) from error
+
     def reinstate(self, uid: bytes) -> bool:
         """Lift a revocation (a lost card was found); whether there was one. Raises RosterError."""
         return self._change("DELETE FROM roster_revocation WHERE card_hash = ?", (self.card_hash(uid),)) > 0

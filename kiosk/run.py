@@ -33,6 +33,7 @@ from config.settings import (
 from drivers.cards.ntag424 import ev2_dialogue, sun_dialogue
 from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged
+from kiosk.arrivals import Appliers, Arrivals
 from kiosk.board import KioskView
 from kiosk.capture import Gate, Note
 from kiosk.card_keys import CardKeyStore
@@ -43,6 +44,8 @@ from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.decision import lapsed_order
 from kiosk.evidence import CardStrength
+from kiosk.identity import load_authority, load_kiosk_key
+from kiosk.id_desk import IdDesk
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
@@ -75,6 +78,7 @@ CARD_META_KEY_BYTES = 16
 #: How a lane's roles are called by the state machine.
 MACHINE_ROLES = {
     "reader": "card",
+    "id_reader": "id_card",
     "camera": "camera",
     "thermometer": "thermometer",
     "relay": "relay",
@@ -236,6 +240,7 @@ def build(
     )
     stack.callback(upkeep.close)
     hub = Hub()
+    id_desk = IdDesk(clock, settings.site.zone)
     views = Views(
         _template(settings, policy, clock),
         setups=setups,
@@ -246,9 +251,11 @@ def build(
             *upkeep.alarms,
             *(["neighbours_silent"] if gate.neighbours_silent else []),
             *(trust.alarms if trust is not None else ()),
+            *(arrivals.alarms if arrivals is not None else ()),
         ),
         challenge=lambda at: digits_of(verifier, policy, at),
         trust=lambda at: None if trust is None else trust.age(at.utc()),
+        id_card=id_desk.observed,
     )
     gate = Gate(
         setups=setups,
@@ -273,6 +280,7 @@ def build(
         trust=trust,
         passes=pass_book(settings, clock, gate, verifier),
         people=RosterPeople(roster, photos),
+        id_cards=id_desk,
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
@@ -284,10 +292,45 @@ def build(
     if trust is not None:
         trust.start()
         stack.callback(trust.stop)
+    arrivals = open_arrivals(settings, stack, clock, gate=gate, verifier=verifier)
     if line is not None:
         line.start(gate.hear)
         stack.callback(line.stop)
+    if arrivals is not None:
+        arrivals.start()
+        stack.callback(arrivals.stop)
     return gate
+
+
+def open_arrivals(
+    settings: Settings, stack: ExitStack, clock: Clock, *, gate: Gate, verifier: GateVerifier
+) -> Arrivals | None:
+    """What takes the central's documents, with stores of its own; None where the settings name no authority."""
+    if settings.sync.authority is None:
+        return None
+    authority = load_authority(settings.sync.authority)
+
+    def revoke_passes(ids: frozenset[bytes]) -> None:
+        for pass_id in ids:
+            verifier.revoke_pass(pass_id)
+
+    appliers = Appliers(
+        roster=stack.enter_context(open_roster(settings)),
+        card_keys=stack.enter_context(open_card_keys(settings)),
+        kiosk_id=settings.site.kiosk_id,
+        kiosk_key=lambda: load_kiosk_key(secret_file(settings.keys.kiosk)),
+        revoke_passes=revoke_passes,
+        zone=settings.site.zone,
+        now_us=lambda: clock.now().at_us,
+    )
+    return Arrivals(
+        folder=settings.state.folder / DOCUMENTS,
+        state=settings.state.folder,
+        authority=authority,
+        appliers=appliers,
+        note=lambda facts: gate.note(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**facts))),
+        alarm=lambda code, facts: gate.note(Note(Stream.ALARM, Kind.ALARM, facts_only(code=code, **facts))),
+    )
 
 
 def line_to_sync(settings: Settings, key: bytes) -> SyncLine | None:

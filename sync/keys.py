@@ -23,7 +23,6 @@ BATCH_CONTEXT = b"gatepost/batch/1\n"
 HEAD_CONTEXT = b"gatepost/head/1\n"
 HEARTBEAT_CONTEXT = b"gatepost/heartbeat/1\n"
 ENROL_CONTEXT = b"gatepost/enrol/1\n"
-SNAPSHOT_CONTEXT = b"gatepost/snapshot/1\n"
 MAX_KEY_FILE_BYTES = 4096
 
 

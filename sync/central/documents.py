@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import base64
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection, func, insert, select
 from starlette.concurrency import run_in_threadpool
 
+from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
 from sync.batch import KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
 from sync.central.app import central_of
 from sync.central.enrolment import note
 from sync.central.ingest import admitted_key
 from sync.central.store import Document, table
-from sync.document import FETCH_CONTEXT, MANIFEST_HEADER, Manifest, check_document, fetch_statement, kind_of
+from sync.document import (
+    FETCH_CONTEXT,
+    MANIFEST_HEADER,
+    Manifest,
+    check_document,
+    fetch_statement,
+    kind_of,
+    read_manifest,
+)
 from sync.errors import WireError
 
 documents = table(Document)
@@ -42,7 +52,7 @@ def publish(
     by: str,
 ) -> Manifest:
     """Take a signed document in; raises WireError when it does not check or its version is not the highest."""
-    asked = Manifest.parse(manifest_bytes)
+    asked = read_manifest(manifest_bytes)
     held = int(newest_versions(connection).get(str(asked.kind), "0"))
     manifest = check_document(manifest_bytes, signature, body, authority=authority, wanted=asked.kind, held=held)
     connection.execute(
@@ -58,6 +68,30 @@ def publish(
     )
     note(connection, now_us, by, "publish", f"{manifest.kind} {manifest.version}")
     return manifest
+
+
+def sign_and_publish(
+    connection: Connection,
+    now_us: int,
+    *,
+    kind: DocumentKind,
+    body: bytes,
+    authority_key: Ed25519PrivateKey,
+    by: str,
+    version: int | None = None,
+) -> Manifest:
+    """Sign ``body`` with the authority's key, which is not kept, and offer it; the next version unless one is given."""
+    version = int(newest_versions(connection).get(str(kind), "0")) + 1 if version is None else version
+    manifest_bytes = Manifest.of(kind, version, body, now_us).to_bytes()
+    return publish(
+        connection,
+        now_us,
+        manifest_bytes=manifest_bytes,
+        signature=keys.sign(authority_key, SNAPSHOT_CONTEXT, manifest_bytes),
+        body=body,
+        authority=keys.public_bytes(authority_key),
+        by=by,
+    )
 
 
 @router.get("/v1/sync/documents/{kind}")

@@ -107,6 +107,12 @@ def decide(connection: Connection, now_us: int, *, kiosk_id: str, fingerprint: s
     return changed.rowcount > 0
 
 
+def approved_keys(connection: Connection) -> dict[str, bytes]:
+    """Every approved kiosk's public key (32 bytes), by its id."""
+    rows = connection.execute(select(kiosks.c.kiosk_id, kiosks.c.public_key).where(kiosks.c.state == APPROVED))
+    return {row.kiosk_id: bytes(row.public_key) for row in rows}
+
+
 def note(connection: Connection, now_us: int, name: str, action: str, detail: str) -> None:
     """One line of the audit log."""
     connection.execute(insert(audit).values(at_us=now_us, name=name, action=action, detail=detail[:200]))

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
+from kiosk.signed_document import SNAPSHOT_CONTEXT
 from sync import keys
 from sync.central.app import create_app
 from sync.central.documents import publish
@@ -27,7 +28,7 @@ AUTHORITY_PUBLIC = keys.public_bytes(AUTHORITY)
 
 def signed(kind: DocumentKind, version: int, body: bytes, key: Ed25519PrivateKey = AUTHORITY) -> FetchedDocument:
     manifest = Manifest.of(kind, version, body, MORNING_US).to_bytes()
-    return FetchedDocument(manifest=manifest, signature=keys.sign(key, keys.SNAPSHOT_CONTEXT, manifest), body=body)
+    return FetchedDocument(manifest=manifest, signature=keys.sign(key, SNAPSHOT_CONTEXT, manifest), body=body)
 
 
 class Shelf:
@@ -68,7 +69,7 @@ def test_a_newer_document_comes_into_force_and_stays_after_a_restart(tmp_path: P
             signature=signed(DocumentKind.POLICY, 6, b"whole").signature,
             body=b"whol",
         ),
-        FetchedDocument(manifest=b"{}", signature=keys.sign(AUTHORITY, keys.SNAPSHOT_CONTEXT, b"{}"), body=b""),
+        FetchedDocument(manifest=b"{}", signature=keys.sign(AUTHORITY, SNAPSHOT_CONTEXT, b"{}"), body=b""),
     ],
     ids=["forged", "same", "older", "other kind", "cut", "empty manifest"],
 )

@@ -8,6 +8,7 @@ import re
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kiosk.records import Stream, canonical
+from kiosk.signed_document import SNAPSHOT_CONTEXT
 from sync import batch, keys
 from sync.ackstore import AckStore
 from sync.answer import Answer, Result, StreamAck
@@ -98,7 +99,7 @@ def test_the_document_is_the_documented_one() -> None:
 def test_contexts_headers_and_caps_are_the_documented_ones() -> None:
     """Names and numbers that other programs would copy from the page."""
     contexts = (keys.BATCH_CONTEXT, keys.HEAD_CONTEXT, keys.HEARTBEAT_CONTEXT, keys.ENROL_CONTEXT)
-    for context in (*contexts, keys.SNAPSHOT_CONTEXT, FETCH_CONTEXT):
+    for context in (*contexts, SNAPSHOT_CONTEXT, FETCH_CONTEXT):
         assert f"| `{context.decode().strip()}` |" in PAGE
     for name in (batch.KIOSK_HEADER, batch.REQUEST_HEADER, batch.SIGNATURE_HEADER, batch.HEAD_SIGNATURE_HEADER):
         assert f"| `{name}` |" in PAGE

@@ -1,0 +1,249 @@
+"""Puts into force what the central sent down: the roster, revocations, and the cards' second keys.
+
+``gatepost-sync`` brings signed documents into a folder (``sync/downlink.py``); a thread of its own looks there, checks
+each one again against the authority's key and the version that is in force here, and applies it whole or not at all.
+What was applied, and what was refused and why, is journaled. Nothing here blocks the capture loop: the stores have
+connections of their own, and their readers do not wait for a writer.
+
+The version in force is written only after the document was applied, so a crash in between applies it again, which
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from config.errors import GatepostError
+from drivers.cards.ntag424 import CardKeys
+from kiosk.card_keys import CardKeyStore
+from kiosk.card_release import FIRST_GATE_KEY_NO, open_release
+from kiosk.revocation_list import RevocationList
+from kiosk.roster import Roster
+from kiosk.signed_document import (
+    MAX_BODY_BYTES,
+    MAX_MANIFEST_BYTES,
+    DocumentError,
+    DocumentKind,
+    Manifest,
+    check_document,
+)
+
+log = structlog.get_logger("gatepost.arrivals")
+
+LOOK_EVERY_S = 2.0
+STATE = "documents-in-force.json"
+REFUSED = "document_refused"
+#: Revocations first: they keep somebody out. The trust bundle and the policy have readers of their own.
+KINDS = (DocumentKind.REVOCATIONS, DocumentKind.CARDS, DocumentKind.ROSTER)
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliers:
+    """What documents are applied to: stores of this kiosk, opened for this thread alone.
+
+    ``revoke_passes`` tells the gate which passes (ids of 8 bytes) were withdrawn; ``now_us`` is UTC in microseconds.
+    """
+
+    roster: Roster
+    card_keys: CardKeyStore
+    kiosk_id: str
+    kiosk_key: Callable[[], Ed25519PrivateKey]
+    revoke_passes: Callable[[frozenset[bytes]], None]
+    zone: tzinfo
+    now_us: Callable[[], int]
+
+    def apply(self, kind: DocumentKind, body: bytes) -> Facts:
+        """Put one document in force; what it came to, in numbers. Raises GatepostError, and then nothing changed."""
+        match kind:
+            case DocumentKind.ROSTER:
+                return self._roster(body)
+            case DocumentKind.REVOCATIONS:
+                return self._revocations(RevocationList.parse(body))
+            case DocumentKind.CARDS:
+                return self._cards(body)
+            case _:
+                raise DocumentError(f"{kind} document", seen="no reader here")
+
+    def _roster(self, body: bytes) -> Facts:
+        report = self.roster.import_csv(
+            body.splitlines(keepends=True), at_us=self.now_us(), zone=self.zone, replace=True
+        )
+        if report.bad_lines:
+            first = report.bad[0].line if report.bad else 0
+            raise DocumentError(
+                "roster document", seen=f"{report.bad_lines} bad lines, the first is line {first}", expected="none"
+            )
+        return {"people": report.people, "cards": report.cards}
+
+    def _revocations(self, revoked: RevocationList) -> Facts:
+        changed = self.roster.revoke_all(revoked.cards, revoked.reinstated, at_us=self.now_us())
+        self.revoke_passes(frozenset(revoked.passes))
+        return {"cards": len(revoked.cards), "reinstated": changed, "passes": len(revoked.passes)}
+
+    def _cards(self, body: bytes) -> Facts:
+        release = open_release(body, self.kiosk_id, self.kiosk_key())
+        keys = (
+            (
+                card.uid,
+                CardKeys(
+                    gate_key=card.gate_key,
+                    file_key=card.file_key,
+                    gate_key_no=card.gate_key_no,
+                    key_version=card.key_version,
+                ),
+            )
+            for card in release.cards
+        )
+        retired = None if release.keep_others else FIRST_GATE_KEY_NO
+        return {"cards": self.card_keys.take(keys, retired_no=retired), "keep_others": release.keep_others}
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Looks for documents in ``folder``; believes those of ``authority`` (32 raw bytes).
+
+    ``state`` is the kiosk's own folder.
+    ``note`` journals facts; ``alarm`` raises an alarm with its facts. Both may be called from this thread.
+    """
+
+    folder: Path
+    state: Path
+    authority: bytes
+    appliers: Appliers
+    note: Callable[[Facts], None]
+    alarm: Callable[[str, Facts], None]
+    _held: dict[str, int] = field(default_factory=dict)
+    _refused: dict[DocumentKind, bytes] = field(default_factory=dict)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._held = _read_state(self.state / STATE)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """``document_refused`` while a document lies there that was not taken."""
+        return (REFUSED,) if self._refused else ()
+
+    def start(self) -> None:
+        """Look every two seconds from now on; withdrawn passes of before are told at once."""
+        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the looking; a document in hand is finished."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        self._recall()
+        while not self._stopping.is_set():
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the thread's top loop: it is told, and looks again
+                log.error("arrivals_failed", error=str(error))
+            self._stopping.wait(LOOK_EVERY_S)
+
+    def look(self) -> None:
+        """Apply what is new."""
+        for kind in KINDS:
+            if self._is_settled(kind):
+                continue
+            found = self._read(kind)
+            if found is not None:
+                self._take(kind, *found)
+
+    def _take(self, kind: DocumentKind, manifest_bytes: bytes, signature: bytes, body: bytes) -> None:
+        held = self._held.get(str(kind), 0)
+        try:
+            manifest = check_document(manifest_bytes, signature, body, authority=self.authority, wanted=kind, held=held)
+            facts = self.appliers.apply(kind, body)
+        except GatepostError as error:
+            self._refused[kind] = manifest_bytes
+            log.error("document_refused", kind=str(kind), error=str(error))
+            self.alarm(REFUSED, {"document": str(kind), "why": str(error)[:200]})
+            return
+        self._held[str(kind)] = manifest.version
+        _write_state(self.state / STATE, self._held)
+        self._refused.pop(kind, None)
+        log.info("document_in_force", kind=str(kind), version=manifest.version)
+        self.note({"document": str(kind), "version": manifest.version, "held": held} | facts)
+
+    def _is_settled(self, kind: DocumentKind) -> bool:
+        """Cheaply, by the manifest alone: nothing is there, or the version in force, or one that was refused."""
+        try:
+            manifest = _bounded(self.folder / str(kind) / "manifest", MAX_MANIFEST_BYTES)
+            if self._refused.get(kind) == manifest:
+                return True
+            return Manifest.parse(manifest).version == self._held.get(str(kind))
+        except OSError:
+            return True
+        except DocumentError:
+            return False  # read whole, and refused by name
+
+    def _recall(self) -> None:
+        """After a start: the passes that the list in force withdrew (cards and keys are in their stores)."""
+        found = self._read(DocumentKind.REVOCATIONS)
+        if found is None:
+            return
+        try:
+            check_document(*found, authority=self.authority, wanted=DocumentKind.REVOCATIONS, held=0)
+            self.appliers.revoke_passes(frozenset(RevocationList.parse(found[2]).passes))
+        except GatepostError as error:
+            log.error("revocations_not_recalled", error=str(error))
+
+    def _read(self, kind: DocumentKind) -> tuple[bytes, bytes, bytes] | None:
+        """Manifest, signature and body of what lies there, bounded; None for nothing (whole)."""
+        try:
+            place = (self.folder / str(kind)).resolve(strict=True)
+            parts = [
+                _bounded(place / name, limit)
+                for name, limit in (("manifest", MAX_MANIFEST_BYTES), ("signature", 200), ("body", MAX_BODY_BYTES))
+            ]
+            return parts[0], base64.b64decode(parts[1]), parts[2]
+        except (OSError, ValueError):
+            return None
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
+def _read_state(path: Path) -> dict[str, int]:
+    """The versions in force. Raises DocumentError for a file that is none: a kiosk must not forget its versions."""
+    try:
+        stored = json.loads(path.read_bytes())
+        if not isinstance(stored, dict) or not all(type(value) is int for value in stored.values()):
+            raise ValueError("other content")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DocumentError(
+            str(path), seen=str(error)[:80], expected="the versions in force", hint="remove it to take them anew"
+        ) from error
+    return {str(kind): int(version) for kind, version in stored.items()}
+
+
+def _write_state(path: Path, held: dict[str, int]) -> None:
+    beside = path.with_name(path.name + ".new")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(json.dumps(held).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
