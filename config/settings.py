@@ -231,6 +231,12 @@ class Reader(Section):
         return self
 
 
+class IdReader(Section):
+    """A module that reads resident ID cards (SDT), for the guard's register: it opens nothing."""
+
+    port: Path = Field(description="stable device name, such as /dev/gatepost/id-reader")
+
+
 class ThermometerDriver(StrEnum):
     """What a thermometer speaks."""
 
@@ -350,6 +356,7 @@ class Lane(Section):
     name: Name = Field(description="the lane's name, unique on this kiosk")
     direction: LaneDirection = Field(default=LaneDirection.IN, description="in or out")
     reader: Reader | None = Field(default=None)
+    id_reader: IdReader | None = Field(default=None)
     thermometer: Thermometer | None = Field(default=None)
     camera: Camera | None = Field(default=None)
     scanner: Scanner | None = Field(default=None)
@@ -412,7 +419,7 @@ class Settings(Section):
         ports = [
             str(device.port)
             for lane in self.lane
-            for device in (lane.reader, lane.thermometer, lane.scanner, lane.contacts, lane.air)
+            for device in (lane.reader, lane.id_reader, lane.thermometer, lane.scanner, lane.contacts, lane.air)
             if device
         ]
         if len(set(ports)) != len(ports):

@@ -34,6 +34,7 @@ from drivers.cards.pcsc import PcscDevice
 from drivers.cards.pcsc_service import PyscardService
 from drivers.cards.pn532 import Dialogue, Pn532Conversation
 from drivers.cards.rdm6300 import Rdm6300Conversation
+from drivers.cards.sdt_idcard import SdtConversation
 from drivers.cards.serial_uid import SerialUidConversation
 from drivers.devices import CardTap, Conversation, Device, DeviceEvent, DeviceReady, InputName, Observed
 from drivers.inputs import ContactBoard
@@ -178,6 +179,10 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogu
     devices = LaneDevices(lane)
     if lane.reader:
         devices.by_role["reader"] = _reader(lane, lane.reader, dialogue)
+    if lane.id_reader:
+        devices.by_role["id_reader"] = SerialDevice(
+            f"{lane.name}/id_reader", str(lane.id_reader.port), SdtConversation()
+        )
     if lane.scanner:
         devices.by_role["scanner"] = _scanner(lane, lane.scanner)
     if lane.thermometer:

@@ -44,8 +44,8 @@ from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.decision import lapsed_order
 from kiosk.evidence import CardStrength
-from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.id_desk import IdDesk
+from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights

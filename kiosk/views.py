@@ -28,7 +28,7 @@ class Views:
     """Collects and publishes. ``template`` holds what never changes (names, policy, duty number).
 
     ``challenge`` gives the digits that the screens of lanes with a camera show now, "" for none; ``trust`` the age of
-    the trust store, None where it is not kept by bundles.
+    the trust store, None where it is not kept by bundles; ``id_card`` is told of every event and takes ID cards.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Views:
         standing_alarms: Callable[[], tuple[str, ...]],
         challenge: Callable[[Instant], str] = lambda _: "",
         trust: Callable[[Instant], TrustAge | None] = lambda _: None,
+        id_card: Callable[[Observed], None] = lambda _: None,
     ) -> None:
         self._template = template
         self._setups = setups
@@ -51,6 +52,7 @@ class Views:
         self._standing_alarms = standing_alarms
         self._challenge = challenge
         self._trust = trust
+        self._id_card = id_card
         self._recent: deque[RecentPassage] = deque(maxlen=RECENT)
         self._alarms: deque[tuple[int, str]] = deque(maxlen=MAX_ALARMS)
         self._shown: KioskView | None = None
@@ -61,6 +63,7 @@ class Views:
     def observed(self, seen: Observed) -> None:
         """A device said something."""
         self._lights.observe(seen)
+        self._id_card(seen)
 
     def effect(self, lane: str, effect: Effect, at: Instant) -> None:
         """An effect was carried out: verdicts go to the list, alarms to the strip."""

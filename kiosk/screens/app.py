@@ -24,11 +24,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
+from kiosk.id_desk import IdDesk
+from kiosk.reasons import Direction
 from kiosk.screens import forms
 from kiosk.screens.aim import Aim, LaneCamera
 from kiosk.screens.console import console
 from kiosk.screens.events import HEARTBEAT_S, STALE_AFTER_S, stream
-from kiosk.screens.faces import resident_screen
+from kiosk.screens.faces import Face, resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
 from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
@@ -57,6 +59,7 @@ def create_app(
     trust: TrustDesk | None = None,
     passes: PassDesk | None = None,
     people: People | None = None,
+    id_cards: IdDesk | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -83,6 +86,7 @@ def create_app(
         trust=trust,
         passes=passes,
         people=people,
+        id_cards=id_cards,
         site_code_text=site_code_text,
         zone=zone,
         now_ns=now_ns,
@@ -117,6 +121,7 @@ class Screens:
         trust: TrustDesk | None,
         passes: PassDesk | None,
         people: People | None,
+        id_cards: IdDesk | None,
         site_code_text: str,
         zone: tzinfo,
         now_ns: Callable[[], int],
@@ -132,6 +137,7 @@ class Screens:
         self._has_trust = trust is not None
         self._has_passes = passes is not None
         self._pass_pages = PassPages(passes, zone, page=self._page, answer=self._answer, touch=self._touch)
+        self._id_cards = id_cards
         self._holders = HolderPages(people, lane_now=self._lane_now, page=self._page, touch=self._touch)
         self._trust_pages = TrustPages(trust, zone, page=self._page, answer=self._answer, touch=self._touch)
         self._site_code_text = site_code_text
@@ -388,7 +394,12 @@ class Screens:
         found = self._lane_now(lane)
         if sheet not in SHEETS:
             raise HTTPException(404, "no such page")
-        return self._sheet(request, sheet, found, {"passage": passage[:64] or found.passage}, {})
+        values = {"passage": passage[:64] or found.passage}
+        note = self._id_cards.take(lane) if self._id_cards is not None and sheet == "visitor" else None
+        if note is not None:
+            problem = self._words(request).get("id_card", note.problem or "read")
+            values |= {"name": note.name[: forms.MAX_NAME], "id_card": problem}
+        return self._sheet(request, sheet, found, values, {})
 
     @role(Role.GUARD)
     async def attest(self, request: Request, lane: str) -> Response:
@@ -571,7 +582,10 @@ class Screens:
         return HTMLResponse(html, status)
 
     def _lane_values(self, view: KioskView, lane: LaneView) -> dict[str, Any]:
-        return {"view": view, "lane": lane, "screen": resident_screen(lane)}
+        screen = resident_screen(lane)
+        # Whoever scans the gate does it while nobody's verdict stands there.
+        shows_place = bool(self._site_code_text) and screen.face is Face.IDLE and lane.direction is Direction.IN
+        return {"view": view, "lane": lane, "screen": screen, "place_code": shows_place}
 
     def _draw_lane(self, view: KioskView, name: str) -> dict[str, Any]:
         lane = _lane(view, name)

@@ -36,6 +36,7 @@ from kiosk.board import (
 )
 from kiosk.credentials.bundle import TrustState
 from kiosk.evidence import AttestedCode
+from kiosk.id_desk import IdDesk
 from kiosk.pass_book import IssuedPass, PassError
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
@@ -65,6 +66,7 @@ class Gate:
     commands: list[GuardCommand] = field(default_factory=list)
     cameras: dict[str, AimedCamera] = field(default_factory=dict)
     people: People | None = None
+    id_cards: IdDesk | None = None
     trust: TrustDesk | None = None
     passes: PassDesk | None = None
 
@@ -78,6 +80,7 @@ class Gate:
             guards=guards,
             cameras=self.cameras,
             people=self.people,
+            id_cards=self.id_cards,
             trust=self.trust,
             passes=self.passes,
             site_code_text="https://example.org/place/1",

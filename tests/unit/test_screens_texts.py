@@ -12,6 +12,7 @@ from drivers.devices import FaultKind
 from kiosk.board import Hint, Phase
 from kiosk.camera_report import Advice
 from kiosk.evidence import AttestedCode, NotMeasured, TemperatureOutcome
+from kiosk.id_desk import IdProblem
 from kiosk.reasons import PRIVATE_REASONS, CheckName, CheckState, ClockTrust, Direction, NextStep, Reason, Remark
 from kiosk.screens import forms
 from kiosk.screens.texts import Language, pseudo_locale, texts
@@ -83,6 +84,12 @@ def test_everything_the_gate_can_answer_and_alarm_has_a_text() -> None:
         assert refusals <= set(texts(language).keys("refused"))
         assert alarms <= set(texts(language).keys("alarm"))
         assert set(texts(language).keys("fault")) == {*FaultKind, "starting"}
+
+
+def test_everything_an_id_card_can_be_has_a_text() -> None:
+    """Good, or what is wrong with it."""
+    for language in Language:
+        assert set(texts(language).keys("id_card")) == {"read", *IdProblem}
 
 
 def test_the_big_words_can_be_read_from_three_metres() -> None:
