@@ -140,8 +140,9 @@ def advise(stats: CameraStats, look: PictureLook | None, height: int, fps: float
     if not stats.unread_boxes:
         # Nothing is said of the focus: behind a camera focused at 20 cm the lane is rightly blurred.
         return Advice.SHOW_CODE
-    blurred = look.sharpness_percent is not None and look.sharpness_percent < SHARP_FROM_PERCENT
-    return _of_size(look, height) or (Advice.FOCUS if blurred else Advice.HOLD_STILL)
+    if look.sharpness_percent is not None and look.sharpness_percent < SHARP_FROM_PERCENT:
+        return Advice.FOCUS  # before the size, which nobody can tell of a blurred code
+    return _of_size(look, height) or Advice.HOLD_STILL
 
 
 def _of_size(look: PictureLook, height: int) -> Advice | None:

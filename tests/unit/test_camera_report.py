@@ -91,12 +91,13 @@ def test_an_old_picture_is_silence_for_a_camera_and_none_for_a_folder() -> None:
         ({"code_px": 60.0}, Advice.NEARER),
         ({"code_px": 680.0}, Advice.FARTHER),
         ({"code_px": 200.0, "sharpness_percent": 20.0}, Advice.FOCUS),
+        ({"code_px": 40.0, "sharpness_percent": 20.0}, Advice.FOCUS),
         ({"code_px": 200.0, "sharpness_percent": None}, Advice.HOLD_STILL),
         ({"code_px": 200.0}, Advice.HOLD_STILL),
     ],
 )
 def test_a_code_that_is_seen_and_not_read_says_why(changes: dict[str, float | None], advice: Advice) -> None:
-    """Light first, then distance, then focus, then the hand."""
+    """Light first, then focus, then distance, then the hand."""
     look = replace(LOOK, **changes)
     assert advise(replace(WELL, unread_boxes=BOX), look, 720, 15) is advice
 
