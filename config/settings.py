@@ -427,7 +427,13 @@ class Settings(Section):
         if self.simulation.start_at is not None:
             live = [lane.name for lane in self.lane if lane.camera and lane.camera.live]
             serial = any(
-                lane.reader or lane.thermometer or lane.relay or lane.contacts or lane.scanner or lane.air
+                lane.reader
+                or lane.id_reader
+                or lane.thermometer
+                or lane.relay
+                or lane.contacts
+                or lane.scanner
+                or lane.air
                 for lane in self.lane
             )
             if live or (serial and not self.simulation.devices):
