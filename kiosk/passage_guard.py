@@ -16,7 +16,7 @@ from kiosk.passage_record import facts_only, override_payloads
 from kiosk.passage_state import Person
 from kiosk.passage_verdict import commit_passage
 from kiosk.reasons import Direction
-from kiosk.records import Kind
+from kiosk.records import Kind, PayloadClass
 
 
 def _running_or_refused(bench: Bench) -> Person | None:
@@ -55,11 +55,9 @@ def attest(bench: Bench, event: Attest) -> None:
         at_us=bench.now.at_us,
     )
     bench.person(attestation=said)
-    bench.remember(
-        Kind.ATTESTATION,
-        person.passage,
-        facts_only(passage=person.passage, guard=event.guard, what=_attested_what(event)),
-    )
+    facts = facts_only(passage=person.passage, guard=event.guard, what=_attested_what(event))
+    seen = {"code": "" if event.code is None else str(event.code), "trip_clear": event.trip_clear}
+    bench.remember(Kind.ATTESTATION, person.passage, {**facts, PayloadClass.HEALTH: seen})
     bench.reply(done=True, passage=person.passage)
     advance(bench)
 

@@ -211,10 +211,10 @@ HIDDEN_BUTTONS = """() => {
   return lost;
 }"""
 
-# Sizes in parts of the screen's height: word, sentence, shape.
+# Sizes in parts of the screen's height: word, sentence, shape (on an idle screen the place code in its stead).
 PROPORTIONS = """() => {
   const size = (selector) => parseFloat(getComputedStyle(document.querySelector(selector)).fontSize) / innerHeight;
-  const shape = document.querySelector('#face .shape').getBoundingClientRect();
+  const shape = document.querySelector('#face .shape, #face .place img').getBoundingClientRect();
   return { word: size('#face .word'), sentence: size('#face .do'), shape: shape.height / innerHeight };
 }"""
 

@@ -10,8 +10,11 @@ import io
 import re
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import pytest
 import segno
+import zxingcpp
 from playwright.sync_api import Browser, Page, expect
 
 from kiosk.journal import JournalReader
@@ -67,6 +70,17 @@ def told(resident: Page, guard: Page, face: str, word: str, reason: str) -> None
     expect(resident.locator("h1")).to_have_text(word, timeout=SOON_MS)
     expect(guard.locator(f"[data-lane=in][data-face={face}]")).to_be_visible(timeout=SOON_MS)
     expect(guard.locator("[data-lane=in] .reason")).to_have_text(reason, timeout=SOON_MS)
+
+
+def said(town: Town) -> list[str]:
+    """What guards attested of health codes, from the journal."""
+    reader = JournalReader(town.folder / "state/journal.db")
+    try:
+        incarnation = next(iter(reader.positions()))[0]
+        records = reader.slice(incarnation, Stream.PASSAGE, 0).records
+    finally:
+        reader.close()
+    return [str((r.payloads[PayloadClass.HEALTH].body or {})["code"]) for r in records if r.kind is Kind.ATTESTATION]
 
 
 def reasons(town: Town) -> list[str]:
@@ -184,6 +198,23 @@ def test_a_wrong_code_and_a_revoked_phone_are_told_in_a_sentence(town: Town) -> 
     town.revoke_phone()
     phone.clock.fast_forward(31 * 60_000)
     expect(phone.locator("[data-trouble=revoked]")).to_be_visible(timeout=SOON_MS)
+
+
+def test_phones_read_the_gates_place_code_and_the_guard_attests_what_they_show(town: Town) -> None:
+    """The idle screen carries the site's code; one key says what the guard saw, and the journal keeps it."""
+    resident, guard = town.screens()
+    expect(resident.locator("[data-face=idle] .place img")).to_be_visible(timeout=SOON_MS)
+    picture = cv2.imdecode(np.frombuffer(resident.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert [code.text for code in zxingcpp.read_barcodes(picture)] == ["https://example.org/place/phones"]
+
+    for key, face, reason in (("不是绿码", "guard", "code_not_green"), ("看到绿码", "admit", "all_checks_passed")):
+        resident.wait_for_timeout(1500)
+        town.tap("R-2")
+        expect(resident.locator("h1")).to_have_text("请出示健康码", timeout=SOON_MS)
+        guard.click(f".keys >> text={key}")
+        expect(resident.locator(f"[data-face={face}]")).to_be_visible(timeout=SOON_MS)
+        assert reasons(town)[-1] == reason
+    assert said(town) == ["not_green", "seen_green"]
 
 
 def test_the_guard_issues_a_pass_that_opens_this_gate_once(town: Town) -> None:

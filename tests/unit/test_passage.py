@@ -368,7 +368,9 @@ def test_the_guard_saw_a_green_code() -> None:
     effects = lane.send(Attest(lane="in", guard="g1", code=AttestedCode.SEEN_GREEN))
     assert reply(effects).done
     assert lane.verdict.admit
-    assert len(lane.drafts(Kind.ATTESTATION)) == 1
+    [draft] = lane.drafts(Kind.ATTESTATION)
+    assert draft.payloads[PayloadClass.FACTS]["guard"] == "g1"
+    assert draft.payloads[PayloadClass.HEALTH] == {"code": "seen_green", "trip_clear": None}
 
 
 def test_no_phone_is_waived_in_the_guards_name() -> None:
