@@ -17,15 +17,12 @@ POST /v1/phones/enrol, /v1/phones/code     a one-time code, then a signature of 
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -37,154 +34,45 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiosk.records import canonical
 from sync.answer import Answer, Result
-from sync.batch import (
-    HEAD_SIGNATURE_HEADER,
-    KIOSK_HEADER,
-    MAX_COMPRESSED_BYTES,
-    REQUEST_HEADER,
-    SIGNATURE_HEADER,
-    short,
-)
-from sync.central import access, enrolment, exports, lists
+from sync.batch import MAX_COMPRESSED_BYTES
+from sync.central import enrolment, exports, lists
 from sync.central.access import Role, Visitor
-from sync.central.code_issuer import CodeIssuer
+from sync.central.admin.pages import router as admin_router
+from sync.central.admin.phones import router as phones_page_router
+from sync.central.chores import Chores
 from sync.central.committer import Committer, Overloaded
-from sync.central.ingest import Ingest, SignedBody
+from sync.central.context import (
+    Central,
+    CentralOptions,
+    NotAllowed,
+    NotSignedIn,
+    body_of,
+    central_of,
+    require,
+    signed_of,
+    system_now_us,
+)
+from sync.central.documents import newest_versions
+from sync.central.documents import router as documents_router
+from sync.central.ingest import Ingest
+from sync.central.pass_certificates import router as certificates_router
 from sync.central.phone import phone_app
-from sync.central.retention import Retention
+from sync.central.phone_routes import router as phones_router
 from sync.central.store import Store
 from sync.enrol import MAX_ENROL_BYTES, parse_enrol
 from sync.errors import LinkError, SyncError, WireError
 from sync.heartbeat import MAX_HEARTBEAT_BYTES
 
-if TYPE_CHECKING:
-    from sync.central.pass_certificates import KioskAuthority
-
-COOKIE = "gatepost_session"
 STATIC = Path(__file__).resolve().parent / "admin" / "static"
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
 
-def system_now_us() -> int:
-    """The central's clock: UTC in microseconds."""
-    return time.time_ns() // 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CentralOptions:
-    """How a central shows itself: ``zone`` for times on pages, ``secure_cookies`` where it is reached by TLS.
-
-    ``issuer`` gives residents' phones their health codes, ``kiosk_authority`` certifies kiosks' keys; None where the
-    central does neither.
-    """
-
-    site_name: str = "Gatepost"
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-    secure_cookies: bool = False
-    retention: Retention = field(default_factory=Retention)
-    issuer: CodeIssuer | None = None
-    kiosk_authority: KioskAuthority | None = None
-
-
-@dataclass(slots=True)
-class Central:
-    """What every route works with."""
-
-    store: Store
-    ingest: Ingest
-    committer: Committer
-    now_us: Callable[[], int]
-    options: CentralOptions
-
-    async def commit(self, job: Callable[[Any], Any]) -> Any:
-        """Run ``job`` in the writer's next transaction; returns when that is durable."""
-        return await asyncio.wrap_future(self.committer.submit(job))
-
-    def visitor(self, request: Request) -> Visitor | None:
-        """Who asks, by bearer token or session cookie."""
-        now_us = self.now_us()
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        with self.store.reading() as connection:
-            if kind.lower() == "bearer":
-                return access.visitor_of(connection, now_us, token.strip(), "token")
-            cookie = request.cookies.get(COOKIE, "")
-            found = access.visitor_of(connection, now_us, cookie, "browser")
-        if found is not None:
-            self.committer.submit(lambda connection: access.touch(connection, now_us, cookie))
-        return found
-
-
-class NotSignedIn(Exception):
-    """Nobody is known; pages lead to the login, programs hear 401."""
-
-
-class NotAllowed(Exception):
-    """Known, but the role does not include this."""
-
-
-def central_of(request: Request) -> Central:
-    """The central behind this application."""
-    central: Central = request.app.state.central
-    return central
-
-
-def require(role: Role) -> Callable[[Request], Visitor]:
-    """The declared role of a route; a test walks every route and demands one."""
-
-    def visitor(request: Request) -> Visitor:
-        found = central_of(request).visitor(request)
-        if found is None:
-            raise NotSignedIn
-        if not found.may(role):
-            raise NotAllowed
-        return found
-
-    visitor.required_role = role  # type: ignore[attr-defined]
-    return visitor
-
-
-async def body_of(request: Request, max_bytes: int) -> bytes:
-    """The request's body, read no further than ``max_bytes``; raises WireError (413) beyond."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise WireError("request body", status=413, seen="more", expected=f"at most {max_bytes} bytes")
-    return bytes(body)
-
-
-async def signed_of(request: Request, max_bytes: int) -> SignedBody:
-    """A signed request; raises WireError (400) for a missing or malformed header."""
-    headers = request.headers
-    signatures = []
-    for name in (SIGNATURE_HEADER, HEAD_SIGNATURE_HEADER):
-        try:
-            signatures.append(base64.b64decode(headers.get(name, ""), validate=True))
-        except ValueError:
-            raise WireError(name, seen=headers.get(name, "")[:40], expected="base64") from None
-    return SignedBody(
-        kiosk_id=short(headers.get(KIOSK_HEADER, ""), KIOSK_HEADER),
-        request=short(headers.get(REQUEST_HEADER, ""), REQUEST_HEADER),
-        body=await body_of(request, max_bytes),
-        signature=signatures[0],
-        head_signature=signatures[1],
-        encoding=headers.get("Content-Encoding", ""),
-    )
-
-
 def create_app(
     store: Store, *, options: CentralOptions | None = None, now_us: Callable[[], int] = system_now_us
 ) -> FastAPI:
     """The application over ``store``; it owns the writer's thread from start-up to shut-down."""
-    from sync.central.admin.pages import router as admin_router
-    from sync.central.admin.phones import router as phones_page_router
-    from sync.central.chores import Chores
-    from sync.central.documents import newest_versions
-    from sync.central.documents import router as documents_router
-    from sync.central.pass_certificates import router as certificates_router
-    from sync.central.phone_routes import router as phones_router
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -32,7 +32,7 @@ def _open(database: str) -> Store:
 
 
 def _now_us() -> int:
-    from sync.central.app import system_now_us
+    from sync.central.context import system_now_us
 
     return system_now_us()
 
@@ -133,9 +133,10 @@ def serve(
         raise ConfigError("gatepost-central serve", seen="neither --config nor --database", expected="one of them")
     import uvicorn
 
-    from sync.central.app import CentralOptions, create_app
+    from sync.central.app import create_app
     from sync.central.code_issuer import load_issuer
-    from sync.central.pass_certificates import load_authority
+    from sync.central.context import CentralOptions
+    from sync.central.kiosk_authority import load_authority
 
     if not (_is_loopback(host) or tls_cert or behind_proxy):
         raise ConfigError(

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
 from sync.batch import KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
-from sync.central.app import central_of
+from sync.central.context import central_of
 from sync.central.enrolment import note
 from sync.central.ingest import admitted_key
 from sync.central.store import Document, table

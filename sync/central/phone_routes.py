@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 from kiosk.evidence import CodeStatus
 from sync.batch import take
 from sync.central import phones
-from sync.central.app import body_of, central_of
 from sync.central.code_issuer import CodeIssuer
+from sync.central.context import body_of, central_of
 from sync.errors import WireError
 
 router = APIRouter()

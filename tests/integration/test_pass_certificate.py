@@ -13,8 +13,9 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from kiosk.credentials import gp1
-from sync.central.app import CentralOptions, create_app
-from sync.central.pass_certificates import KioskAuthority
+from sync.central.app import create_app
+from sync.central.context import CentralOptions
+from sync.central.kiosk_authority import KioskAuthority
 from sync.central.store import Kiosk, Store, table
 from sync.certificate_keeper import CertificateKeeper
 from sync.errors import LinkError, WireError

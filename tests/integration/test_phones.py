@@ -23,8 +23,9 @@ from kiosk.credentials.pseudonym import subject_key_of, subject_of
 from kiosk.roster import Roster
 from sync.central import access, phones
 from sync.central.access import Role
-from sync.central.app import CentralOptions, create_app
+from sync.central.app import create_app
 from sync.central.code_issuer import CodeIssuer, load_issuer
+from sync.central.context import CentralOptions
 from sync.central.retention import Retention, forget
 from sync.central.store import Store
 from tests.fakes import FakeClock

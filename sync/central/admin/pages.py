@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from sync.central import access, alerts, enrolment, lists, reports
 from sync.central.access import Role, Visitor
-from sync.central.app import COOKIE, Central, NotAllowed, body_of, central_of, require
+from sync.central.context import COOKIE, Central, NotAllowed, body_of, central_of, require
 from sync.errors import WireError
 
 router = APIRouter()

@@ -15,7 +15,7 @@ from sync.batch import short
 from sync.central import phones
 from sync.central.access import Visitor
 from sync.central.admin.pages import Admin, Auditor, checked_form, page
-from sync.central.app import central_of
+from sync.central.context import central_of
 from sync.errors import WireError
 
 router = APIRouter()
