@@ -3,10 +3,14 @@
 The package comes from the distribution (``apt install python3-picamera2``; a virtual environment needs
 ``--system-site-packages`` to see it), so it is imported only when such a camera is opened. The camera is asked for
 YUV420, whose first plane is the brightness: no conversion is needed.
+
+picamera2 waits for ever where no frame comes (its issues 794 and 1004), and closing a camera whose cable was pulled can
+block as well (1065). So each frame is asked for as a job that is waited for with a time-out, and closing has its own.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +26,14 @@ def _picamera2(number: int) -> Any:
     from picamera2 import Picamera2  # type: ignore[import-not-found, unused-ignore]
 
     return Picamera2(number)
+
+
+_CLOSE_S = 2.0
+
+
+def _shut(camera: Any) -> None:
+    camera.stop()
+    camera.close()
 
 
 class PiCameraSource:
@@ -46,6 +58,7 @@ class PiCameraSource:
         self._clock_ns = clock_ns
         self._open_camera = open_camera
         self._camera: Any = None
+        self._job: Any = None
         self._frames = 0
 
     def open(self) -> str:
@@ -56,10 +69,12 @@ class PiCameraSource:
             raise PortError(
                 f"Pi camera {self._number}: picamera2 is not installed; `apt install python3-picamera2`"
             ) from error
-        except (IndexError, RuntimeError) as error:
+        except IndexError as error:
             raise PortError(
-                f"Pi camera {self._number}: not found, or another program holds it; `rpicam-hello --list-cameras`"
+                f"Pi camera {self._number}: not found; is its ribbon cable in place? `rpicam-hello --list-cameras`"
             ) from error
+        except RuntimeError as error:
+            raise PortError(f"Pi camera {self._number}: cannot be had; another program may hold it") from error
         hints = self._hints
         controls: dict[str, Any] = {"FrameRate": hints.fps}
         if hints.exposure_ms is not None:
@@ -79,21 +94,28 @@ class PiCameraSource:
         return f"Pi camera {self._number} {hints.width}x{hints.height} YUV420 at {hints.fps:g} fps"
 
     def read(self, timeout_s: float) -> Frame | None:
-        """See :class:`drivers.camera.FrameSource`."""
+        """See :class:`drivers.camera.FrameSource`; a frame that is late is waited for again by the next call."""
         if self._camera is None:
             raise PortError(f"Pi camera {self._number}: not open")
         try:
-            planes = np.asarray(self._camera.capture_array("main"), np.uint8)
+            if self._job is None:
+                self._job = self._camera.capture_array("main", wait=False)
+            planes = np.asarray(self._camera.wait(self._job, timeout=timeout_s), np.uint8)
+        except TimeoutError:
+            return None
         except RuntimeError as error:
             raise PortError(f"Pi camera {self._number}: gave no frame; is its ribbon cable in place?") from error
+        self._job = None
         at_ns = self._clock_ns()
         self._frames += 1
         gray = np.ascontiguousarray(planes[: self._hints.height, : self._hints.width])
         return Frame(gray, at_ns, self._frames)
 
     def close(self) -> None:
-        """See :class:`drivers.camera.FrameSource`."""
-        if self._camera is not None:
-            self._camera.stop()
-            self._camera.close()
-            self._camera = None
+        """See :class:`drivers.camera.FrameSource`. A camera that does not let itself be closed in two seconds is left
+        to a thread of its own; until that ends, opening says that another program holds it."""
+        camera, self._camera, self._job = self._camera, None, None
+        if camera is not None:
+            closing = threading.Thread(target=_shut, args=(camera,), name="pi-camera-close", daemon=True)
+            closing.start()
+            closing.join(_CLOSE_S)

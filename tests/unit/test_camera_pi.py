@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
+from drivers import camera_pi
 from drivers.camera import CameraHints
 from drivers.camera_pi import PiCameraSource
 from drivers.errors import PortError
@@ -18,6 +20,7 @@ class Stand:
     def __init__(self, number: int) -> None:
         self.asked: dict[str, Any] = {"number": number}
         self.running = False
+        self.late = 0
 
     def create_video_configuration(self, **options: Any) -> dict[str, Any]:
         self.asked |= options
@@ -29,7 +32,16 @@ class Stand:
     def start(self) -> None:
         self.running = True
 
-    def capture_array(self, name: str) -> np.ndarray:
+    def capture_array(self, name: str, *, wait: bool) -> str:
+        assert (name, wait) == ("main", False), "asked as a job: picamera2 would wait for ever"
+        self.asked["jobs"] = self.asked.get("jobs", 0) + 1
+        return "job"
+
+    def wait(self, job: str, *, timeout: float) -> np.ndarray:
+        assert job == "job"
+        if self.late > 0:
+            self.late -= 1
+            raise TimeoutError
         width, height = self.asked["main"]["size"]
         planes = np.full((height * 3 // 2, width + 64), 128, np.uint8)  # rows are padded to 64 bytes
         planes[:height, :width] = np.arange(width) % 200
@@ -64,7 +76,9 @@ def test_frames_are_the_brightness_without_the_padding() -> None:
     assert not stands[0].running
 
 
-@pytest.mark.parametrize(("error", "hint"), [(ImportError, "apt install"), (IndexError, "list-cameras")])
+@pytest.mark.parametrize(
+    ("error", "hint"), [(ImportError, "apt install"), (IndexError, "list-cameras"), (RuntimeError, "another program")]
+)
 def test_a_missing_package_or_camera_says_what_to_do(error: type[Exception], hint: str) -> None:
     """An error of the port, as for any camera, so that the device goes on looking."""
 
@@ -73,3 +87,32 @@ def test_a_missing_package_or_camera_says_what_to_do(error: type[Exception], hin
 
     with pytest.raises(PortError, match=hint):
         PiCameraSource(open_camera=open_camera).open()
+
+
+def test_a_frame_that_does_not_come_is_no_frame_and_is_asked_for_once() -> None:
+    """picamera2 waits for ever for a camera whose cable was pulled; the device goes on looking after its fault."""
+    stand = Stand(0)
+    source = PiCameraSource(open_camera=lambda number: stand)
+    source.open()
+    stand.late = 3
+    assert [source.read(0.01) for _ in range(3)] == [None, None, None]
+    frame = source.read(0.01)
+    assert frame is not None
+    assert stand.asked["jobs"] == 1
+    source.read(0.01)
+    assert stand.asked["jobs"] == 2
+
+
+def test_a_camera_that_cannot_be_closed_does_not_hold_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """picamera2 blocks in stop() when the cable was pulled: the device opens afresh all the same."""
+    monkeypatch.setattr(camera_pi, "_CLOSE_S", 0.01)
+    released = threading.Event()
+    stand = Stand(0)
+    stand.stop = lambda: released.wait(5)  # type: ignore[assignment, method-assign, return-value]
+    source = PiCameraSource(open_camera=lambda number: stand)
+    source.open()
+    source.close()
+    assert "closed" not in stand.asked
+    source.open()
+    assert source.read(0.01) is not None
+    released.set()
