@@ -61,6 +61,11 @@ def load_sensor_model(site: str, path: Path = MODEL_FILE) -> SensorModel:
         raise ConfigError(f"{path}: sensors.{site}", seen=str(error.errors(include_url=False)[0]["msg"])) from None
 
 
+def models_low_c(path: Path = MODEL_FILE) -> dict[str, float]:
+    """From which estimate each model of the file measures again, by the model's version."""
+    return {found.version: found.low_c for found in (load_sensor_model(site, path) for site in _read(path)["sensors"])}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:

@@ -121,7 +121,8 @@ class TemperatureReading:
 
     ``object_c`` is the raw object temperature. ``ambient_c`` is the sensor's own temperature (chip or board, not
     the air) or None. ``body_c`` is a module's own "body" figure: a hint that no decision rests on. ``emissivity`` is
-    what the module says that it reckoned with (0.01 to 1.00), None where it does not say.
+    what the module says that it reckoned with (0.01 to 1.00), None where it does not say. ``raw`` is the module's own
+    frame, from which a record lets everything be computed again; it stands in no comparison and no repr.
     """
 
     object_c: float
@@ -130,6 +131,7 @@ class TemperatureReading:
     ambient_c: float | None = None
     body_c: float | None = None
     emissivity: float | None = None
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def plausible_skin(self) -> bool:
@@ -160,7 +162,7 @@ class ThermalFrame:
 
     ``pixels_centi_c`` are hundredths of a degree Celsius, row by row from the top left as transmitted, ``columns``
     a row; a dead pixel carries whatever the module sends for it (-27315, for one). ``ambient_c`` is the sensor's
-    own temperature, not the air's.
+    own temperature, not the air's. ``raw`` is the module's own frame.
     """
 
     pixels_centi_c: tuple[int, ...] = field(repr=False)
@@ -168,6 +170,7 @@ class ThermalFrame:
     ambient_c: float
     at_ns: int
     offset: int = 0
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def rows(self) -> int:

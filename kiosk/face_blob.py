@@ -26,7 +26,9 @@ def hottest_of_face(frame: ThermalFrame) -> TemperatureReading:
     pixels = _repaired(frame)
     face = _largest_blob(pixels, frame.columns)
     centi_c = fmean(sorted(pixels[i] for i in face)[-HOTTEST:]) if len(face) >= MIN_FACE_PIXELS else median(pixels)
-    return TemperatureReading(object_c=centi_c / 100, ambient_c=frame.ambient_c, at_ns=frame.at_ns, offset=frame.offset)
+    return TemperatureReading(
+        object_c=centi_c / 100, ambient_c=frame.ambient_c, at_ns=frame.at_ns, offset=frame.offset, raw=frame.raw
+    )
 
 
 def _neighbours(index: int, columns: int, count: int) -> list[int]:

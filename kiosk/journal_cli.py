@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from config.errors import ConfigError
+from config.sensor_model import models_low_c
 from config.settings import load_settings
 from kiosk.acks import read_acknowledged
 from kiosk.clock import utc_of
@@ -213,11 +214,13 @@ def _write(lines: Iterable[str]) -> None:
 def replay(file: JournalFile = None, config: ConfigOption = DEFAULT_FILE) -> None:
     """Compute the temperature of every passage again from its record alone; exit status 1 when one differs.
 
+    A normal one keeps no value: its band is held against its versions.
     Also holds each verdict against its own checks: an admission with a failed or unknown check is told.
     """
     reader = JournalReader(_file(file, config))
     passages = again = erased = 0
     differing: list[str] = []
+    known = models_low_c()
     for key in reader.positions():
         if key[1] is not Stream.PASSAGE:
             continue
@@ -230,7 +233,7 @@ def replay(file: JournalFile = None, config: ConfigOption = DEFAULT_FILE) -> Non
             found = _unlike_its_checks(record)
             if health is not None and health.body is not None and "temperature" in health.body:
                 again += 1
-                found = found or replay_temperature(health.body["temperature"])
+                found = found or replay_temperature(health.body["temperature"], known)
             if found:
                 differing.append(f"{key[0][:8]} passage {record.seq} ({record.ref}): {found}")
     for line in differing:

@@ -8,6 +8,7 @@ from config.sensor_model import load_sensor_model
 from config.settings import Lane, ThermometerDriver
 from kiosk.calibration_store import calibrated, load_calibration
 from kiosk.screening import Sensor, window_for
+from kiosk.temperature_record import as_recorded
 
 #: What each thermometer looks at (the fitted model that applies) and how often it reads, in seconds.
 SITES: dict[ThermometerDriver, tuple[str, float]] = {
@@ -34,4 +35,4 @@ def sensor_of(lane: Lane, state: Path, *, borderline_from_c: float | None = None
         low_c = min(borderline_from_c, model.high_c - 0.01)
         model = model.model_copy(update={"low_c": low_c, "version": f"{model.version}@{low_c:.2f}"})
     sensor = Sensor(model=model, window=window_for(period_s), air_c=lane.thermometer.air_c)
-    return calibrated(sensor, load_calibration(state, lane.name))
+    return as_recorded(calibrated(sensor, load_calibration(state, lane.name)))

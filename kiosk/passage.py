@@ -130,7 +130,8 @@ def _wake_at_ns(bench: Bench) -> int | None:
         if verifying or state.phase is Phase.IDENTIFYING:
             times.append(person.deadline_ns)
         elif person.presence is None:  # once somebody is bound, their window's time counts, not the wait for a face
-            times.append(person.measure_by_ns)
+            blind_ns = screening.blind_from_ns(state.watch, person.credential_ns)
+            times += [person.measure_by_ns, None if setup.presence_contact else blind_ns]
         measuring = person.measuring_since_ns is not None and person.presence is not None and not verifying
         if measuring and setup.sensor is not None:
             times.append(window_from_ns(bench, person) + int(setup.sensor.window.extended_s * NS))

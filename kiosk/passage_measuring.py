@@ -10,8 +10,8 @@ from kiosk.calibration import Drift
 from kiosk.evidence import NotMeasured, TemperatureOutcome
 from kiosk.passage_asked import temperature_missing
 from kiosk.passage_bench import NS, Bench, ask, normal_only
-from kiosk.passage_record import centi
 from kiosk.passage_state import Measured, Person
+from kiosk.temperature_record import centi
 
 MAX_MEASURED = 8192
 
@@ -19,6 +19,11 @@ MAX_MEASURED = 8192
 def bind(bench: Bench) -> None:
     """Bind the running passage to the presence before the sensor, once; one that has served a verdict is not free."""
     person, watch = bench.person(), bench.state.watch
+    if person.presence is None and person.temperature is None and _blind(bench, person):
+        # The person may have come and gone unseen: the next face before the sensor may be somebody else's.
+        why = NotMeasured.STUCK if watch.identical > 1 else NotMeasured.NO_READING
+        bench.person(temperature=screening.not_measured(why, bench.sensor))
+        return
     if person.presence is None and watch.present:
         again = watch.number == bench.state.served_presence and _served_before(bench, person)
         if again or watch.number != bench.state.served_presence:
@@ -29,6 +34,11 @@ def bind(bench: Bench) -> None:
     if left and person.temperature is None:
         why = NotMeasured.MOVING if temperature_missing(bench, person) else NotMeasured.NO_READING
         bench.person(temperature=screening.not_measured(_trouble(bench) or why, bench.sensor))
+
+
+def _blind(bench: Bench, person: Person) -> bool:
+    watched = not bench.setup.presence_contact and temperature_missing(bench, person)
+    return watched and bench.ns >= screening.blind_from_ns(bench.state.watch, person.credential_ns)
 
 
 def _trouble(bench: Bench) -> NotMeasured | None:

@@ -12,23 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.devices import TemperatureReading
-from kiosk.evidence import CodeFinding, Estimate, Evidence, TemperatureOutcome
+from kiosk.evidence import CodeFinding, Evidence
 from kiosk.reasons import Reason
 from kiosk.records import Kind, PayloadClass, Stream
 from kiosk.screening import Sensor
+from kiosk.temperature_record import temperature_payload
 from kiosk.verdict import Verdict
 
 Payloads = dict[PayloadClass, dict[str, Any]]
-
-
-def centi(value_c: float | None) -> int | None:
-    """Hundredths of a degree, rounded; None stays None."""
-    return None if value_c is None else round(value_c * 100)
-
-
-def micro(value: float) -> int:
-    """Millionths, rounded."""
-    return round(value * 1_000_000)
 
 
 def passage_payloads(
@@ -129,64 +120,6 @@ def code_payload(code: CodeFinding) -> dict[str, Any]:
         "trip_clear": code.trip_clear,
         "detail": code.detail,
         "evidence_hash": code.evidence_hash,
-    }
-
-
-def temperature_payload(
-    found: Estimate, sensor: Sensor | None, window: tuple[TemperatureReading, ...]
-) -> dict[str, Any]:
-    """A normal temperature as its band and versions; any other with readings and coefficients to compute it again."""
-    payload: dict[str, Any] = {
-        "outcome": str(found.outcome),
-        "why_not": str(found.why_not) if found.why_not is not None else "",
-        "rule": found.rule,
-        "by_guard": found.by_guard,
-    }
-    if found.outcome is TemperatureOutcome.NORMAL:
-        return payload
-    payload |= {
-        "object_centi_c": centi(found.object_c),
-        "estimate_centi_c": centi(found.estimate_c),
-        "uncertainty_centi_c": centi(found.uncertainty_c),
-        "count": found.count,
-        "seen": found.seen,
-    }
-    if sensor is not None and not found.by_guard:
-        payload["sensor"] = sensor_payload(sensor)
-        payload["window"] = [
-            [(reading.at_ns - window[0].at_ns) // 1_000_000, centi(reading.object_c), centi(reading.ambient_c)]
-            for reading in window
-        ]
-    return payload
-
-
-def sensor_payload(sensor: Sensor) -> dict[str, Any]:
-    """The coefficients and limits that an estimate was made with."""
-    model, rule = sensor.model, sensor.window
-    return {
-        "model": model.version,
-        "site": model.site,
-        "calibration": sensor.calibration,
-        "gain_micro": micro(model.gain),
-        "a_micro_c": micro(model.a_c),
-        "b_micro": micro(model.b),
-        "low_micro_c": micro(model.low_c),
-        "high_micro_c": micro(model.high_c),
-        "spread_micro_c": micro(model.spread_c),
-        "repeatability_micro_c": micro(model.repeatability_c),
-        "nominal_air_centi_c": centi(model.nominal_air_c),
-        "air_from_centi_c": centi(model.air_from_c),
-        "air_to_centi_c": centi(model.air_to_c),
-        "air_centi_c": centi(sensor.air_c),
-        "offset_micro_c": micro(sensor.offset_c),
-        "unit_error_micro_c": micro(sensor.unit_error_c),
-        "min_good": rule.min_good,
-        "window_ms": round(rule.window_s * 1000),
-        "extended_ms": round(rule.extended_s * 1000),
-        "drop_centi_c": centi(rule.drop_c),
-        "max_range_centi_c": centi(rule.max_range_c),
-        "max_gap_ms": round(rule.max_gap_s * 1000),
-        "max_slope_centi_c_per_s": centi(rule.max_slope_c_per_s),
     }
 
 

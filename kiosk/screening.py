@@ -98,8 +98,8 @@ class Watch:
 
     ``since_ns`` is when the present presence began (None: nobody); ``number`` counts presences; ``warm`` are its
     newest readings, as long as a window can use; ``warm_at_ns`` is when the newest came that was
-    not equal to the one before, and ``silence_ns`` how long it speaks for a presence. ``identical`` counts equal
-    readings in a row.
+    not equal to the one before, and ``silence_ns`` how long it speaks for a presence. ``live_at_ns`` is when the
+    newest of any temperature came that was not equal to the one before. ``identical`` counts equal readings in a row.
     """
 
     since_ns: int | None = None
@@ -110,6 +110,7 @@ class Watch:
     silence_ns: int = int(PRESENCE_SILENCE_S * 1_000_000_000)
     cold_run: int = 0
     last: TemperatureReading | None = None
+    live_at_ns: int = 0
     identical: int = 0
     ambient_c: float | None = None
     ambient_at_ns: int = 0
@@ -161,6 +162,11 @@ def presence_ends_ns(watch: Watch, *, contact: bool) -> int | None:
     return None if contact or not watch.present else _last_warm_ns(watch) + watch.silence_ns
 
 
+def blind_from_ns(watch: Watch, since_ns: int) -> int:
+    """From when on nobody can say who came and went since ``since_ns``, unless a new reading comes before."""
+    return max(watch.live_at_ns, since_ns) + watch.silence_ns
+
+
 def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sensor, *, contact: bool) -> Watch:
     """Take one reading. ``contact`` says that a presence contact, not the readings, tells who is there.
 
@@ -194,7 +200,12 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
 def _watch_sensor(watch: Watch, reading: TemperatureReading) -> Watch:
     last = watch.last
     same = last is not None and (reading.object_c, reading.ambient_c) == (last.object_c, last.ambient_c)
-    watch = replace(watch, last=reading, identical=watch.identical + 1 if same else 1)
+    watch = replace(
+        watch,
+        last=reading,
+        live_at_ns=watch.live_at_ns if same else reading.at_ns,
+        identical=watch.identical + 1 if same else 1,
+    )
     if reading.ambient_c is None:
         return watch
     if watch.ambient_c is None:

@@ -128,19 +128,18 @@ class Day:
         self.line = Line(self.module.player, baud=9600, seed=self.seed)
         self.link = VirtualLine(gy_614v3.Gy614V3Conversation(), self.line)
         self.lane = WireLane(load_policy("case"))
+        self._next_fault, self._next_person = self._faults(), self._people()
+        self._fault_ns = self._person_ns = 0
 
     def play(self, hours: float) -> None:
-        """Let people come and faults happen for so long."""
-        faults, people = self._faults(), self._people()
-        fault_ns = person_ns = 0
+        """Let people come and faults happen up to this hour of the line's time."""
         while self.link.now < hours * 3600 * S:
-            if self.link.now >= fault_ns:
-                fault_ns = self.link.now + next(faults)
-            if self.link.now >= person_ns:
-                person_ns = self.link.now + next(people)
-            self._until(
-                min(self.link.now + STEP_NS, max(fault_ns, self.link.now + 1), max(person_ns, self.link.now + 1))
-            )
+            if self.link.now >= self._fault_ns:
+                self._fault_ns = self.link.now + next(self._next_fault)
+            if self.link.now >= self._person_ns:
+                self._person_ns = self.link.now + next(self._next_person)
+            soonest_ns = min(self._fault_ns, self._person_ns, self.link.now + STEP_NS)
+            self._until(max(soonest_ns, self.link.now + 1))
 
     def _faults(self) -> Iterator[int]:
         """Each ``next`` does something and says for how long to leave it so, ns."""

@@ -1,4 +1,7 @@
-"""A simulated GY-614V3: ten frames a second with the module's own "body" figure, which hides mild fevers."""
+"""A simulated GY-614V3: ten frames a second with the module's own "body" figure, which hides mild fevers.
+
+Plan key ``rate_hz``: what its register 02 was set to (1, 2, 5 or 10; default 10).
+"""
 
 from __future__ import annotations
 
@@ -17,4 +20,6 @@ def _frame(scene: Scene, at_ns: int) -> bytes:
 
 def player(spec: Spec) -> StreamPlayer:
     """The model that a plan's ``kind = "gy_614v3"`` names."""
-    return StreamPlayer(spec, _frame, period_s=1 / protocol.FACTS.rate_hz, continuous=protocol.CONTINUOUS)
+    return StreamPlayer(
+        spec, _frame, period_s=1 / spec.number("rate_hz", protocol.FACTS.rate_hz), continuous=protocol.CONTINUOUS
+    )

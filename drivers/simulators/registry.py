@@ -93,7 +93,7 @@ _SCENE = frozenset({"room_c", "board_c", "noise_c", "bias_c", "auto_send"})
 
 KINDS: dict[str, Kind] = {
     "gy_mcu90615": Kind("drivers.simulators.gy_mcu90615", 115200, options=_SCENE),
-    "gy_614v3": Kind("drivers.simulators.gy_614v3", 9600, options=_SCENE),
+    "gy_614v3": Kind("drivers.simulators.gy_614v3", 9600, options=_SCENE | {"rate_hz"}),
     "gy_mcu90640": Kind(
         "drivers.simulators.gy_mcu90640",
         115200,

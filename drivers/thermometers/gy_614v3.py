@@ -87,6 +87,7 @@ def _event(offset: int, frame: bytes, at_ns: int) -> DeviceEvent:
         emissivity=emissivity_raw / 100,
         at_ns=at_ns,
         offset=offset,
+        raw=frame,
     )
 
 

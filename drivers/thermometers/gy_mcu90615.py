@@ -88,7 +88,11 @@ class Decoder:
             if object_low <= object_raw <= object_high and ambient_low <= ambient_raw <= ambient_high:
                 events.append(
                     TemperatureReading(
-                        object_c=object_raw / 100, ambient_c=ambient_raw / 100, at_ns=at_ns, offset=offset
+                        object_c=object_raw / 100,
+                        ambient_c=ambient_raw / 100,
+                        at_ns=at_ns,
+                        offset=offset,
+                        raw=frame,
                     )
                 )
             else:

@@ -132,7 +132,12 @@ class Decoder:
             return EmissivityReply(emissivity=stream[at + 2] / 100, at_ns=at_ns, offset=offset)
         *pixels, ambient_raw = _VALUES.unpack_from(stream, at + 4)
         return ThermalFrame(
-            pixels_centi_c=tuple(pixels), columns=COLUMNS, ambient_c=ambient_raw / 100, at_ns=at_ns, offset=offset
+            pixels_centi_c=tuple(pixels),
+            columns=COLUMNS,
+            ambient_c=ambient_raw / 100,
+            at_ns=at_ns,
+            offset=offset,
+            raw=stream[at : at + size],
         )
 
     def _forget(self, count: int) -> None:

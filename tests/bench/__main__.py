@@ -16,6 +16,7 @@ from tests.conftest import ROOT, data_folder
 ALONE: tuple[tuple[str, ...], ...] = (
     ("gate",),
     ("taps",),
+    ("temperature",),
     ("journal",),
     ("sync",),
     ("parsers",),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from config.sensor_model import load_sensor_model
+from drivers.simulators.registry import Spec
+from drivers.simulators.scene import Scene
 from kiosk.calibration import (
+    Calibration,
     CalibrationResult,
     Drift,
     DriftWatch,
@@ -13,7 +19,10 @@ from kiosk.calibration import (
     calibration_payload,
     look_at_target,
 )
+from kiosk.calibration_store import calibrated
+from kiosk.expectation import expected, expected_of_unit
 from kiosk.records import canonical
+from kiosk.screening import Sensor
 
 
 def checks(low_error_c: float, high_error_c: float) -> tuple[TargetCheck, ...]:
@@ -80,3 +89,43 @@ def test_drift() -> None:
 def test_a_cold_morning_is_no_drift() -> None:
     """Other air is another band: its people are not compared with the warm afternoon's."""
     assert grown(-0.8, air_c=16.5).state is Drift.LEARNING
+
+
+def seen_by_unit(target_c: float, *, bias_c: float = 0.0, noise_c: float = 0.05) -> list[float]:
+    """Twenty samples of a simulated unit that looks at a target."""
+    spec = Spec("t", "gy_mcu90615", 115200, 11, Path("."), {"bias_c": bias_c, "noise_c": noise_c})
+    scene = Scene(spec)
+    scene.command({"do": "person", "skin_c": target_c})
+    scene.nearness(0)
+    return [scene.object_c((10 + number) * 100_000_000) for number in range(20)]
+
+
+def looked(*, bias_c: float = 0.0, noise_c: float = 0.05, signed_by: str = "") -> Calibration:
+    """The calibration of a simulated unit."""
+    checks = tuple(look_at_target(c, seen_by_unit(c, bias_c=bias_c, noise_c=noise_c)) for c in (35.0, 38.0))
+    return calibrate("0001", "simulated", checks, signed_by=signed_by)
+
+
+@pytest.mark.parametrize("bias_c", [-0.4, 0.4])
+def test_a_unit_with_a_bias_claims_nothing_until_somebody_signed_for_it(bias_c: float) -> None:
+    """Nearly half a degree off: unknown before the calibration, out of use until it is signed, then as good as any."""
+    sensor = Sensor(model=load_sensor_model("full_face"))
+    assert expected_of_unit(sensor) is None
+    assert expected_of_unit(calibrated(sensor, looked(bias_c=bias_c))) is None
+    mended = expected_of_unit(calibrated(sensor, looked(bias_c=bias_c, signed_by="op")))
+    good = expected_of_unit(calibrated(sensor, looked()))
+    assert mended is not None
+    assert good is not None
+    assert mended.sensitivity == pytest.approx(good.sensitivity, abs=0.03)
+    unmended = expected(sensor.model, bias_c=bias_c)
+    assert unmended.sensitivity < 0.75 * good.sensitivity or unmended.retest > 2 * good.retest
+
+
+@pytest.mark.parametrize("site", ["full_face", "forehead_max", "single_spot"])
+def test_a_noisy_unit_cannot_be_calibrated_and_finds_less(site: str) -> None:
+    """SD 0.5 degC: no target is accepted, so nothing is claimed; what it would find is honestly less."""
+    with pytest.raises(ValueError, match="scatter"):
+        looked(noise_c=0.5)
+    model = load_sensor_model(site)
+    assert expected(model, unit_sd_c=0.5).sensitivity < expected(model).sensitivity - 0.03
+    assert expected(model, unit_sd_c=0.5).retest > expected(model).retest

@@ -664,6 +664,7 @@ def test_the_record_of_a_normal_passage_holds_a_band_only() -> None:
     payloads = lane.drafts(Kind.PASSAGE)[0].payloads
     assert payloads[PayloadClass.HEALTH]["temperature"] == {
         "outcome": "normal", "why_not": "", "rule": "test-1/uncalibrated", "by_guard": False,
+        "band_centi_c": [3500, 3750],
     }  # fmt: skip
     assert payloads[PayloadClass.PERSON] == {"subject": RESIDENT.subject}
     assert RESIDENT.subject not in str(payloads[PayloadClass.FACTS])
@@ -773,13 +774,29 @@ def test_a_face_that_comes_late_and_does_not_settle_makes_no_lane_spin() -> None
     """Bound just before the wait for a face ends: from there the window's time counts, and no wake lies in the past."""
     lane = Lane(policy=load_policy("case"))
     lane.tap("04a1")
-    lane.wait(5.9)
+    lane.nobody(5.8)
     for index in range(15):
         lane.reading(NORMAL_SKIN_C + (index % 2) * 0.4)
         assert lane.state.wake_at_ns is not None
         assert lane.state.wake_at_ns > lane.ns
         lane.wait(0.1)
     assert lane.state.phase is Phase.MEASURING
+
+
+@pytest.mark.parametrize("hung", [True, False], ids=["hung", "silent"])
+def test_who_waits_for_a_blind_sensor_is_not_measured_by_the_next_face(hung: bool) -> None:
+    """The sensor hangs or is silent while somebody waits: the next face may not be theirs."""
+    lane = Lane(policy=load_policy("case"))
+    lane.nobody(0.5)
+    lane.tap("04a1")
+    for _ in range(7):
+        lane.wait(0.1)
+        if hung:
+            lane.reading(24.5)
+    lane.face(NORMAL_SKIN_C, 1.0)
+    found = lane.state.decided.person.temperature
+    assert found.why_not is (NotMeasured.STUCK if hung else NotMeasured.NO_READING)
+    assert lane.of(Pulse) == []
 
 
 def test_step_is_pure() -> None:

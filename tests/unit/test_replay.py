@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.policy import load_policy
-from kiosk.board import MeasureAgain
-from kiosk.records import Kind, PayloadClass
+from config.sensor_model import load_sensor_model
+from drivers.devices import Decoder
+from drivers.simulators.gy_mcu90640 import ArrayPicture
+from drivers.simulators.registry import Spec
+from drivers.simulators.scene import Scene
+from drivers.thermometers import gy_mcu90615, gy_mcu90640
+from drivers.thermometers.raw_frames import MAX_FRAME_BYTES, from_text
+from kiosk.board import EnterTemperature, MeasureAgain
+from kiosk.records import Kind, PayloadClass, canonical
 from kiosk.replay import replay_temperature
-from kiosk.screening import Sensor
+from kiosk.screening import NS, Sensor, window_for
+from kiosk.temperature_record import as_recorded
 from tests.lane import BORDERLINE_SKIN_C, FEVER_SKIN_C, MODEL, NORMAL_SKIN_C, Lane
 
 
@@ -85,7 +99,97 @@ def test_a_changed_record_is_noticed() -> None:
     assert "a_micro_c" in replay_temperature(record)
 
 
-def test_a_normal_record_needs_its_version() -> None:
-    """Band and version are all a normal record has."""
-    assert replay_temperature({"outcome": "normal", "rule": "fever-2/c1", "why_not": "", "by_guard": False}) == ""
-    assert replay_temperature({"outcome": "normal", "rule": "", "why_not": "", "by_guard": False})
+NORMAL = {"outcome": "normal", "rule": "m-2/0001", "why_not": "", "by_guard": False, "band_centi_c": [3500, 3750]}
+
+
+def test_a_normal_record_is_held_against_its_versions() -> None:
+    """Band and versions are all a normal record has: a band that is not its model's, or a missing version, is told."""
+    known = {"m-2": 37.5}
+    assert replay_temperature(NORMAL, known) == ""
+    assert replay_temperature(NORMAL | {"rule": "m-9/0001"}, known) == "", "a model of another program is not judged"
+    assert replay_temperature(NORMAL | {"rule": "m-2@37.20/0001", "band_centi_c": [3500, 3720]}, known) == ""
+    for wrong in (
+        {"rule": ""},
+        {"rule": "m-2"},
+        {"rule": "m-2/"},
+        {"rule": "m-2@37.20/0001"},
+        {"band_centi_c": [3500, 3800]},
+        {"band_centi_c": [3400, 3750]},
+        {"band_centi_c": []},
+    ):
+        assert replay_temperature(NORMAL | wrong, known), wrong
+
+
+def test_a_contact_thermometers_word_is_checked_at_its_limit() -> None:
+    """37.3 degC and more is raised; a record that says otherwise is told."""
+    lane = Lane(policy=load_policy("case"))
+    lane.face(FEVER_SKIN_C, 1.0)
+    lane.tap("04a1")
+    for centi_c in (3729, 3730):
+        lane.send(EnterTemperature(lane="in", guard="g", object_centi_c=centi_c))
+    low, high = temperatures(lane)[1], temperatures(lane)[1] | {"outcome": "raised"}
+    assert replay_temperature(low) == ""
+    assert low["band_centi_c"] == [3400, 3730]
+    assert replay_temperature(low | {"band_centi_c": [3400, 3800]})
+    assert replay_temperature(high | {"estimate_centi_c": 3729})
+    assert replay_temperature(high | {"estimate_centi_c": 3730}) == ""
+
+
+def framed_record(lane: Lane, frame: Callable[[int], bytes], decoder: Decoder, period_s: float) -> dict:
+    """The record of a person whose readings came as frames."""
+    lane.tap("04a1")
+    for number in range(12):
+        lane.wait(period_s)
+        for event in decoder.feed(frame(number), lane.ns):
+            lane.send(event)
+    return copy.deepcopy(temperatures(lane)[0])
+
+
+def test_a_point_sensors_frames_stand_in_the_record() -> None:
+    """The window holds each frame as the module sent it; one altered frame is told."""
+    record = framed_record(
+        Lane(policy=load_policy("case")),
+        lambda number: gy_mcu90615.encode(FEVER_SKIN_C + number % 3 / 100, 25.0),
+        gy_mcu90615.Decoder(),
+        0.1,
+    )
+    assert record["outcome"] == "raised"
+    assert record["window"][0][3].startswith("5a5a4504")
+    assert replay_temperature(record) == ""
+    record["window"][1][3] = gy_mcu90615.encode(FEVER_SKIN_C - 1, 25.0).hex()
+    assert "its frame says" in replay_temperature(record)
+    record["window"][1][3] = "5a5a4504"
+    assert "not one good frame" in replay_temperature(record)
+
+
+def test_an_arrays_pictures_stand_in_the_record() -> None:
+    """The face is found again in every picture; a window of pictures stays under 16 kB."""
+    sensor = Sensor(model=load_sensor_model("full_face"), window=window_for(0.25))
+    spec = Spec("t", "gy_mcu90640", 115200, 3, Path("."), {"dead_pixels": 3})
+    picture, scene = ArrayPicture(spec), Scene(spec)
+    scene.command({"do": "person", "skin_c": 37.4})
+    scene.nearness(0)
+    record = framed_record(
+        Lane(policy=load_policy("case"), sensor=as_recorded(sensor)),
+        lambda number: picture.frame(scene, NS + number * NS // 4),
+        gy_mcu90640.Decoder(),
+        0.25,
+    )
+    assert record["outcome"] in ("borderline", "raised")
+    assert replay_temperature(record) == ""
+    assert len(canonical(record)) < 16_000
+    record["window"][-1][1] += 5
+    assert "its frame says" in replay_temperature(record)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: "z:" + base64.b64encode(raw).decode()))
+def test_no_text_breaks_the_reader_of_frames(text: str) -> None:
+    """A frame's text from a record that somebody altered is a ValueError, never more than a frame's memory."""
+    with contextlib.suppress(ValueError):
+        assert len(from_text(text)) <= MAX_FRAME_BYTES
+
+
+def test_a_frame_that_unpacks_without_end_is_refused() -> None:
+    """A zip bomb is no frame."""
+    with pytest.raises(ValueError, match="more than 1544 bytes"):
+        from_text("z:" + base64.b64encode(zlib.compress(bytes(10_000_000))).decode())
