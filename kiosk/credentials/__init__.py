@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from kiosk.credentials import divoc, gc1, hcert, online, shc, vdsnc
@@ -13,11 +14,11 @@ from kiosk.credentials.code_verdict import (
     CodeState,
     CodeVerdict,
     GateContext,
-    Verifier,
 )
 from kiosk.credentials.trust import TrustStore
 
 #: Tried in this order; the first that does not say ``not_mine`` has judged.
+Verifier = Callable[[str, TrustStore, datetime, GateContext], CodeVerdict]
 VERIFIERS: tuple[Verifier, ...] = (hcert.verify, gc1.verify, shc.verify, vdsnc.verify, divoc.verify, online.verify)
 
 

@@ -7,17 +7,12 @@ leaves it except the :class:`CodeClaims`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from kiosk.evidence import CodeStatus
 from kiosk.reasons import Reason
-
-if TYPE_CHECKING:
-    from kiosk.credentials.trust import TrustStore
 
 
 class CodeState(StrEnum):
@@ -165,8 +160,6 @@ class GateContext:
     weekday: int | None = None
     online_prefixes: tuple[str, ...] = ()
 
-
-Verifier = Callable[[str, "TrustStore", datetime, GateContext], CodeVerdict]
 
 NO_CONTEXT = GateContext()
 NOT_MINE = CodeVerdict(state=CodeState.NOT_MINE, reason=CodeReason.NOT_A_CODE)
