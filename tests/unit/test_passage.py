@@ -789,7 +789,7 @@ def test_who_waits_for_a_blind_sensor_is_not_measured_by_the_next_face(hung: boo
     lane = Lane(policy=load_policy("case"))
     lane.nobody(0.5)
     lane.tap("04a1")
-    for _ in range(7):
+    for _ in range(8):
         lane.wait(0.1)
         if hung:
             lane.reading(24.5)
