@@ -2,7 +2,9 @@
 
 A source is read by one thread (``drivers/qr_stream.py``). It hands out gray frames, because every reader works on
 brightness: a camera is asked for GREY, then for YUYV whose first byte of each pixel is the brightness already, and
-only then for MJPG; turning BGR into gray costs 1.0-1.3 ms a frame at 1280x720, the first two cost nothing.
+only then for MJPG; turning BGR into gray costs 1.0-1.3 ms a frame at 1280x720, the first two cost nothing. But a form
+that cannot have the size, or two thirds of the rate (raw 1280x720 fills a USB 2 line at ten a second), gives way to one
+that can.
 
 Nothing here writes a frame anywhere, and no error message carries one.
 """
@@ -85,6 +87,8 @@ def _fourcc(code: str) -> int:
     return int.from_bytes(code.encode("ascii"), "little")
 
 
+_FORMS = ("GREY", "YUYV", "MJPG")
+_LEAST_RATE_SHARE = 2 / 3
 _LOST_S = 1.0
 """A failed read that took so long was the driver's time-out; a quicker one was a single spoilt picture."""
 
@@ -130,17 +134,10 @@ class V4l2Source:
 
     def _configure(self, capture: Any) -> str:
         """Form, size, rate, exposure, focus; returns the form's name."""
-        form = "MJPG"
-        for form in ("GREY", "YUYV", "MJPG"):
-            capture.set(cv2.CAP_PROP_FOURCC, _fourcc(form))
-            if int(capture.get(cv2.CAP_PROP_FOURCC)) == _fourcc(form):
-                break
+        form = self._choose_form(capture)
         # Raw frames for the first two; only MJPG needs OpenCV to decode and convert.
         capture.set(cv2.CAP_PROP_CONVERT_RGB, float(form == "MJPG"))
         hints = self._hints
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, hints.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, hints.height)
-        capture.set(cv2.CAP_PROP_FPS, hints.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO_EXPOSURE if hints.exposure_ms is None else _MANUAL_EXPOSURE)
         if hints.exposure_ms is not None:
@@ -152,6 +149,31 @@ class V4l2Source:
             capture.set(cv2.CAP_PROP_FOCUS, hints.focus)
         self._to_gray = self._gray_of_raw if form != "MJPG" else gray_of
         return form
+
+    def _choose_form(self, capture: Any) -> str:
+        """Set the first form that has the size and the rate asked for; else the one that comes nearest."""
+        offers: dict[str, tuple[bool, float]] = {}
+        for form in _FORMS:
+            offers[form] = self._try_form(capture, form)
+            fits, rate = offers[form]
+            if fits and rate >= _LEAST_RATE_SHARE:
+                return form
+        form = max(_FORMS, key=lambda each: offers[each])
+        self._try_form(capture, form)
+        return form
+
+    def _try_form(self, capture: Any, form: str) -> tuple[bool, float]:
+        """(whether it has the size, its share of the rate asked for); a camera that tells no rate has it."""
+        hints = self._hints
+        capture.set(cv2.CAP_PROP_FOURCC, _fourcc(form))
+        if int(capture.get(cv2.CAP_PROP_FOURCC)) != _fourcc(form):
+            return False, -1.0
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, hints.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, hints.height)
+        capture.set(cv2.CAP_PROP_FPS, hints.fps)
+        size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        return size == (hints.width, hints.height), min(1.0, fps / hints.fps) if fps > 0 else 1.0
 
     def _gray_of_raw(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """GREY comes as (h, w) or one long row, YUYV as (h, w, 2) or one long row of pairs."""

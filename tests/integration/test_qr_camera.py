@@ -269,6 +269,58 @@ def test_a_camera_is_asked_for_gray_and_its_hints_and_is_proved_by_frames(
     assert latest.gray.shape == (480, 640)
 
 
+class Webcam:
+    """Forms with their sizes and rates, as `v4l2-ctl --list-formats-ext` shows them; a form it lacks it refuses."""
+
+    def __init__(self, **forms: dict[tuple[int, int], float]) -> None:
+        self.forms = forms
+        self.form, self.size = next(iter(forms)), (0, 0)
+        self.width = 0
+        self.set(cv2.CAP_PROP_FOURCC, int.from_bytes(self.form.encode(), "little"))
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def set(self, key: int, value: float) -> bool:
+        if key == cv2.CAP_PROP_FOURCC:
+            name = int(value).to_bytes(4, "little").decode()
+            if name not in self.forms:
+                return False
+            self.form, self.size = name, next(iter(self.forms[name]))
+        elif key == cv2.CAP_PROP_FRAME_WIDTH:
+            self.width = int(value)
+        elif key == cv2.CAP_PROP_FRAME_HEIGHT and (self.width, int(value)) in self.forms[self.form]:
+            self.size = (self.width, int(value))
+        return True
+
+    def get(self, key: int) -> float:
+        return {
+            cv2.CAP_PROP_FOURCC: float(int.from_bytes(self.form.encode(), "little")),
+            cv2.CAP_PROP_FRAME_WIDTH: float(self.size[0]),
+            cv2.CAP_PROP_FRAME_HEIGHT: float(self.size[1]),
+            cv2.CAP_PROP_FPS: self.forms[self.form][self.size],
+        }.get(key, 0.0)
+
+
+HD, VGA = (1280, 720), (640, 480)
+
+
+@pytest.mark.parametrize(
+    ("webcam", "opened"),
+    [
+        (Webcam(YUYV={VGA: 30.0, HD: 10.0}, MJPG={VGA: 30.0, HD: 30.0}), "1280x720 YUYV at 10 fps"),
+        (Webcam(YUYV={VGA: 30.0, HD: 5.0}, MJPG={VGA: 30.0, HD: 30.0}), "1280x720 MJPG at 30 fps"),
+        (Webcam(YUYV={VGA: 30.0}, MJPG={VGA: 30.0, HD: 30.0}), "1280x720 MJPG at 30 fps"),
+        (Webcam(GREY={HD: 60.0}, YUYV={HD: 10.0}), "1280x720 GREY at 60 fps"),
+        (Webcam(YUYV={VGA: 30.0}, MJPG={VGA: 15.0}), "640x480 YUYV at 30 fps"),
+        (Webcam(YUYV={HD: 0.0}), "1280x720 YUYV at 0 fps"),
+    ],
+)
+def test_the_form_is_the_cheapest_that_has_the_size_and_the_rate(device: Path, webcam: Webcam, opened: str) -> None:
+    """Raw pictures where USB carries them; else MJPG; a camera without the size is used at its own."""
+    assert opened in V4l2Source(str(device), open_capture=lambda path: webcam).open()
+
+
 def test_an_unplugged_camera_is_a_fault_and_back_in_service_after_replugging(
     device: Path, watch: Callable[..., Watch]
 ) -> None:
