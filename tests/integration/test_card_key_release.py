@@ -26,16 +26,21 @@ from drivers.simulators.ntag424_card import personalised
 from kiosk.arrivals import STATE, Appliers, Arrivals
 from kiosk.card_cli import app as card_app
 from kiosk.card_keys import CardKeyStore
+from kiosk.card_release import make_release
 from kiosk.evidence import CardStrength
-from kiosk.issuing import kiosk_keys
+from kiosk.issuing import kiosk_keys, second_keys
 from kiosk.reasons import Reason
 from kiosk.roster import Roster
+from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
 from sync import keys
 from sync.agent import AgentOptions, run_agent
 from sync.central import cli as central_cli
+from sync.downlink import Downlink
+from sync.uplink import FetchedDocument
 from tests.fakes import MORNING_US
 from tests.integration.central_process import CentralProcess
 from tests.integration.test_card_pass import EV2, LOST, OLD, SITE, SUN, Gate, issued
+from tests.integration.test_sync_documents import Shelf
 
 KIOSKS = ("north-1", "stolen-1")
 
@@ -51,6 +56,12 @@ class Site:
     notes: list[dict[str, Any]] = field(default_factory=list)
     alarms: list[dict[str, Any]] = field(default_factory=list)
     withdrawn: set[bytes] = field(default_factory=set)
+
+    def open_central(self) -> None:
+        """Start the central and admit the kiosks, as an admin does who compared fingerprints."""
+        self.central.start()
+        for kiosk in KIOSKS:
+            self.central.admit(kiosk, keys.load_private_key(self.folder / f"{kiosk}.pem"))
 
     def run(self, *arguments: str) -> str:
         """One command of the central."""
@@ -76,6 +87,23 @@ class Site:
             *("--escrow", str(self.folder / "escrow.bin"), "--release-key", str(self.folder / "release.key")),
             *("--authority-key", str(self.folder / "authority.key"), *more),
         )
+
+    def lay(self, kind: DocumentKind, version: int, body: bytes) -> None:
+        """A document as the receiver puts it down, without a central."""
+        authority = keys.load_private_key(self.folder / "authority.key")
+        manifest = Manifest.of(kind, version, body, MORNING_US).to_bytes()
+        shelf = Shelf()
+        shelf.document = FetchedDocument(
+            manifest=manifest, signature=keys.sign(authority, SNAPSHOT_CONTEXT, manifest), body=body
+        )
+        down = Downlink(
+            self.folder / "north-1",
+            kiosk_id="north-1",
+            private_key=keys.load_private_key(self.folder / "north-1.pem"),
+            authority=keys.public_bytes(authority),
+            link=shelf,
+        )
+        assert down.fetch(kind, "r") == version
 
     def sync(self, kiosk: str, kind: str, version: int, *, tries: int = 200) -> None:
         """The kiosk's sender runs until the document is there (so many twentieths of a second at most)."""
@@ -139,9 +167,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     notes: list[dict[str, Any]] = []
     alarms: list[dict[str, Any]] = []
     withdrawn: set[bytes] = set()
-    with CentralProcess(database) as central:
-        for kiosk in KIOSKS:
-            central.admit(kiosk, keys.generate_key(tmp_path / f"{kiosk}.pem"))
+    for kiosk in KIOSKS:
+        keys.generate_key(tmp_path / f"{kiosk}.pem")
+    central = CentralProcess(database)
+    try:
         arrivals = Arrivals(
             folder=tmp_path / "north-1",
             state=gate_folder,
@@ -159,10 +188,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
             alarm=lambda code, facts: alarms.append({"code": code} | facts),
         )
         yield Site(tmp_path, central, gate, arrivals, notes, alarms, withdrawn)
+    finally:
+        central.kill()
 
 
 def test_after_a_theft_the_second_keys_open_and_the_first_do_not(site: Site) -> None:
     """No card is recalled; the thief, who has every first key, opens nothing; nor can he read the release."""
+    site.open_central()
     card = issued(EV2)
     thief = personalised(
         EV2,
@@ -197,8 +229,12 @@ def test_cards_that_were_issued_since_may_go_on_with_their_first_key(site: Site)
     """When the admin says so: the escrow was older than the newest cards."""
     newest = bytes.fromhex("04a1b2c3d4e5aa")
     site.gate.keys.take([(newest, CardKeys(gate_key=bytes(16), file_key=bytes(16)))])
-    site.ship("--keep-others")
-    site.sync("north-1", "cards", 1)
+    release = make_release(
+        tuple(second_keys(SITE, [EV2])),
+        {"north-1": keys.public_bytes(keys.load_private_key(site.folder / "north-1.pem"))},
+        keep_others=True,
+    )
+    site.lay(DocumentKind.CARDS, 1, release)
     site.arrivals.look()
     kept = site.gate.keys.keys_of(newest)
     assert kept is not None
@@ -208,6 +244,7 @@ def test_cards_that_were_issued_since_may_go_on_with_their_first_key(site: Site)
 
 def test_revocations_and_roster_come_into_force_and_only_forward(site: Site) -> None:
     """A revoked card stays revoked through a roster that forgot it, until it is reinstated; versions never go back."""
+    site.open_central()
     card = issued(EV2)
     revoked = {"v": 1, "cards": [{"uid": EV2.hex(), "why": "lost"}], "reinstated": [], "passes": ["0011223344556677"]}
     site.publish("revocations", 1, json.dumps(revoked).encode())
@@ -234,8 +271,7 @@ def test_revocations_and_roster_come_into_force_and_only_forward(site: Site) -> 
 def test_what_is_not_whole_changes_nothing_and_is_an_alarm(site: Site) -> None:
     """A roster with a bad line; a body changed on the disk; an older version laid there: refused once, and told."""
     before = site.gate.roster.counts()
-    site.publish("roster", 1, b"person_id,category,card_uid\nR-9,resident,no number\n")
-    site.sync("north-1", "roster", 1)
+    site.lay(DocumentKind.ROSTER, 1, b"person_id,category,card_uid\nR-9,resident,no number\n")
     site.arrivals.look()
     site.arrivals.look()
     assert site.gate.roster.counts() == before
@@ -244,8 +280,7 @@ def test_what_is_not_whole_changes_nothing_and_is_an_alarm(site: Site) -> None:
     with pytest.raises(GatepostError):
         site.publish("revocations", 1, b'{"v": 1}')
     good = {"v": 1, "cards": [], "reinstated": [], "passes": []}
-    site.publish("revocations", 1, json.dumps(good).encode())
-    site.sync("north-1", "revocations", 1)
+    site.lay(DocumentKind.REVOCATIONS, 1, json.dumps(good).encode())
     (site.folder / "north-1" / "revocations" / "body").write_bytes(
         b'{"v":1,"cards":[],"reinstated":[],"passes":["00"]}'
     )
@@ -257,8 +292,7 @@ def test_what_is_not_whole_changes_nothing_and_is_an_alarm(site: Site) -> None:
 def test_the_way_from_document_to_store_runs_by_itself(site: Site) -> None:
     """The thread of its own takes what arrives, and tells withdrawn passes again after a start."""
     revoked = {"v": 1, "cards": [], "reinstated": [], "passes": ["0011223344556677"]}
-    site.publish("revocations", 1, json.dumps(revoked).encode())
-    site.sync("north-1", "revocations", 1)
+    site.lay(DocumentKind.REVOCATIONS, 1, json.dumps(revoked).encode())
     site.arrivals.look()
     site.withdrawn.clear()
     site.arrivals.start()
