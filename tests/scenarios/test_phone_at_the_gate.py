@@ -64,6 +64,11 @@ def qr_picture(text: str) -> bytes:
     return picture.getvalue()
 
 
+def nobody(resident: Page) -> None:
+    """The person before is done, and the lane waits for the next one."""
+    expect(resident.locator("[data-face=idle]")).to_be_visible(timeout=SOON_MS)
+
+
 def told(resident: Page, guard: Page, face: str, word: str, reason: str) -> None:
     """Both screens show the verdict in a glance: the resident what to do, the guard why."""
     expect(resident.locator(f"[data-face={face}]")).to_be_visible(timeout=SOON_MS)
@@ -132,6 +137,7 @@ def test_the_residents_code_opens_and_neither_a_friends_nor_an_old_picture_does(
 def test_a_card_in_three_codes_is_asked_for_code_by_code(town: Town) -> None:
     """A SMART Health Card in chunks: the screen counts them, and only the last one brings a verdict."""
     resident, _ = town.screens()
+    nobody(resident)
     town.tap("R-2")
     expect(resident.locator("h1")).to_have_text("请出示健康码", timeout=SOON_MS)
     for number in (1, 2):
@@ -203,6 +209,7 @@ def test_a_wrong_code_and_a_revoked_phone_are_told_in_a_sentence(town: Town) -> 
 def test_phones_read_the_gates_place_code_and_the_guard_attests_what_they_show(town: Town) -> None:
     """The idle screen carries the site's code; one key says what the guard saw, and the journal keeps it."""
     resident, guard = town.screens()
+    nobody(resident)
     expect(resident.locator("[data-face=idle] .place img")).to_be_visible(timeout=SOON_MS)
     picture = cv2.imdecode(np.frombuffer(resident.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert [code.text for code in zxingcpp.read_barcodes(picture)] == ["https://example.org/place/phones"]
@@ -220,6 +227,7 @@ def test_phones_read_the_gates_place_code_and_the_guard_attests_what_they_show(t
 def test_the_guard_issues_a_pass_that_opens_this_gate_once(town: Town) -> None:
     """From the console to the camera: the code shown there opens once, and a revoked one does not open at all."""
     resident, guard = town.screens()
+    nobody(resident)
     before = town.pulses()
 
     def issue() -> bytes:
