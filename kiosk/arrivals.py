@@ -44,6 +44,7 @@ log = structlog.get_logger("gatepost.arrivals")
 LOOK_EVERY_S = 2.0
 STATE = "documents-in-force.json"
 REFUSED = "document_refused"
+RETIRED = "retired_gate_key"
 #: Revocations first: they keep somebody out. The trust bundle and the policy have readers of their own.
 KINDS = (DocumentKind.REVOCATIONS, DocumentKind.CARDS, DocumentKind.ROSTER)
 
@@ -178,6 +179,8 @@ class Arrivals:
             self.alarm(REFUSED, {"document": str(kind), "why": str(error)[:200]})
             return
         self._held[str(kind)] = manifest.version
+        if facts.get("keep_others") is False:
+            self._held[RETIRED] = FIRST_GATE_KEY_NO
         _write_state(self.state / STATE, self._held)
         self._refused.pop(kind, None)
         log.info("document_in_force", kind=str(kind), version=manifest.version)
@@ -217,6 +220,11 @@ class Arrivals:
             return parts[0], base64.b64decode(parts[1]), parts[2]
         except (OSError, ValueError):
             return None
+
+
+def retired_key_no(state: Path) -> int | None:
+    """The card key slot that this kiosk was told to answer to no more; None for none. Raises DocumentError."""
+    return _read_state(state / STATE).get(RETIRED)
 
 
 def _bounded(path: Path, limit: int) -> bytes:

@@ -11,6 +11,7 @@ from config.settings import load_settings, secret_file
 from drivers.cards.ntag424_inspect import CardState, Inspection
 from drivers.cards.ntag424_issue import SiteKeys
 from drivers.devices import CardHint, DeviceFault, DeviceReady
+from kiosk.arrivals import retired_key_no
 from kiosk.card_reading import CardReading
 from kiosk.card_release import make_escrow
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
@@ -18,6 +19,7 @@ from kiosk.desk_reader import DeskReader, News
 from kiosk.issuing import (
     Bound,
     Desk,
+    IssuingError,
     Refused,
     is_revoked,
     issued_uids,
@@ -230,6 +232,16 @@ def take_keys(
     replace: Annotated[bool, typer.Option(help="hold these cards' keys and no others")] = False,
 ) -> None:
     """On a kiosk: take the keys of a file, all or none. Delete the file afterwards."""
-    with open_card_keys(load_settings(config).settings) as store:
-        count = store.take(read_card_keys(file), replace=replace)
+    settings = load_settings(config).settings
+    cards = read_card_keys(file)
+    retired = retired_key_no(settings.state.folder)
+    if retired is not None and any(keys.gate_key_no == retired for _, keys in cards):
+        raise IssuingError(
+            str(file),
+            seen=f"keys of slot {retired}, which a theft retired",
+            expected="second keys",
+            hint="gatepost card export-keys --second",
+        )
+    with open_card_keys(settings) as store:
+        count = store.take(cards, replace=replace)
     typer.echo(f"keys of {count} cards taken; delete {file}")

@@ -23,7 +23,7 @@ from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
 from drivers.cards.ntag424_issue import Role
 from drivers.simulators.ntag424_card import personalised
-from kiosk.arrivals import STATE, Appliers, Arrivals
+from kiosk.arrivals import STATE, Appliers, Arrivals, retired_key_no
 from kiosk.card_cli import app as card_app
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_release import make_release
@@ -221,6 +221,7 @@ def test_after_a_theft_the_second_keys_open_and_the_first_do_not(site: Site) -> 
     held = site.gate.keys.keys_of(EV2)
     assert held == kiosk_keys(SITE, EV2, second=True)
     assert site.gate.keys.keys_of(LOST) is None, "what was not in the escrow has no key any more"
+    assert retired_key_no(site.folder / "gate") == 3, "and no file of first keys is taken any more"
     site.arrivals.look()
     assert len(site.notes) == 1
 

@@ -215,6 +215,11 @@ def test_keys_go_to_the_kiosk_without_a_master(folder: Path) -> None:
     assert "keys of 1 cards taken" in taken.output, taken
     with open_card_keys(load_settings(kiosk).settings) as store:
         assert store.keys_of(FIRST).gate_key == card.keys[4]
+    (folder / "documents-in-force.json").write_text('{"cards": 1, "retired_gate_key": 3}')
+    run(app, ["export-keys", str(folder / "issued.csv"), str(folder / "first.csv"), *arguments[2:]])
+    refused = run(app, ["take-keys", str(folder / "first.csv"), "--config", str(kiosk)])
+    assert "which a theft retired" in str(refused.exception)
+    assert run(app, ["take-keys", str(folder / "card-keys.csv"), "--config", str(kiosk)]).exit_code == 0
 
 
 def test_the_command_issues_a_card_and_ends(folder: Path) -> None:
