@@ -6,6 +6,7 @@ the console's page for aiming shows the same figures.
 
 from __future__ import annotations
 
+import re
 import stat
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from kiosk.camera_report import CameraMeter, CameraReport
 
 SAMPLE_S = 0.2
 TELL_S = 1.0
+_NUMBERED = re.compile(r"/dev/video\d+")
 
 
 @dataclass(slots=True)
@@ -183,4 +185,8 @@ def listing_of(found: tuple[NamedCamera, ...], used: Mapping[str, Camera]) -> li
         taken = f", lane {', '.join(lanes)}" if lanes else ""
         lines.append(f"{camera.model} ({camera.node}{taken})")
         lines += [f"    {name}" for name in camera.names]
+        if lanes and any(_NUMBERED.fullmatch(str(used[lane].path)) for lane in lanes):
+            lines.append(
+                f"    {camera.node} may be another camera after a restart: put one of these names in the settings"
+            )
     return lines

@@ -11,8 +11,11 @@ import pytest
 import segno
 from typer.testing import CliRunner, Result
 
+from config.settings import Camera
+from drivers.camera_names import NamedCamera
 from drivers.opencv import cv2
 from kiosk.cli import app
+from kiosk.doctor_camera import listing_of
 
 SECRET_TEXT = "GC1:DOCTOR-CANARY-51"
 GATE = """
@@ -117,3 +120,15 @@ def test_the_whole_doctor_still_answers_beside_its_new_part(tmp_path: Path) -> N
     config.write_text(f'[site]\nkiosk_id = "a"\n[state]\nfolder = "{tmp_path}/state"\n[[lane]]\nname = "in"\n')
     done = CliRunner().invoke(app, ["doctor", "--config", str(config), "--no-devices"])
     assert "policy" in done.output
+
+
+def test_a_camera_by_its_number_is_told_its_better_names() -> None:
+    """/dev/video0 is whoever came first at boot."""
+    known = (NamedCamera(("/dev/v4l/by-id/usb-Cam-index0",), "/dev/video0", "Cam"), NamedCamera((), "/dev/video2", "?"))
+    by_number = {"in": Camera(path=Path("/dev/video0"))}
+    text = "\n".join(listing_of(known, by_number))
+    assert "Cam (/dev/video0, lane in)" in text
+    assert "may be another camera" in text
+    assert "? (/dev/video2)" in text
+    by_name = {"in": Camera(path=Path("/dev/v4l/by-id/usb-Cam-index0"))}
+    assert "may be another camera" not in "\n".join(listing_of(known, by_name))

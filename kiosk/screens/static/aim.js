@@ -24,13 +24,23 @@ picture.addEventListener("error", () => later(nextPicture, ASK_AGAIN_MS));
 // The first picture may have come, or failed, before this script did.
 if (picture.complete) later(nextPicture, PICTURE_EVERY_MS);
 
+// Only what has changed is exchanged: a screen reader would say an unchanged advice again and again.
+function exchange(html) {
+  const fresh = new DOMParser().parseFromString(html, "text/html").body.children;
+  [...fresh].forEach((part, index) => {
+    const shown = figures.children[index];
+    if (!shown) figures.append(part);
+    else if (shown.outerHTML !== part.outerHTML) shown.replaceWith(part);
+  });
+}
+
 async function nextFigures() {
   let wait_ms = FIGURES_EVERY_MS;
   try {
     const answer = await fetch(`${address}/figures`);
     if (answer.redirected) { location.assign(answer.url); return; }
     if (!answer.ok) throw new Error("no figures");
-    figures.innerHTML = await answer.text();
+    exchange(await answer.text());
     const sharpness = Number(figures.querySelector("[data-sharpness]").dataset.sharpness);
     if (sharpness > best) { best = sharpness; sharpest.textContent = `${best} %`; }
     document.documentElement.dataset.live = "yes";
