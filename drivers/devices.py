@@ -60,8 +60,9 @@ class CardTap:
     ``uid`` is MSB first, 4, 7 or 10 bytes (or the number bytes of a 125 kHz or Wiegand card). ``atqa`` is MSB
     first as NXP prints it (``0344`` is an NTAG 424 DNA), ``sak`` one byte, ``ats`` without its length rules
     applied: as the reader sent it. ``random_uid`` marks a 4-byte UID beginning ``08`` (ISO/IEC 14443-3): it
-    names nobody. ``cards_in_field`` over 1 means the holder must present one card alone. ``proof`` is None where
-    the card was asked for nothing but its UID, which anybody can copy.
+    names nobody. ``unknown_first`` and ``unknown_last`` say how many bytes of a four-byte number the reader does not
+    tell (26 bits of Wiegand); ``uid`` is then the rest of it. ``cards_in_field`` over 1 means the holder must present
+    one card alone. ``proof`` is None where the card was asked for nothing but its UID, which anybody can copy.
     """
 
     uid: bytes
@@ -71,6 +72,8 @@ class CardTap:
     sak: int | None = None
     ats: bytes = b""
     random_uid: bool = False
+    unknown_first: int = 0
+    unknown_last: int = 0
     cards_in_field: int = 1
     proof: CardProof | None = None
 

@@ -70,6 +70,8 @@ FAULT_REASONS = frozenset(
 SENSOR_TROUBLE = frozenset(
     {NotMeasured.STUCK, NotMeasured.DRIFT, NotMeasured.FAULT, NotMeasured.WARMING_UP, NotMeasured.SURROUNDINGS}
 )
+#: When skin from the cold is measured again, in seconds inside: the last time it still is too cold, the guard measures.
+WARM_AGAIN_S = (180, 300)
 #: Findings on the person's health that open a referral.
 REFERRAL_REASONS = frozenset(
     {
@@ -362,6 +364,7 @@ def _guard_of(evidence: Evidence) -> str:
 _NEXT: dict[Reason, NextStep] = {
     Reason.CARD_REPLAYED: NextStep.TAP_CARD,
     Reason.CARD_UNKNOWN: NextStep.REGISTER_WITH_GUARD,
+    Reason.CARD_AMBIGUOUS: NextStep.SEE_GUARD,
     Reason.CARD_OTHER_SITE: NextStep.REGISTER_WITH_GUARD,
     Reason.PASS_EXPIRED: NextStep.REGISTER_WITH_GUARD,
     Reason.PASS_USED: NextStep.REGISTER_WITH_GUARD,
@@ -399,9 +402,11 @@ def next_step(reason: Reason, evidence: Evidence) -> NextStep:
         return NextStep.WAIT_AND_MEASURE_AGAIN if evidence.shots < 2 else NextStep.CONTACT_THERMOMETER
     if reason is Reason.TEMPERATURE_NOT_MEASURED:
         why = evidence.temperature.why_not if evidence.temperature is not None else None
-        if why in SENSOR_TROUBLE or evidence.shots >= 3:
+        if why in SENSOR_TROUBLE or why is NotMeasured.HINT_ONLY or evidence.shots >= 3:
             return NextStep.CONTACT_THERMOMETER
-        return NextStep.WAIT_AND_MEASURE_AGAIN if why is NotMeasured.COLD_SKIN else NextStep.LOOK_AT_SENSOR
+        if why is NotMeasured.COLD_SKIN:
+            return NextStep.WAIT_INSIDE if evidence.cold_for_s < WARM_AGAIN_S[-1] else NextStep.CONTACT_THERMOMETER
+        return NextStep.LOOK_AT_SENSOR
     return _NEXT.get(reason, NextStep.SEE_GUARD)
 
 

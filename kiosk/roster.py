@@ -45,8 +45,10 @@ from kiosk.store_file import StoreFile
 APPLICATION_ID = 0x47505231
 """``GPR1`` in the file's header: this is a Gatepost roster."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEY_BYTES = 32
+WHOLE_BYTES = 4
+"""A number of which a reader of 26 bits tells three bytes."""
 
 
 class RosterError(GatepostError):
@@ -70,7 +72,9 @@ class RosterPerson(KioskTable, table=True):
 class RosterCard(KioskTable, table=True):
     """One card of a person, by the keyed hash of its number. Times are UTC microseconds, null is unlimited.
 
-    ``lent_by`` is the member who answers for a temporary card, "" for a card of the holder's own.
+    ``lent_by`` is the member who answers for a temporary card, "" for a card of the holder's own. ``tail_hash`` and
+    ``head_hash`` are keyed hashes of the last and the first three bytes of a four-byte number, null for others: readers
+    of 26 bits tell no more.
     """
 
     __tablename__ = "roster_card"
@@ -83,6 +87,8 @@ class RosterCard(KioskTable, table=True):
     hours: str
     places: str
     lent_by: str = Field(default="")
+    tail_hash: bytes | None = Field(default=None, index=True)
+    head_hash: bytes | None = Field(default=None, index=True)
 
 
 class RosterRevocation(KioskTable, table=True):
@@ -97,7 +103,16 @@ class RosterRevocation(KioskTable, table=True):
 
 ROSTER_TABLES: tuple[type[KioskTable], ...] = (RosterPerson, RosterCard, RosterRevocation)
 
-_UPGRADES = {1: ("ALTER TABLE roster_card ADD COLUMN lent_by VARCHAR NOT NULL DEFAULT ''",)}
+# Cards of an older file have no hashes of a part: they are found by their whole number until they are imported again.
+_UPGRADES = {
+    1: ("ALTER TABLE roster_card ADD COLUMN lent_by VARCHAR NOT NULL DEFAULT ''",),
+    2: (
+        "ALTER TABLE roster_card ADD COLUMN tail_hash BLOB",
+        "ALTER TABLE roster_card ADD COLUMN head_hash BLOB",
+        "CREATE INDEX ix_roster_card_tail_hash ON roster_card (tail_hash)",
+        "CREATE INDEX ix_roster_card_head_hash ON roster_card (head_hash)",
+    ),
+}
 
 STORE = StoreFile("a roster", APPLICATION_ID, SCHEMA_VERSION, ROSTER_TABLES, RosterError, _UPGRADES)
 
@@ -106,6 +121,8 @@ _FIND = """
            c.places, c.lent_by, l.subject
     FROM roster_card c JOIN roster_person p ON p.person_id = c.person_id
     LEFT JOIN roster_person l ON l.person_id = c.lent_by WHERE c.card_hash = ?"""
+_FIND_BY_TAIL = "SELECT card_hash FROM roster_card WHERE tail_hash = ? LIMIT 2"
+_FIND_BY_HEAD = "SELECT card_hash FROM roster_card WHERE head_hash = ? LIMIT 2"
 _REVOKED = "SELECT 1 FROM roster_revocation WHERE card_hash = ?"
 _PUT_PERSON = """
     INSERT INTO roster_person (person_id, subject, category, registered, code_match, name_sealed, phone_sealed)
@@ -113,10 +130,12 @@ _PUT_PERSON = """
     registered = excluded.registered, code_match = excluded.code_match, name_sealed = excluded.name_sealed,
     phone_sealed = excluded.phone_sealed"""
 _PUT_CARD = """
-    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places, lent_by)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
+    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places, lent_by,
+    tail_hash, head_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
     strength = excluded.strength, valid_from_us = excluded.valid_from_us, valid_until_us = excluded.valid_until_us,
-    hours = excluded.hours, places = excluded.places, lent_by = excluded.lent_by"""
+    hours = excluded.hours, places = excluded.places, lent_by = excluded.lent_by,
+    tail_hash = excluded.tail_hash, head_hash = excluded.head_hash"""
 _PUT_REVOCATION = """
     INSERT INTO roster_revocation (card_hash, at_us, why) VALUES (?, ?, ?) ON CONFLICT (card_hash) DO NOTHING"""
 
@@ -203,7 +222,24 @@ class Roster:
 
         A revoked card that belongs to nobody any more is still found: an entry without subject. Raises RosterError.
         """
-        card_hash = self.card_hash(uid)
+        return self._find(self.card_hash(uid))
+
+    def find_by_part(self, known: bytes, *, last: bool) -> list[RosterEntry]:
+        """The cards that a reader of 26 bits may mean by the ``last`` (else first) three bytes of their number.
+
+        None, one, or two of several; a card whose whole number is these three bytes is among them. Raises RosterError.
+        """
+        hashes = {self.card_hash(known)}
+        sql, part = (_FIND_BY_TAIL, b"tail") if last else (_FIND_BY_HEAD, b"head")
+        with self._lock:
+            try:
+                hashes |= {bytes(row[0]) for row in self._database.rows(sql, (self._part_hash(part, known),))}
+            except DatabaseError as error:
+                raise STORE.translated(error) from error
+        entries = [entry for card_hash in sorted(hashes) if (entry := self._find(card_hash)) is not None]
+        return entries[:2]
+
+    def _find(self, card_hash: bytes) -> RosterEntry | None:
         with self._lock:
             try:
                 found = self._database.rows(_FIND, (card_hash,))
@@ -232,6 +268,9 @@ class Roster:
     def card_hash(self, uid: bytes) -> bytes:
         """The keyed hash under which a card number is stored: HMAC-SHA-256, 16 bytes."""
         return hmac.digest(self._card_key, uid, "sha256")[:16]
+
+    def _part_hash(self, part: bytes, known: bytes) -> bytes:
+        return hmac.digest(self._card_key, part + b"\0" + known, "sha256")[:16]
 
     def subject_of(self, person_id: str) -> str:
         """The keyed pseudonym of a person: HMAC-SHA-256, 16 hexadecimal digits."""
@@ -383,6 +422,8 @@ class Roster:
                     line.hours,
                     ";".join(line.places),
                     line.lent_by,
+                    self._part_hash(b"tail", line.card_uid[1:]) if len(line.card_uid) == WHOLE_BYTES else None,
+                    self._part_hash(b"head", line.card_uid[:-1]) if len(line.card_uid) == WHOLE_BYTES else None,
                 )
                 for line in held
             ],

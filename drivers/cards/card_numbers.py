@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.cards import wiegand
+from drivers.devices import CardTap
 
 _SPACES = re.compile(r"[\s:\-]")
 _HEX_BYTES = (4, 5, 7, 8, 10)
@@ -52,6 +53,11 @@ class CardNumber:
         """Could this be the card with that UID?"""
         whole = len(uid) == self.unknown_first + len(self.known) + self.unknown_last
         return whole and uid[self.unknown_first : len(uid) - self.unknown_last] == self.known
+
+
+def tap_of(number: CardNumber, at_ns: int) -> CardTap:
+    """The tap of a card whose reader wrote this number."""
+    return CardTap(uid=number.known, at_ns=at_ns, unknown_first=number.unknown_first, unknown_last=number.unknown_last)
 
 
 class AmbiguousError(ValueError):

@@ -20,9 +20,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.cards.card_numbers import Form, parse
+from drivers.cards.card_numbers import Form, parse, tap_of
 from drivers.cards.presentation import Presentations
-from drivers.devices import CardTap, DeviceFault, DeviceReady, Emit, FaultKind
+from drivers.devices import DeviceFault, DeviceReady, Emit, FaultKind
 from drivers.errors import PortError
 from drivers.folder_watch import FolderWatch, still_named
 
@@ -188,7 +188,7 @@ class WedgeDevice:
         number = parse(self._form, text) if text else None
         now_ns = self._clock_ns()
         if number is not None and presentations.is_new(number.known, now_ns):
-            self._emit(CardTap(uid=number.known, at_ns=now_ns))
+            self._emit(tap_of(number, now_ns))
 
     def _lost(self, error: OSError) -> None:
         kind = {errno.EACCES: FaultKind.NOT_PERMITTED, errno.EBUSY: FaultKind.BUSY}.get(

@@ -181,12 +181,13 @@ class OsdpConversation:
             card = wiegand.decode(wiegand.bits_of_packed(data[4:], count))
             if not isinstance(card, wiegand.WiegandCard):
                 return [CardHint(detail="a bit was lost between card and reader", at_ns=at_ns)]
-            uid = card.number
+            uid, unknown_first = card.number, 1 if count == 26 else 0
         elif count % 8 == 0 and count // 8 in (4, 5, 7, 8, 10):
-            uid = data[4 : 4 + count // 8]
+            uid, unknown_first = data[4 : 4 + count // 8], 0
         else:
             return [CardHint(detail=f"a card of {count} bits, which no format of ours has", at_ns=at_ns)]
-        return [CardTap(uid=uid, at_ns=at_ns)] if self._presentations.is_new(uid, at_ns) else []
+        tap = CardTap(uid=uid, at_ns=at_ns, unknown_first=unknown_first)
+        return [tap] if self._presentations.is_new(uid, at_ns) else []
 
 
 def _knows_encryption(capabilities: bytes) -> bool:

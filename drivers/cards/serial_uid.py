@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
-from drivers.cards.card_numbers import CardNumber, Form, parse
+from drivers.cards.card_numbers import CardNumber, Form, parse, tap_of
 from drivers.cards.presentation import Presentations
-from drivers.devices import CardTap, Proven, Step
+from drivers.devices import Proven, Step
 
 SILENCE_NS = 50_000_000
 MAX_LINE = 200
@@ -72,8 +72,8 @@ class Decoder:
 class SerialUidConversation:
     """One :class:`CardTap` a presentation. The reader says nothing without a card: the opening is all the proof.
 
-    A form that does not tell every byte (26 bits) gives a tap with the three bytes that are known;
-    :func:`drivers.cards.card_numbers.find` says whether they mean one card.
+    A form that does not tell every byte (26 bits) gives a tap with the three bytes that are known; the roster says
+    whether they mean one card.
     """
 
     proof_timeout_s: float = 1.0
@@ -106,8 +106,4 @@ class SerialUidConversation:
         return self._taps(self._decoder.silence(at_ns), at_ns)
 
     def _taps(self, numbers: list[CardNumber], at_ns: int) -> list[Step]:
-        return [
-            CardTap(uid=number.known, at_ns=at_ns)
-            for number in numbers
-            if self._presentations.is_new(number.known, at_ns)
-        ]
+        return [tap_of(number, at_ns) for number in numbers if self._presentations.is_new(number.known, at_ns)]

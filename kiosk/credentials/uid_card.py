@@ -27,8 +27,9 @@ def pass_of_uid(
 ) -> PassFinding:
     """The finding for a tap in ``lane`` of the gate ``place``, at ``at`` (aware, in the site's time zone).
 
-    The first thing wrong is the refusal: unknown, revoked, not proved as the roster asks for (``last_accepted`` is
-    the card's highest rolling counter accepted here), not yet or no longer valid, another gate, out of hours. With
+    The first thing wrong is the refusal: unknown, ambiguous, revoked, not proved as the roster asks for
+    (``last_accepted`` is the card's highest rolling counter accepted here), not yet or no longer valid, another gate,
+    out of hours. With
     clock trust ``none`` a card that is limited in time is refused as ``clock_untrusted`` (unless it is over by the
     floor already); one without limits needs no clock.
     A card that is not known leaves the keyed hash of its number. Raises RosterError.
@@ -36,7 +37,10 @@ def pass_of_uid(
     Taps that name nobody (a random UID, several cards at once) are the lane's to hint at and do not belong here;
     they come out as unknown.
     """
-    entry = None if tap.random_uid or tap.cards_in_field > 1 else roster.find_card(tap.uid)
+    entries = _entries(tap, roster)
+    if len(entries) > 1:
+        return PassFinding(refusal=Reason.CARD_AMBIGUOUS, evidence_hash=roster.card_hash(tap.uid).hex())
+    entry = entries[0] if entries else None
     if entry is None:
         foreign = tap.proof is not None and tap.proof.outcome is ProofOutcome.BAD_PICC_DATA
         reason = Reason.CARD_OTHER_SITE if foreign else Reason.CARD_UNKNOWN
@@ -61,6 +65,16 @@ def pass_of_uid(
             *((Remark.LENT_CARD,) if entry.lent_by else ()),
         ),
     )
+
+
+def _entries(tap: CardTap, roster: Roster) -> list[RosterEntry]:
+    """The cards that the tap may mean: more than one only where the reader tells a part of the number."""
+    if tap.random_uid or tap.cards_in_field > 1:
+        return []
+    if tap.unknown_first or tap.unknown_last:
+        return roster.find_by_part(tap.uid, last=bool(tap.unknown_first))
+    entry = roster.find_card(tap.uid)
+    return [] if entry is None else [entry]
 
 
 def _refusal(

@@ -14,9 +14,9 @@ from drivers.devices import CardTap
 from kiosk.credentials.person_match import person_match
 from kiosk.credentials.uid_card import pass_of_uid
 from kiosk.database import Failure
-from kiosk.evidence import CardStrength
+from kiosk.evidence import CardStrength, PassFinding
 from kiosk.reasons import ClockTrust, Reason, Remark
-from kiosk.roster import Roster, RosterError
+from kiosk.roster import SCHEMA_VERSION, Roster, RosterError
 from tests.fakes import MORNING_US
 from tests.faulty_database import FaultPlan
 
@@ -299,7 +299,11 @@ def test_an_older_roster_file_is_brought_up_and_keeps_its_people(memory_folder: 
     with Roster.open(path, KEY) as roster:
         card, subject = roster.card_hash(bytes.fromhex("11223344")), roster.subject_of("R-1")
     raw = sqlite3.connect(path)
-    raw.executescript("ALTER TABLE roster_card DROP COLUMN lent_by; PRAGMA user_version = 1;")
+    raw.executescript(
+        "DROP INDEX ix_roster_card_tail_hash; DROP INDEX ix_roster_card_head_hash;"
+        "ALTER TABLE roster_card DROP COLUMN tail_hash; ALTER TABLE roster_card DROP COLUMN head_hash;"
+        "ALTER TABLE roster_card DROP COLUMN lent_by; PRAGMA user_version = 1;"
+    )
     raw.execute("INSERT INTO roster_person VALUES ('R-1', ?, 'resident', 0, '', x'', x'')", (subject,))
     raw.execute("INSERT INTO roster_card VALUES (?, 'R-1', 'uid', NULL, NULL, '', '')", (card,))
     raw.commit()
@@ -311,5 +315,38 @@ def test_an_older_roster_file_is_brought_up_and_keeps_its_people(memory_folder: 
     with Roster.open(path, KEY):
         pass
     raw = sqlite3.connect(path)
-    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+    assert raw.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     raw.close()
+
+
+PART_HEADER = b"person_id,category,card_uid\n"
+
+
+def found_by_part(roster: Roster, known: str, **unknown: int) -> PassFinding:
+    """What a reader of 26 bits gets for these three bytes."""
+    at = {"lane": "in-1", "place": "east-gate", "at": NOON}
+    return pass_of_uid(tap(known, **unknown), roster, **at)  # type: ignore[arg-type]
+
+
+def test_a_reader_of_26_bits_finds_the_one_card_with_these_bytes(roster: Roster) -> None:
+    """The last three, or (bytes reversed) the first three of 5ae2b3de; the whole number still finds it, too."""
+    assert roster.import_csv([PART_HEADER, b"W-1,staff,5ae2b3de\n"], at_us=MORNING_US).bad == []
+    subject = roster.subject_of("W-1")
+    assert found_by_part(roster, "e2b3de", unknown_first=1).subject == subject
+    assert found_by_part(roster, "5ae2b3", unknown_last=1).subject == subject
+    assert found_by_part(roster, "e2b3de", unknown_last=1).refusal is Reason.CARD_UNKNOWN
+    assert refusal(roster, "e2b3de") is Reason.CARD_UNKNOWN
+    assert refusal(roster, "5ae2b3de") is None
+    roster.revoke(bytes.fromhex("5ae2b3de"), at_us=MORNING_US, why="lost")
+    assert found_by_part(roster, "e2b3de", unknown_first=1).refusal is Reason.CARD_REVOKED
+
+
+def test_bytes_that_several_cards_share_open_for_none(roster: Roster) -> None:
+    """Two four-byte cards, or one and a card enrolled by its three bytes: ambiguous, nobody is named."""
+    lines = [b"W-1,staff,5ae2b3de\n", b"W-2,staff,6be2b3de\n", b"W-3,staff,5b112233\n", b"W-4,staff,112233\n"]
+    assert roster.import_csv([PART_HEADER, *lines], at_us=MORNING_US).bad == []
+    for known in ("e2b3de", "112233"):
+        found = found_by_part(roster, known, unknown_first=1)
+        assert (found.refusal, found.subject) == (Reason.CARD_AMBIGUOUS, "")
+    roster.import_csv([PART_HEADER, b"W-4,staff,112233\n"], at_us=MORNING_US, replace=True)
+    assert found_by_part(roster, "112233", unknown_first=1).subject == roster.subject_of("W-4")
