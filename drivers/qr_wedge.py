@@ -20,10 +20,14 @@ from collections.abc import Callable
 
 from drivers.devices import DeviceEvent, DeviceFault, DeviceReady, Emit, FaultKind, QrText
 from drivers.errors import PortError
+from drivers.folder_watch import still_named
 from drivers.qr_scanner import LINE_SILENCE_S, QrScannerDecoder
 
 EVENT = struct.Struct("@llHHi")
 EVIOCGRAB = 0x40044590
+
+_LOOK_S = 0.5
+"""How often an open device is compared with what its name leads to: one moved to another socket goes on sending."""
 
 _KEY, _PRESS, _RELEASE = 1, 1, 0
 _SHIFTS = frozenset({42, 54})  # left, right
@@ -174,7 +178,9 @@ class QrWedge:
         """Until the device is gone (raises PortError) or stopped."""
         decoder = QrWedgeDecoder()
         while not self._stop.is_set():
-            wait_s = LINE_SILENCE_S if decoder.in_line else None
+            wait_s = LINE_SILENCE_S if decoder.in_line else _LOOK_S
+            if not still_named(self._path, fd):
+                raise PortError(f"scanner {self._path}: gone; unplugged, or the name now leads elsewhere")
             readable, _, _ = select.select([fd, self._wake], [], [], wait_s)
             at_ns = self._clock_ns()
             events = decoder.silence(at_ns) if not readable else []

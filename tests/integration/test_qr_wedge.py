@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,30 @@ def test_a_missing_scanner_is_a_fault_until_it_is_plugged_in(tmp_path: Path) -> 
         os.close(keep)
     finally:
         wedge.stop()
+
+
+def test_a_scanner_is_followed_by_its_name(tmp_path: Path) -> None:
+    """Moved to another lane's socket it goes on sending under its old number: the gate listens to the name."""
+    ends = [os.openpty() for _ in range(2)]
+    for _, slave in ends:
+        tty.setraw(slave)
+    name = tmp_path / "usb-scanner-event-kbd"
+    name.symlink_to(os.ttyname(ends[0][1]))
+    events: queue.Queue[DeviceEvent] = queue.Queue()
+    wedge = QrWedge("scanner", str(name), reopen_s=0.05, grab=lambda fd: None)
+    wedge.start(events.put)
+    try:
+        assert isinstance(events.get(timeout=5), DeviceReady)
+        name.unlink()
+        name.symlink_to(os.ttyname(ends[1][1]))
+        assert isinstance(fault := events.get(timeout=5), DeviceFault)
+        assert "leads elsewhere" in fault.detail
+        assert isinstance(events.get(timeout=5), DeviceReady)
+        os.write(ends[0][0], typed("GP1:OTHER-LANE"))
+        os.write(ends[1][0], typed("GP1:THIS-LANE"))
+        assert events.get(timeout=5).text == "GP1:THIS-LANE"
+    finally:
+        wedge.stop()
+        for end in ends:
+            for fd in end:
+                os.close(fd)
