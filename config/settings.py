@@ -244,6 +244,28 @@ class ThermometerDriver(StrEnum):
     GY_MCU90614 = "gy_mcu90614"
     GY_614V3 = "gy_614v3"
     GY_MCU90640 = "gy_mcu90640"
+    AA55_KIOSK = "aa55_kiosk"
+
+
+class BodyCoding(StrEnum):
+    """How an AA 55 06 module writes its figure: two makers, one frame."""
+
+    BCD = "bcd"
+    INT_DEC = "int_dec"
+
+
+class DistanceSensor(Section):
+    """A DYP distance sensor (A02YYUW) beside the thermometer: who stands in its range opens the measuring window."""
+
+    port: Path = Field(description="stable device name, such as /dev/gatepost/distance-in")
+    from_mm: int = Field(default=300, ge=30, le=4000, description="nearest distance at which a person is measured")
+    to_mm: int = Field(default=600, ge=30, le=4500, description="farthest distance at which a person is measured")
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.from_mm >= self.to_mm:
+            raise ValueError("expected from_mm < to_mm")
+        return self
 
 
 class AirSensor(Section):
@@ -257,12 +279,16 @@ class Thermometer(Section):
 
     driver: ThermometerDriver = Field(
         default=ThermometerDriver.GY_MCU90615,
-        description="gy_mcu90615, gy_mcu90614, gy_614v3 (one spot), gy_mcu90640 (array)",
+        description="gy_mcu90615, gy_mcu90614, gy_614v3 (one spot), gy_mcu90640 (array), aa55_kiosk (only a hint)",
     )
     port: Path = Field(description="stable device name, such as /dev/gatepost/thermometer-in")
     air_c: float | None = Field(
         default=None, ge=-40, le=60, description="fixed air temperature in degC where no shaded sensor is fitted"
     )
+    rate_hz: float | None = Field(
+        default=None, ge=2, le=10, description="readings a second, where a gy_614v3 was set to another rate than 10"
+    )
+    coding: BodyCoding = Field(default=BodyCoding.BCD, description="aa55_kiosk: bcd or int_dec, by its maker")
 
 
 class ScannerDriver(StrEnum):
@@ -361,6 +387,7 @@ class Lane(Section):
     camera: Camera | None = Field(default=None)
     scanner: Scanner | None = Field(default=None)
     air: AirSensor | None = Field(default=None)
+    distance: DistanceSensor | None = Field(default=None)
     relay: Relay | None = Field(default=None)
     contacts: Contacts | None = Field(default=None)
 
@@ -419,7 +446,15 @@ class Settings(Section):
         ports = [
             str(device.port)
             for lane in self.lane
-            for device in (lane.reader, lane.id_reader, lane.thermometer, lane.scanner, lane.contacts, lane.air)
+            for device in (
+                lane.reader,
+                lane.id_reader,
+                lane.thermometer,
+                lane.scanner,
+                lane.contacts,
+                lane.air,
+                lane.distance,
+            )
             if device
         ]
         if len(set(ports)) != len(ports):
@@ -434,6 +469,7 @@ class Settings(Section):
                 or lane.contacts
                 or lane.scanner
                 or lane.air
+                or lane.distance
                 for lane in self.lane
             )
             if live or (serial and not self.simulation.devices):

@@ -22,6 +22,7 @@ from config.settings import (
     ScannerDriver,
     Settings,
     Strength,
+    Thermometer,
     ThermometerDriver,
     secret_file,
 )
@@ -43,6 +44,8 @@ from drivers.qr_scanner import QrScannerConversation
 from drivers.qr_stream import QrCamera
 from drivers.qr_wedge import QrWedge
 from drivers.serial_port import SerialDevice
+from drivers.thermometers.aa55_kiosk import Aa55KioskConversation, Encoding
+from drivers.thermometers.dyp_distance import DypDistanceConversation
 from drivers.thermometers.gy_614v3 import Gy614V3Conversation
 from drivers.thermometers.gy_mcu90615 import FACTS_90614, GyMcu90615Conversation
 from drivers.thermometers.gy_mcu90640 import GyMcu90640Conversation
@@ -59,11 +62,12 @@ READERS: dict[ReaderDriver, Callable[[Reader, CardDialogue | None], Conversation
     ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(Form(reader.form)),
     ReaderDriver.OSDP: lambda reader, _: _osdp(reader),
 }
-THERMOMETERS: dict[ThermometerDriver, Callable[[], Conversation]] = {
-    ThermometerDriver.GY_MCU90615: GyMcu90615Conversation,
-    ThermometerDriver.GY_MCU90614: lambda: GyMcu90615Conversation(FACTS_90614),
-    ThermometerDriver.GY_614V3: Gy614V3Conversation,
-    ThermometerDriver.GY_MCU90640: GyMcu90640Conversation,
+THERMOMETERS: dict[ThermometerDriver, Callable[[Thermometer], Conversation]] = {
+    ThermometerDriver.GY_MCU90615: lambda _: GyMcu90615Conversation(),
+    ThermometerDriver.GY_MCU90614: lambda _: GyMcu90615Conversation(FACTS_90614),
+    ThermometerDriver.GY_614V3: lambda _: Gy614V3Conversation(),
+    ThermometerDriver.GY_MCU90640: lambda _: GyMcu90640Conversation(),
+    ThermometerDriver.AA55_KIOSK: lambda thermometer: Aa55KioskConversation(Encoding(thermometer.coding)),
 }
 
 
@@ -187,10 +191,16 @@ def _devices_of(lane: Lane, boards: dict[str, RelayBoard], dialogue: CardDialogu
         devices.by_role["scanner"] = _scanner(lane, lane.scanner)
     if lane.thermometer:
         devices.by_role["thermometer"] = SerialDevice(
-            f"{lane.name}/thermometer", str(lane.thermometer.port), THERMOMETERS[lane.thermometer.driver]()
+            f"{lane.name}/thermometer",
+            str(lane.thermometer.port),
+            THERMOMETERS[lane.thermometer.driver](lane.thermometer),
         )
     if lane.air:
         devices.by_role["air"] = SerialDevice(f"{lane.name}/air", str(lane.air.port), XyMd02Conversation())
+    if lane.distance:
+        devices.by_role["distance"] = SerialDevice(
+            f"{lane.name}/distance", str(lane.distance.port), DypDistanceConversation()
+        )
     if lane.contacts:
         devices.by_role["contacts"] = SerialDevice(
             f"{lane.name}/contacts",

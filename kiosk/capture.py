@@ -20,10 +20,12 @@ import structlog
 from config.errors import GatepostError
 from drivers.devices import (
     AirReading,
+    BodyHint,
     CardHint,
     CardTap,
     DeviceFault,
     DeviceReady,
+    DistanceReading,
     FaultKind,
     InputChange,
     Observed,
@@ -311,10 +313,12 @@ class Gate:
                 self._step(seen.lane, DeviceUp(name=seen.device, at_ns=now.mono_ns))
             case CardHint():
                 self._step(seen.lane, TapTorn(at_ns=now.mono_ns))
-            case CardTap() | QrText() | TemperatureReading() | ThermalFrame() | AirReading() | InputChange() as event:
+            case CardTap() | QrText() | InputChange() as event:
+                self._step(seen.lane, event)
+            case TemperatureReading() | ThermalFrame() | AirReading() | DistanceReading() | BodyHint() as event:
                 self._step(seen.lane, event)
             case _:
-                pass  # hints of modules and raw frames decide nothing by themselves
+                pass  # not for a lane's machine
 
     def _heard(self, news: News, now: Instant) -> None:
         match news:

@@ -115,6 +115,8 @@ class NotMeasured(StrEnum):
     STUCK = "stuck"
     DRIFT = "drift"
     FAULT = "fault"
+    HINT_ONLY = "hint_only"
+    """The module tells only a "body" figure, on which nothing can rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,8 @@ class Evidence:
     person who was not measured. ``local_minute`` is the minute of the local day (0 to 1439) and ``weekday`` 0
     (Monday) to 6, both computed by the caller in the site's time zone. ``place`` is the gate's name in passes and
     policies. ``shots`` counts measuring windows of this person so far; ``home_waiting_s`` is how long a resident
-    whose card is good has been kept waiting since the first refusal (0: not at all).
+    whose card is good has been kept waiting since the first refusal (0: not at all); ``cold_for_s`` how long ago the
+    person's skin was first found too cold to be measured.
     """
 
     lane: str
@@ -163,4 +166,5 @@ class Evidence:
     place: str = ""
     shots: int = 1
     home_waiting_s: int = 0
+    cold_for_s: int = 0
     waived_by_guard: frozenset[str] = field(default_factory=frozenset)

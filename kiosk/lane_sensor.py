@@ -20,16 +20,20 @@ SITES: dict[ThermometerDriver, tuple[str, float]] = {
 
 
 def sensor_of(lane: Lane, state: Path, *, borderline_from_c: float | None = None) -> Sensor | None:
-    """The lane's sensor with its newest calibration below the ``state`` folder; None where it has no thermometer.
+    """The lane's sensor with its newest calibration below the ``state`` folder.
+
+    None where it has no thermometer, or one that tells only a "body" figure, on which nothing can rest.
 
     ``borderline_from_c`` is the policy's own threshold for a second measurement (always below the model's ``high_c``).
 
     Raises ConfigError when a calibration file cannot be used: a unit whose calibration is unreadable is not taken
     for one that never had any.
     """
-    if lane.thermometer is None:
+    if lane.thermometer is None or lane.thermometer.driver not in SITES:
         return None
     site, period_s = SITES[lane.thermometer.driver]
+    if lane.thermometer.rate_hz is not None:
+        period_s = 1 / lane.thermometer.rate_hz
     model = load_sensor_model(site)
     if borderline_from_c is not None:
         low_c = min(borderline_from_c, model.high_c - 0.01)

@@ -36,7 +36,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.devices import AirReading, CardTap, InputChange, QrText, TemperatureReading, ThermalFrame
+from drivers.devices import (
+    AirReading,
+    BodyHint,
+    CardTap,
+    DistanceReading,
+    InputChange,
+    QrText,
+    TemperatureReading,
+    ThermalFrame,
+)
 from kiosk import screening
 from kiosk.board import Acknowledge, Attest, Emergency, EnterTemperature, MeasureAgain, Override, Phase
 from kiosk.passage_advance import time_passed
@@ -52,7 +61,7 @@ from kiosk.passage_credentials import (
     pass_verified,
     torn,
 )
-from kiosk.passage_devices import air, device_down, device_up, input_changed, reading, thermal
+from kiosk.passage_devices import air, body_hint, device_down, device_up, distance, input_changed, reading, thermal
 from kiosk.passage_events import (
     CodeAwaited,
     CodeIncomplete,
@@ -122,7 +131,7 @@ def step(setup: LaneSetup, state: LaneState, event: Event, now: Now) -> Transiti
 
 def _wake_at_ns(bench: Bench) -> int | None:
     state, setup = bench.state, bench.setup
-    times: list[int | None] = [screening.presence_ends_ns(state.watch, contact=setup.presence_contact)]
+    times: list[int | None] = [screening.presence_ends_ns(state.watch, contact=bench.contact)]
     person = state.person
     if person is not None:
         verifying = person.pending != ""
@@ -131,7 +140,7 @@ def _wake_at_ns(bench: Bench) -> int | None:
             times.append(person.deadline_ns)
         elif person.presence is None:  # once somebody is bound, their window's time counts, not the wait for a face
             blind_ns = screening.blind_from_ns(state.watch, person.credential_ns)
-            times += [person.measure_by_ns, None if setup.presence_contact else blind_ns]
+            times += [person.measure_by_ns, None if bench.contact else blind_ns]
         measuring = person.measuring_since_ns is not None and person.presence is not None and not verifying
         if measuring and setup.sensor is not None:
             times.append(window_from_ns(bench, person) + int(setup.sensor.window.extended_s * NS))
@@ -168,6 +177,9 @@ ROWS: tuple[tuple[tuple[Phase, ...], tuple[type[Any], ...], Handler, frozenset[P
     ((_IDLE, _IDENT, _MEAS), (ThermalFrame,), thermal, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (ThermalFrame,), thermal, frozenset()),
     (_ALL, (AirReading,), air, frozenset()),
+    ((_IDLE, _IDENT, _MEAS), (DistanceReading,), distance, frozenset({_IDLE, *_GOES_ON})),
+    ((_DEC, _FAULT), (DistanceReading,), distance, frozenset()),
+    (_ALL, (BodyHint,), body_hint, frozenset()),
     ((_IDLE, _IDENT, _MEAS), (InputChange,), input_changed, frozenset({_IDLE, *_GOES_ON})),
     ((_DEC, _FAULT), (InputChange,), input_changed, frozenset()),
     (_ALL, (Committed,), committed, frozenset()),

@@ -68,8 +68,7 @@ def _rest(bench: Bench) -> None:
 
 def time_passed(bench: Bench, _: TimePassed) -> None:
     """The instant the lane waited for has come (or none: it does no harm): what ends by itself ends here."""
-    contact = bench.setup.presence_contact
-    bench.put(watch=screening.silence(bench.state.watch, bench.ns, contact=contact))
+    bench.put(watch=screening.silence(bench.state.watch, bench.ns, contact=bench.contact))
     opened = bench.state.opened
     if opened is not None and bench.ns >= opened.until_ns:
         close_passage(bench, Passed.NO)

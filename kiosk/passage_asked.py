@@ -49,6 +49,12 @@ def _code_settled(person: Person, asked: frozenset[str]) -> bool:
     return (code or "health_code" not in asked) and (trip or "trip" not in asked)
 
 
+def temperature_only_hinted(bench: Bench, person: Person) -> bool:
+    """Whether a temperature is asked for by a lane whose thermometer works but gives nothing to rest a verdict on."""
+    asked = "temperature" in _asked(bench, person) and recent(bench, person) is None
+    return asked and bench.setup.sensor is None and bench.up("thermometer")
+
+
 def temperature_missing(bench: Bench, person: Person) -> bool:
     """Whether a temperature is asked for and can still be had: none known, none recent, the thermometer works."""
     if person.card is not None and person.card.refusal is not None:

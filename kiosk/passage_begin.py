@@ -69,7 +69,7 @@ def _stepped_away(bench: Bench, decided: Decided) -> bool:
     Only what sees people can tell: a working thermometer or a presence contact. Without either nobody is known to
     have left. A person whom the sensor had not seen when the verdict fell cannot be told from the next one.
     """
-    sees_people = bench.setup.presence_contact or (bench.sensor is not None and bench.up("thermometer"))
+    sees_people = bench.contact or (bench.sensor is not None and bench.up("thermometer"))
     watch = bench.state.watch
     return sees_people and (decided.presence is None or not watch.present or watch.number != decided.presence)
 

@@ -70,6 +70,11 @@ class Bench:
         return any(self.setup.devices.get(name) == role for name in self.state.up)
 
     @property
+    def contact(self) -> bool:
+        """Whether something else than the thermometer tells who stands before it: a switch, a distance sensor."""
+        return presence_by_contact(self.setup, self.state)
+
+    @property
     def ns(self) -> int:
         """The monotonic instant of the step."""
         return self.now.mono_ns
@@ -87,6 +92,12 @@ class Bench:
     def seconds(self, seconds: float) -> int:
         """The monotonic instant that many seconds from now."""
         return self.ns + int(seconds * NS)
+
+
+def presence_by_contact(setup: LaneSetup, state: LaneState) -> bool:
+    """A presence switch speaks as long as it is wired; a distance sensor while it works."""
+    by_distance = setup.distance_mm is not None and any(setup.devices.get(name) == "distance" for name in state.up)
+    return setup.presence_contact or by_distance
 
 
 def has_reader(setup: LaneSetup) -> bool:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from drivers.devices import AirReading, InputChange, InputName, TemperatureReading, ThermalFrame
+from drivers.devices import (
+    AirReading,
+    BodyHint,
+    DistanceReading,
+    InputChange,
+    InputName,
+    TemperatureReading,
+    ThermalFrame,
+)
 from kiosk import screening
 from kiosk.board import Phase
+from kiosk.body_hint import observe_hint
+from kiosk.distance_presence import DistanceWatch, observe_distance
 from kiosk.face_blob import hottest_of_face
 from kiosk.passage_advance import advance
 from kiosk.passage_bench import NS, Bench
@@ -27,8 +37,8 @@ def device_down(bench: Bench, event: DeviceDown) -> None:
         if role == "thermometer":
             # Its readings are gone with it; whoever stands there is seen anew when it is back.
             bench.put(watch=screening.Watch(number=bench.state.watch.number))
-        if role == "inputs" and bench.setup.presence_contact:
-            bench.put(watch=screening.end_presence(bench.state.watch))
+        if (role == "inputs" and bench.setup.presence_contact) or (role == "distance" and bench.state.distance.present):
+            bench.put(watch=screening.end_presence(bench.state.watch), distance=DistanceWatch())
     if bench.state.phase is not Phase.DECIDED:
         advance(bench)
 
@@ -84,7 +94,7 @@ def reading(bench: Bench, event: TemperatureReading) -> None:
     sensor = bench.sensor
     if sensor is None or not bench.up("thermometer"):
         return
-    contact = bench.setup.presence_contact
+    contact = bench.contact
     bench.put(watch=screening.observe(bench.state.watch, event, bench.ns, sensor, contact=contact))
     _seen_somebody(bench)
 
@@ -92,6 +102,25 @@ def reading(bench: Bench, event: TemperatureReading) -> None:
 def thermal(bench: Bench, event: ThermalFrame) -> None:
     """One picture of an array: its hottest face spot is the reading."""
     reading(bench, hottest_of_face(event))
+
+
+def distance(bench: Bench, event: DistanceReading) -> None:
+    """How far the nearest thing is: somebody who stands in the range opens the measuring window."""
+    if bench.setup.distance_mm is None or not bench.up("distance"):
+        return
+    before = bench.state.distance
+    after = observe_distance(before, event, *bench.setup.distance_mm)
+    bench.put(distance=after)
+    if after.present is not before.present:
+        watch = bench.state.watch
+        watch = screening.begin_presence(watch, event.at_ns) if after.present else screening.end_presence(watch)
+        bench.put(watch=watch)
+        _seen_somebody(bench)
+
+
+def body_hint(bench: Bench, event: BodyHint) -> None:
+    """The figure of a module that tells nothing else: for the guard's eyes, never for a verdict."""
+    bench.put(hints=observe_hint(bench.state.hints, event))
 
 
 def air(bench: Bench, event: AirReading) -> None:

@@ -19,7 +19,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from config.policy import Policy
-from drivers.devices import AirReading, CardTap, InputChange, QrText, TemperatureReading, ThermalFrame
+from drivers.devices import (
+    AirReading,
+    BodyHint,
+    CardTap,
+    DistanceReading,
+    InputChange,
+    QrText,
+    TemperatureReading,
+    ThermalFrame,
+)
 from kiosk.board import Acknowledge, Attest, CommandResult, Emergency, EnterTemperature, MeasureAgain, Override
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.reasons import ClockTrust, Direction, Passed, Reason
@@ -68,6 +77,7 @@ class LaneSetup:
     ``local_time`` turns UTC microseconds into the site's local minute and weekday. ``sensor`` describes the
     lane's thermometer (None: the lane has none). ``presence_contact``, ``passage_contact`` say which inputs are
     wired: a presence switch; a beam or door contact by which a passage is seen. ``pulse_s`` is the opening pulse.
+    ``distance_mm`` is where a person stands to be measured, for lanes with a distance sensor.
     """
 
     lane: str
@@ -77,6 +87,7 @@ class LaneSetup:
     devices: dict[str, str]
     local_time: Callable[[int], LocalTime]
     sensor: Sensor | None = None
+    distance_mm: tuple[int, int] | None = None
     presence_contact: bool = False
     passage_contact: bool = False
     pulse_s: float = 0.5
@@ -199,6 +210,8 @@ Event = (
     | TemperatureReading
     | ThermalFrame
     | AirReading
+    | DistanceReading
+    | BodyHint
     | InputChange
     | PassVerified
     | CodeVerified

@@ -37,7 +37,7 @@ def bind(bench: Bench) -> None:
 
 
 def _blind(bench: Bench, person: Person) -> bool:
-    watched = not bench.setup.presence_contact and temperature_missing(bench, person)
+    watched = not bench.contact and temperature_missing(bench, person)
     return watched and bench.ns >= screening.blind_from_ns(bench.state.watch, person.credential_ns)
 
 

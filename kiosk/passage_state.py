@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drivers.devices import AirReading, CardTap, QrText, TemperatureReading
+from drivers.devices import AirReading, BodyHint, CardTap, QrText, TemperatureReading
 from kiosk.board import DeviceLight, Hint, LaneView, Phase
 from kiosk.calibration import DriftWatch
+from kiosk.distance_presence import DistanceWatch
 from kiosk.evidence import Attestation, CodeFinding, Estimate, NotMeasured, PassFinding, TemperatureOutcome
 from kiosk.passage_events import LaneSetup
 from kiosk.screening import Watch
@@ -128,6 +129,8 @@ class LaneState:
     kept: tuple[Kept, ...] = ()
     measured: tuple[Measured, ...] = ()
     air: AirReading | None = None
+    distance: DistanceWatch = field(default_factory=DistanceWatch)
+    hints: tuple[BodyHint, ...] = ()
     drift: DriftWatch = field(default_factory=DriftWatch)
     opened: Opened | None = None
     served_presence: int = 0

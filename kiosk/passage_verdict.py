@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kiosk import decision
+from kiosk import decision, screening
 from kiosk.board import Hint, Phase
+from kiosk.evidence import NotMeasured
+from kiosk.passage_asked import temperature_only_hinted
 from kiosk.passage_bench import Bench
 from kiosk.passage_events import Announce, Commit, CommitFailed, Committed, PassageClosed, Pulse
 from kiosk.passage_evidence import evidence_of
@@ -21,6 +23,8 @@ from kiosk.verdict import Verdict
 def decide_passage(bench: Bench) -> None:
     """Decide on what is known now, and have it written."""
     person = bench.person()
+    if person.temperature is None and temperature_only_hinted(bench, person):
+        person = bench.person(temperature=screening.not_measured(NotMeasured.HINT_ONLY, None))
     evidence = evidence_of(bench, person)
     commit_passage(bench, decision.decide(evidence, bench.setup.policy, bench.now), guard="")
 

@@ -85,6 +85,7 @@ MACHINE_ROLES = {
     "contacts": "inputs",
     "scanner": "camera",
     "air": "air",
+    "distance": "distance",
 }
 
 
@@ -162,6 +163,7 @@ def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
         devices={role: name for role, name in MACHINE_ROLES.items() if getattr(lane, role) is not None},
         local_time=local_time,
         sensor=sensor_of(lane, settings.state.folder, borderline_from_c=policy.temperature.borderline_from_c),
+        distance_mm=(lane.distance.from_mm, lane.distance.to_mm) if lane.distance is not None else None,
         presence_contact="presence" in wired,
         passage_contact=bool({"passage_beam", "door_contact"} & wired),
     )

@@ -75,6 +75,7 @@ class Lane:
     )
     sensor: Sensor | None = field(default_factory=lambda: Sensor(model=MODEL, air_c=24.0))
     presence_contact: bool = False
+    distance_mm: tuple[int, int] | None = None
     passage_contact: bool = False
     journal_ok: bool = True
     clock_trust: ClockTrust = ClockTrust.SYNCED
@@ -90,6 +91,7 @@ class Lane:
             local_time=lambda at_us: LocalTime(minute=600 + int(at_us - START_US) // 60_000_000, weekday=0),
             sensor=self.sensor,
             presence_contact=self.presence_contact,
+            distance_mm=self.distance_mm,
             passage_contact=self.passage_contact,
         )
         self.state: LaneState = initial(self.setup)

@@ -307,7 +307,7 @@ def _temperature(lane: LaneView, words: Texts) -> str:
 
 def next_action(step: NextStep, *, to_do: bool, words: Texts) -> NextAction | None:
     """The one big button for a denial."""
-    if step in (NextStep.LOOK_AT_SENSOR, NextStep.WAIT_AND_MEASURE_AGAIN):
+    if step in (NextStep.LOOK_AT_SENSOR, NextStep.WAIT_AND_MEASURE_AGAIN, NextStep.WAIT_INSIDE):
         return NextAction(word=words.get("ui", "measure_again"), post="measure-again")
     if step is NextStep.CONTACT_THERMOMETER:
         return NextAction(word=words.get("ui", "enter_temperature"), sheet="temperature")
