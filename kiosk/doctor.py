@@ -22,10 +22,12 @@ from kiosk.clock import SystemClock, has_rtc
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
 from kiosk.expectation import expected_of_unit
+from kiosk.identity import load_authority
 from kiosk.lane_sensor import sensor_of
 from kiosk.reasons import ClockTrust
 from kiosk.retention import disk_used_percent
 from kiosk.run import community_key
+from kiosk.sync_line import SOCKET_NAME
 
 PROOF_WAIT_S = 8.0
 """A thermometer of two baud rates may need five seconds to be found."""
@@ -57,6 +59,7 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     yield from _state(settings.state.folder)
     yield from _clock()
     yield from _trust(settings)
+    yield from _outside(settings)
     for lane in settings.lane:
         sensor = sensor_of(lane, settings.state.folder)
         if sensor is not None:
@@ -133,6 +136,33 @@ def _trust(settings: Settings) -> Iterator[Finding]:
     if wanted and wanted not in store.rule_sets:
         known = ", ".join(sorted(store.rule_sets)) or "none"
         yield Finding(Level.BAD, "rule set", f"{wanted}: not in the trust store, so no code is valid; there: {known}")
+
+
+def _outside(settings: Settings) -> Iterator[Finding]:
+    """What gatepost-sync does for the gate: documents, online lookup, neighbouring gates."""
+    if settings.sync.authority is not None:
+        try:
+            load_authority(settings.sync.authority)
+        except GatepostError as error:
+            yield Finding(Level.BAD, "authority", str(error))
+        else:
+            yield Finding(Level.GOOD, "authority", "roster, revocations and card keys of the central are believed")
+    lookup, neighbours = settings.lookup, settings.neighbours
+    if not lookup.url and not neighbours.addresses:
+        return
+    if lookup.url and lookup.secret is not None:
+        try:
+            secret_file(lookup.secret)
+        except GatepostError as error:
+            yield Finding(Level.BAD, "lookup secret", str(error))
+    if lookup.url and not (lookup.reply.token or lookup.reply.nonce):
+        detail = "answers repeat neither token nor nonce: only TLS keeps a recorded one away (lookup.reply)"
+        yield Finding(Level.LOOK, "lookup answers", detail)
+    if (settings.state.folder / SOCKET_NAME).exists():
+        yield Finding(Level.GOOD, "line to sync", f"{len(neighbours.addresses)} neighbouring gates in the settings")
+    else:
+        detail = "gatepost-sync does not run: no code is looked up, no neighbour heard; systemctl start gatepost-sync"
+        yield Finding(Level.LOOK, "line to sync", detail)
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:

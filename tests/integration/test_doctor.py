@@ -74,3 +74,34 @@ def test_a_device_that_proves_itself_is_good_and_a_missing_one_is_bad(tmp_path: 
     assert "GY-MCU90615" in found["in/thermometer"].detail
     assert found["in/reader"].level is Level.BAD
     assert "missing" in found["in/reader"].detail
+
+
+def test_what_sync_does_for_the_gate_is_looked_at(tmp_path: Path) -> None:
+    """A missing secret and authority are bad; a sync that does not run, and answers without an echo, worth a look."""
+    settings_in(tmp_path)
+    path = tmp_path / "gate.toml"
+    path.write_text(
+        path.read_text()
+        + f'''
+[sync]
+authority = "{tmp_path}/authority.pub"
+[lookup]
+url = "https://hc.example/decode"
+prefixes = ["https://hc.example/c/"]
+secret = "{tmp_path}/lookup.secret"
+[lookup.reply]
+token = ""
+'''
+    )
+    settings = load_settings(path, {}).settings
+    found = by_what(list(examine(settings, devices=False)))
+    assert found["authority"].level is Level.BAD
+    assert found["lookup secret"].level is Level.BAD
+    assert found["lookup answers"].level is Level.LOOK
+    assert "gatepost-sync" in found["line to sync"].detail
+    (tmp_path / "lookup.secret").write_text("a secret of this site")
+    (tmp_path / "lookup.secret").chmod(0o600)
+    (tmp_path / "state" / "sync.sock").touch()
+    found = by_what(list(examine(settings, devices=False)))
+    assert "lookup secret" not in found
+    assert found["line to sync"].level is Level.GOOD
