@@ -37,6 +37,7 @@ from sync.answer import Answer, Result
 from sync.batch import MAX_COMPRESSED_BYTES
 from sync.central import enrolment, exports, lists
 from sync.central.access import Role, Visitor
+from sync.central.admin.orders import router as orders_router
 from sync.central.admin.pages import router as admin_router
 from sync.central.admin.phones import router as phones_page_router
 from sync.central.chores import Chores
@@ -103,6 +104,7 @@ def create_app(
     app.include_router(phones_router)
     app.include_router(admin_router)
     app.include_router(phones_page_router)
+    app.include_router(orders_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.mount("/code", phone_app(), name="phone")
     return app

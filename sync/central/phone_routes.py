@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
-from kiosk.evidence import CodeStatus
 from sync.batch import take
 from sync.central import phones
 from sync.central.code_issuer import CodeIssuer
 from sync.central.context import body_of, central_of
+from sync.central.status_orders import status_of
 from sync.errors import WireError
 
 router = APIRouter()
@@ -68,7 +68,8 @@ async def _answer(request: Request, job: Any) -> Response:
     def give(connection: Connection) -> str:
         now_us = central.now_us()
         holder = job(connection, now_us)
-        return issuer.issue(holder.subject, holder.holder_key, now_us, order=None, status=CodeStatus.GREEN)
+        status, order = status_of(connection, holder.subject, now_us)
+        return issuer.issue(holder.subject, holder.holder_key, now_us, order=order, status=status)
 
     return JSONResponse({"code": await central.commit(give)})
 

@@ -19,6 +19,7 @@ from sync.central.store import (
     Batch,
     EnrolmentCode,
     Ledger,
+    OrderedStatus,
     Passage,
     Phone,
     PhoneCode,
@@ -31,7 +32,7 @@ from sync.central.store import (
 ledger, records, payloads = table(Ledger), table(StoredRecord), table(StoredPayload)
 passages, quarantine, batches = table(Passage), table(Quarantined), table(Batch)
 alerts, audit, codes = table(Alert), table(Audit), table(EnrolmentCode)
-phones, phone_codes = table(Phone), table(PhoneCode)
+phones, phone_codes, status_orders = table(Phone), table(PhoneCode), table(OrderedStatus)
 
 DAY_US = 86_400_000_000
 
@@ -46,6 +47,7 @@ class Retention:
     log_days: int = 90
     audit_days: int = 180
     phone_days: int = 180
+    order_days: int = 14
 
 
 def forget(connection: Connection, now_us: int, keep: Retention) -> dict[str, int]:
@@ -59,6 +61,7 @@ def forget(connection: Connection, now_us: int, keep: Retention) -> dict[str, in
         ("batches", batches, batches.c.received_us, keep.log_days),
         ("audit", audit, audit.c.at_us, keep.audit_days),
         ("codes", codes, codes.c.expires_us, 1),
+        ("status orders", status_orders, status_orders.c.until_us, keep.order_days),
         ("phone codes", phone_codes, phone_codes.c.expires_us, 1),
         ("phones revoked", phones, phones.c.revoked_us, keep.person_days),
         ("phones unused", phones, phones.c.last_code_us, keep.phone_days),

@@ -324,6 +324,25 @@ class Phone(CentralTable, table=True):
     revoked_by: str = ""
 
 
+class OrderedStatus(CentralTable, table=True):
+    """A yellow or red status that an authority ordered for one person; in force once a second admin approved it."""
+
+    __tablename__ = "status_orders"
+    order_id: int = _serial()
+    subject: str = Field(index=True)
+    status: str
+    number: str
+    issuer: str
+    appeal: str
+    until_us: int = _big()
+    proposed_by: str
+    proposed_us: int = _big()
+    approved_by: str = ""
+    approved_us: int | None = _big(nullable=True)
+    lifted_by: str = ""
+    lifted_us: int | None = _big(nullable=True)
+
+
 class Document(CentralTable, table=True):
     """A roster, revocations, policy or trust store, as the authority signed it; every version is kept."""
 

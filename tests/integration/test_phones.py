@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,19 @@ from starlette.testclient import TestClient
 
 from config.central import Codes
 from config.errors import ConfigError
-from kiosk.credentials import CodeReason, CodeState, gc1, verify_health_code
+from kiosk.credentials import CodeClaims, CodeReason, CodeState, gc1, verify_health_code
 from kiosk.credentials.pass_binding import pass_hash
 from kiosk.credentials.pseudonym import subject_key_of, subject_of
+from kiosk.evidence import CodeStatus
 from kiosk.roster import Roster
-from sync.central import access, phones
+from sync.central import access, phones, status_orders
 from sync.central.access import Role
 from sync.central.app import create_app
 from sync.central.code_issuer import CodeIssuer, load_issuer
 from sync.central.context import CentralOptions
 from sync.central.retention import Retention, forget
 from sync.central.store import Store
+from sync.errors import WireError
 from tests.fakes import FakeClock
 from tests.unit.test_community_codes import COMMUNITY, trusting
 
@@ -247,3 +250,99 @@ def test_a_central_without_keys_issues_nothing_and_says_so(tmp_path: Path) -> No
     subject_key.write_bytes(b"short")
     with pytest.raises(ConfigError, match="32"):
         load_issuer(Codes(key=key, subject_key=subject_key))
+
+
+RED = status_orders.Wish(
+    subject=ISSUER.subject_of("R-1"),
+    status=CodeStatus.RED,
+    number="2026-017",
+    issuer="District CDC",
+    appeal="Residents' committee, 010-1234",
+    until_us=0,
+)
+
+
+def test_a_red_code_needs_two_admins_and_ends_by_itself(office: Office, client: TestClient) -> None:
+    """Put down it says nothing; nobody approves their own; approved it is in the next code, and gone after its end."""
+    phone = PhoneKey(1)
+    client.post("/v1/phones/enrol", json=phone.enrol(office.make_code()))
+
+    def seen() -> CodeClaims:
+        answer = client.post("/v1/phones/code", json=phone.renew(office.clock.at_us // 1_000_000))
+        claims = verify_health_code(phone.shown(answer.json()["code"], office.at), trusting(), office.at).claims
+        assert claims is not None
+        return claims
+
+    end_us = office.clock.at_us + 3 * 3600 * 1_000_000
+    with office.store.writing() as connection:
+        status_orders.propose(connection, office.clock.at_us, replace(RED, until_us=end_us), "li")
+        [order] = status_orders.current(connection, office.clock.at_us)
+    assert seen().status is CodeStatus.GREEN
+    with office.store.writing() as connection:
+        with pytest.raises(WireError, match="your own"):
+            status_orders.approve(connection, office.clock.at_us, order.order_id, "li")
+        status_orders.approve(connection, office.clock.at_us, order.order_id, "zhao")
+    red = seen()
+    assert (red.status, red.order) == (CodeStatus.RED, "2026-017")
+    assert red.expires_at == office.at + timedelta(hours=3)
+    office.clock.at_us = end_us
+    assert seen().status is CodeStatus.GREEN
+
+
+def test_the_gravest_order_counts_until_it_is_lifted(office: Office) -> None:
+    """Yellow and red at once are red; when red is lifted yellow is left; an approved order cannot be approved again."""
+    now_us, end_us = office.clock.at_us, office.clock.at_us + DAY_US
+    with office.store.writing() as connection:
+        for status in (CodeStatus.RED, CodeStatus.YELLOW):
+            status_orders.propose(connection, now_us, replace(RED, status=status, until_us=end_us), "li")
+        yellow, red = status_orders.current(connection, now_us)
+        for order in (yellow, red):
+            status_orders.approve(connection, now_us, order.order_id, "zhao")
+        assert status_orders.status_of(connection, RED.subject, now_us)[0] is CodeStatus.RED
+        with pytest.raises(WireError, match="none that waits"):
+            status_orders.approve(connection, now_us, red.order_id, "wu")
+        assert status_orders.lift(connection, now_us, red.order_id, "wu")
+        assert not status_orders.lift(connection, now_us, red.order_id, "wu")
+        assert status_orders.status_of(connection, RED.subject, now_us)[0] is CodeStatus.YELLOW
+        assert status_orders.status_of(connection, ISSUER.subject_of("R-2"), now_us) == (CodeStatus.GREEN, None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": CodeStatus.GREEN}, {"number": ""}, {"appeal": "x" * 61}, {"issuer": "a\nb"}, {"until_us": 1}]
+)
+def test_an_order_that_no_code_could_carry_is_not_put_down(office: Office, change: dict[str, Any]) -> None:
+    """Every text is there and fits, and the end lies ahead."""
+    wish = replace(RED, until_us=office.clock.at_us + DAY_US)
+    with office.store.writing() as connection, pytest.raises(WireError):
+        status_orders.propose(connection, office.clock.at_us, replace(wish, **change), "li")
+
+
+def test_two_admins_order_a_status_on_the_page(office: Office, client: TestClient) -> None:
+    """The one who put it down sees no button to approve it; times are the site's; an auditor sees nothing of it."""
+    office.make_users()
+    with office.store.writing() as connection:
+        access.set_user(connection, office.clock.at_us, "zhao", Role.ADMIN, PASSPHRASE)
+    wish = {"status": "yellow", "number": "17", "issuer": "CDC", "appeal": "office", "until": "2026-03-03T12:00"}
+
+    def signed_in(name: str) -> str:
+        client.cookies.clear()
+        client.post("/admin/login", data={"name": name, "passphrase": PASSPHRASE})
+        return re.findall(r'name="csrf" value="([0-9a-f]+)"', client.get("/admin/phones").text)[0]
+
+    csrf = signed_in("admin")
+    assert client.post("/admin/orders", data={"csrf": csrf, "person_id": "R-7", **wish}).status_code == 303
+    assert ">Approve<" not in client.get("/admin/orders").text
+    csrf = signed_in("zhao")
+    page = client.get("/admin/orders").text
+    assert ">Approve<" in page
+    assert "2026-03-03 12:00" in page
+    order_id = re.findall(r'name="order_id" value="(\d+)"', page)[0]
+    client.post("/admin/orders/decide", data={"csrf": csrf, "order_id": order_id, "do": "approve"})
+    with office.store.reading() as connection:
+        found = status_orders.status_of(connection, ISSUER.subject_of("R-7"), office.clock.at_us)
+    assert found[0] is CodeStatus.YELLOW
+    assert found[1] is not None
+    assert found[1].approver == "zhao"
+    signed_in("auditor")
+    assert client.get("/admin/orders").status_code == 403
+    assert "/admin/orders" not in client.get("/admin/phones").text

@@ -5,6 +5,7 @@ import { qr } from "./qr.js";
 
 const REFRESH_MS = 30_000;
 const RENEW_MS = 600_000;
+const RENEW_AFTER_S = 1800;
 const STATUS = ["green", "yellow", "red"];
 const byId = (id) => document.getElementById(id);
 
@@ -77,12 +78,13 @@ async function refresh(pair) {
   say("ready");
 }
 
-// A code is renewed from half its life on, long before it ends, so that hours without network cost nobody the gate.
+// A code is renewed after half an hour, so that an order or its end is soon on the phone; one that cannot be renewed is
+// good for hours, so that a network which is away costs nobody the gate.
 // A phone whose code the office issued by hand is not enrolled, and asks for none.
 async function renew(pair) {
   if (!(await kept("enrolled"))) return;
   const { issuedS, expiresS } = open(await kept("code"));
-  if (Date.now() < ((issuedS + expiresS) / 2) * 1000) return;
+  if (Date.now() / 1000 < Math.min((issuedS + expiresS) / 2, issuedS + RENEW_AFTER_S)) return;
   try {
     await put(await askForCode(pair), "code");
     tell("");
