@@ -206,12 +206,23 @@ class Temperature(Section):
     )
 
 
+class CodeAgain(StrEnum):
+    """What a code means that was let in minutes ago, here or at a neighbouring gate, with another showing of it."""
+
+    TELL = "tell"
+    GUARD_LOOKS = "guard_looks"
+
+
 class HealthCode(Section):
     """The health code check: what a code on a phone has to prove besides its own validity."""
 
     challenge: bool = Field(
         default=False,
         description="the digits on the gate's screen must be typed into the phone page, which signs them into its code",
+    )
+    again: CodeAgain = Field(
+        default=CodeAgain.TELL,
+        description="a code let in here or next door minutes ago: tell (and alarm for next door), or the guard looks",
     )
 
 

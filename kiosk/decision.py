@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from config import policy as rules
-from config.policy import Category, JournalFailure, Policy, Unavailable
+from config.policy import Category, CodeAgain, JournalFailure, Policy, Unavailable
 from kiosk.credentials.pass_binding import pass_hash
 from kiosk.evidence import (
     AttestedCode,
@@ -293,6 +293,8 @@ def _health_code(case: _Case) -> Check:
         return _unknown(name, Reason.PASS_MISSING)  # a friend's phone would do as well without the pass it goes with
     if card is not None and card.refusal is None and finding.bound_pass not in ("", pass_hash(card.subject).hex()):
         return _fail(name, Reason.CODE_OTHER_PERSON)
+    if finding.used_at and case.policy.health_code.again is CodeAgain.GUARD_LOOKS:
+        return _unknown(name, Reason.CODE_REUSED)
     return _passed(name)
 
 
@@ -396,6 +398,8 @@ def next_step(reason: Reason, evidence: Evidence) -> NextStep:
     card = evidence.card
     if reason is Reason.PASS_OTHER_GATE and card is not None and card.strength is CardStrength.PASS_CODE:
         return NextStep.SEE_GUARD  # a visitor with a pass for another gate: the guard knows whether it will do here
+    if reason is Reason.CODE_REUSED and evidence.code is not None and evidence.code.refusal is None:
+        return NextStep.SHOW_CODE_TO_GUARD  # it is genuine and was here before: a fresh one would tell no more
     if reason is Reason.CODE_MISSING:
         return NextStep.SHOW_CODE_TO_GUARD if evidence.camera_fault else NextStep.SHOW_CODE
     if reason is Reason.TEMPERATURE_BORDERLINE:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config.policy import Policy, Temperature, Unavailable, load_policy
+from config.policy import CodeAgain, HealthCode, Policy, Temperature, Unavailable, load_policy
 from kiosk.decision import by_guard, decide, under_failed_journal
 from kiosk.evidence import (
     Attestation,
@@ -380,3 +380,18 @@ def test_who_lives_here_gets_home_in_the_end(person: Evidence, name: str) -> Non
     card = replace(RESIDENT, registered=person.card is not None and person.card.registered)
     home = replace(person, card=card, home_waiting_s=300)
     assert decide(home, load_policy(name), replace(NOW, clock_trust=person.clock_trust)).admit
+
+
+@pytest.mark.parametrize("again", list(CodeAgain))
+def test_a_code_that_went_in_minutes_ago_is_told_or_looked_at(again: CodeAgain) -> None:
+    """As shipped it passes; where the policy says so the guard looks, and the guard's word settles it."""
+    policy = load_policy("spread").model_copy(update={"health_code": HealthCode(again=again)})
+    seen = evidence(code=replace(GREEN, used_at="north-gate"))
+    verdict = decide(seen, policy, NOW)
+    assert verdict.admit is (again is CodeAgain.TELL)
+    if again is CodeAgain.GUARD_LOOKS:
+        assert verdict.reasons == (Reason.CODE_REUSED,)
+        assert verdict.next_step is NextStep.SHOW_CODE_TO_GUARD
+    green = Attestation(guard="g1", code=AttestedCode.SEEN_GREEN)
+    assert decide(replace(seen, attestation=green), policy, NOW).admit
+    assert decide(evidence(), policy, NOW).admit
