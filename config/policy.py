@@ -78,6 +78,12 @@ class Order(Section):
     issuer: str = Field(min_length=1, max_length=80, description="who issued it")
     scope: str = Field(min_length=1, max_length=200, description="what and where it applies to")
     until: AwareDatetime = Field(description="the instant at which it ends, with its time zone")
+    risk_regions: tuple[str, ...] | None = Field(
+        default=None,
+        max_length=500,
+        description="regions that the order names: a code that states travel is clear when it touches none of them; "
+        "absent: codes say nothing of the trip, the guard attests it",
+    )
     example: bool = Field(default=False, description="true in shipped policies: put your own order in its place")
 
     @property

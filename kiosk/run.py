@@ -216,6 +216,7 @@ def build(
         register_book=register,
         store=_trust_store(settings, key),
         rule_set=settings.trust.rule_set,
+        risk_regions=risk_regions_of(policy),
         place=settings.site.place,
         zone=settings.site.zone,
         challenge_secret=secrets.token_bytes(32) if policy.health_code.challenge else b"",
@@ -359,6 +360,13 @@ def outside_of(settings: Settings, key: bytes, line: SyncLine | None) -> Outside
         lookup_limit_s=settings.lookup.time_limit_s,
         remember=timedelta(minutes=settings.neighbours.remember_min),
     )
+
+
+def risk_regions_of(policy: Policy) -> frozenset[str] | None:
+    """The regions that the policy's order names; None where there is no order or it names none."""
+    if policy.order is None or policy.order.risk_regions is None:
+        return None
+    return frozenset(policy.order.risk_regions)
 
 
 def digits_of(verifier: GateVerifier, policy: Policy, at: Instant) -> str:

@@ -83,7 +83,8 @@ class Outside:
 class GateVerifier:
     """For one kiosk. ``store`` may be replaced whole at any time; a verification uses the one it began with.
 
-    ``rule_set`` names the rules of the store that codes have to meet at this gate, "" for none.
+    ``rule_set`` names the rules of the store that codes have to meet at this gate, "" for none. ``risk_regions`` are
+    those that the order names, None where it names none: codes then say nothing of the trip.
     ``challenge_secret`` (16 bytes or more) draws the digits that a phone signs into its code; empty asks for none.
     ``used_passes`` are the ids of passes let in before, so that a one-time pass counts once also over a restart.
     ``outside`` is what the site's settings say of lookup and neighbours; None for neither.
@@ -96,6 +97,7 @@ class GateVerifier:
     place: str
     zone: ZoneInfo
     rule_set: str = ""
+    risk_regions: frozenset[str] | None = None
     challenge_secret: bytes = field(default=b"", repr=False)
     used_passes: UsedPasses = field(default_factory=UsedPasses)
     outside: Outside | None = None
@@ -212,7 +214,9 @@ class GateVerifier:
     def _desk(self, lane: str) -> CodeDesk:
         if lane not in self._desks:
             hash_id = self.outside.hash_id if self.outside is not None else str
-            self._desks[lane] = CodeDesk(memory=self._memory, used_passes=self.used_passes, hash_id=hash_id)
+            self._desks[lane] = CodeDesk(
+                memory=self._memory, used_passes=self.used_passes, hash_id=hash_id, risk_regions=self.risk_regions
+            )
         return self._desks[lane]
 
     def _context(self, at: Instant) -> GateContext:

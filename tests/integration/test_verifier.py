@@ -98,6 +98,28 @@ def test_the_gates_own_rule_set_decides(verifier: GateVerifier, rule_set: str, r
     assert found.refusal is refusal
 
 
+@pytest.mark.parametrize(
+    ("named", "travelled", "clear"),
+    [
+        (None, ("110000",), None),
+        (frozenset({"420100"}), None, None),
+        (frozenset({"420100"}), (), True),
+        (frozenset({"420100"}), ("110000",), True),
+        (frozenset({"420100"}), ("110000", "420100"), False),
+    ],
+)
+def test_the_orders_regions_decide_what_a_stated_trip_means(
+    verifier: GateVerifier, named: frozenset[str] | None, travelled: tuple[str, ...] | None, clear: bool | None
+) -> None:
+    """Clear when none of them was touched; unknown where the order names none or the code says nothing."""
+    verifier.use(trusting())
+    verifier.risk_regions = named
+    now = Instant(int(NOW.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", 0)
+    found = verifier.code(show(gc1.issue(a_code(regions=travelled), COMMUNITY)), "in", now)
+    assert isinstance(found, CodeFinding)
+    assert found.trip_clear is clear
+
+
 def test_a_text_that_is_no_health_code_is_refused_as_one(verifier: GateVerifier) -> None:
     """An advertisement on a phone is not a code we know; it leaves its hash and not its text."""
     found = verifier.code(show("https://example.org/sale"), "in", at())
