@@ -30,8 +30,8 @@ class PictureLook:
     ``brightness`` is its mean, 0 to 255; ``white_percent`` how much of it is burnt out (level 250 and more);
     ``contrast`` the span between its darkest and brightest two percent, 0 to 255. ``sharpness_percent`` compares its
     steepest edges with perfect ones: 100 is an edge one pixel wide, a blur of Gaussian radius s pixels (from 2 on)
-    gives about 110/s; None where the contrast is too low to tell. ``code_px`` is the side of the largest code in view,
-    0 without one.
+    gives about 110/s; None where the contrast is too low or the picture too small to tell. ``code_px`` is the side of
+    the largest code in view, 0 without one.
     """
 
     brightness: float
@@ -52,7 +52,9 @@ def look_at(gray: NDArray[np.uint8], codes: Iterable[Corners] = ()) -> PictureLo
         brightness=float(part.mean()),
         white_percent=float(100 * np.count_nonzero(part >= _SPENT_WHITE) / part.size),
         contrast=contrast,
-        sharpness_percent=_sharpness_percent(part, contrast) if contrast >= MIN_CONTRAST else None,
+        sharpness_percent=_sharpness_percent(part, contrast)
+        if contrast >= MIN_CONTRAST and min(part.shape) > 2
+        else None,
         code_px=code_px,
     )
 

@@ -37,6 +37,7 @@ class Gaze:
         self._eager_ns = int(eager_s * _NS)
         self._follow_ns = int(follow_s * _NS)
         self._seen: NDArray[np.uint8] | None = None  # thinned frame of the last look
+        self._shape: tuple[int, ...] = ()
         self._looked_ns = -(1 << 62)
         self._moved_ns = -(1 << 62)
         self._box: Box | None = None
@@ -50,6 +51,8 @@ class Gaze:
         moved = self._seen is not None and (self._seen.shape != thinned.shape or self._differs(thinned))
         if moved:
             self._moved_ns = at_ns
+        if self._shape != gray.shape:  # another mode of the camera: places in the old picture mean nothing in it
+            self._shape, self._box = gray.shape, None
         lively = at_ns - self._moved_ns < self._eager_ns
         due = at_ns - self._looked_ns >= self._idle_ns
         if not (moved or due or (lively and not self._read)):

@@ -71,7 +71,7 @@ def test_brightness_and_burnt_out_share_are_those_of_the_middle() -> None:
 
 
 @pytest.mark.parametrize("corners", [(), ((-900.0, -900.0), (9000.0, -900.0), (9000.0, 9000.0), (-900.0, 9000.0))])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 2000), (480, 640)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (400, 2), (2, 300), (40, 2000), (480, 640)])
 def test_no_size_and_no_wild_corners_break_it(shape: tuple[int, int], corners: tuple[tuple[float, float], ...]) -> None:
     """What could not be read is sometimes seen half outside the frame."""
     gray = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
