@@ -35,7 +35,7 @@ log = structlog.get_logger("gatepost.trust")
 LOOK_EVERY_S = 10.0
 STICK_PATTERN = "*.trust"
 MAX_STICK_FILES = 20
-SHRUNK, REFUSED = "trust_shrunk", "trust_refused"
+SHRUNK, REFUSED, DAMAGED = "trust_shrunk", "trust_refused", "trust_damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class TrustStatus:
 class TrustKeeper:
     """``put`` takes a new store into use; ``note`` writes facts to the journal (both from this thread).
 
-    ``red_after`` is how long after the announced next update the light turns red. Raises ConfigError when the folder's
-    own state cannot be read: a kiosk that forgot its version would take an old bundle.
+    ``red_after`` is how long after the announced next update the light turns red. Where the kiosk's own copy is damaged
+    it takes nothing, since it would take an old bundle too, and trusts no code: cards still open, and an alarm says so.
     """
 
     def __init__(
@@ -89,15 +89,21 @@ class TrustKeeper:
         self._note = note
         self._lock = threading.Lock()
         self._looked: dict[Path, tuple[int, int]] = {}
-        self._state = bundles.state()
+        self._state = TrustState(version=0, roots=())
         self._store = TrustStore(match_key=match_key)
+        self._damaged = False
         self._refused = ""
         self._waiting: tuple[str, Path, str] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
-        if self._state.version:
-            self._store = bundles.load(match_key=match_key)
-            self._warn_of_skipped()
+        try:
+            self._state = bundles.state()
+            if self._state.version:
+                self._store = bundles.load(match_key=match_key)
+                self._warn_of_skipped()
+        except GatepostError as error:
+            self._damaged, self._refused = True, str(error)
+            log.error("trust_damaged", error=str(error))
 
     @property
     def store(self) -> TrustStore:
@@ -107,7 +113,9 @@ class TrustKeeper:
     @property
     def alarms(self) -> tuple[str, ...]:
         """``trust_shrunk`` while a shorter list waits for a word, ``trust_refused`` while a bundle lies there that is
-        not genuine."""
+        not genuine, ``trust_damaged`` while the kiosk's own copy cannot be read."""
+        if self._damaged:
+            return (DAMAGED,)
         return ((SHRUNK,) if self._waiting else ()) + ((REFUSED,) if self._refused else ())
 
     def start(self) -> None:
@@ -151,6 +159,8 @@ class TrustKeeper:
 
     def look(self) -> None:
         """One look at every source; takes what is newer and genuine. Never raises for what lies there."""
+        if self._damaged:
+            return
         with self._lock:
             files = self._sources.files()
             self._forget_what_is_gone({path for _, path in files})

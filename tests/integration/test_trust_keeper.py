@@ -24,7 +24,7 @@ from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.journal import JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
 from kiosk.run import build
-from kiosk.trust_keeper import REFUSED, SHRUNK, Sources, TrustKeeper
+from kiosk.trust_keeper import DAMAGED, REFUSED, SHRUNK, Sources, TrustKeeper
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ROOT = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -164,6 +164,19 @@ def test_a_revocation_outlives_the_bundle_that_forgot_it(kiosk: Kiosk, tmp_path:
         kiosk.by_network(bundle(version, {p.name: p.read_bytes() for p in (tmp_path / "lists").glob("*.json")}))
         verdict = verify_health_code(text, kiosk.stores[-1], later)
         assert (verdict.state, verdict.reason) == (CodeState.INVALID, CodeReason.REVOKED)
+
+
+@pytest.mark.parametrize("name", ["state.json", "current/community_keys.json"])
+def test_a_damaged_copy_trusts_nothing_takes_nothing_and_stops_nothing(kiosk: Kiosk, name: str) -> None:
+    """The gate starts all the same: cards open, no code is trusted, the console says what to repair."""
+    kiosk.by_network(bundle(1, TEN_KEYS))
+    (kiosk.folder / "trust" / name).write_text("{")
+    keeper = kiosk.restarted()
+    kiosk.by_stick(bundle(2, TEN_KEYS))
+    assert keeper.alarms == (DAMAGED,)
+    assert keeper.store.key_count() == 0
+    assert len(kiosk.notes) == 1
+    assert name.rpartition("/")[2] in keeper.status().refused
 
 
 def test_the_age_light(kiosk: Kiosk) -> None:

@@ -60,12 +60,11 @@ class PictureClock:
         return Instant(int(at.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", time.monotonic_ns())
 
 
-@pytest.fixture(scope="module")
-def cases(test_data: Path) -> list[dict[str, str]]:
-    """The manifest's lines that have a picture and the trust folder eu-acc."""
+def pictured(test_data: Path, trust: str) -> list[dict[str, str]]:
+    """The manifest's lines that have a picture and this trust folder."""
     lines = (test_data / "healthcodes/manifest.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
-    return [row for row in rows if row.get("image") and row["trust"] == "trust/eu-acc"]
+    return [row for row in rows if row.get("image") and row["trust"] == trust]
 
 
 def judge(folder: Path, pictures: Path, trust: Path, clock: PictureClock, count: int) -> list[tuple[str, str]]:
@@ -107,9 +106,13 @@ def wait_for_passages(journal: Path, count: int) -> list[tuple[str, str]]:
     return found
 
 
-def test_every_picture_is_judged_at_its_own_time(tmp_path: Path, cases: list[dict[str, str]], test_data: Path) -> None:
+@pytest.mark.parametrize(("trust", "count", "reds"), [("eu-acc", 142, GENUINE_AND_RED), ("dcc-testdata", 1, set())])
+def test_every_picture_is_judged_at_its_own_time(
+    tmp_path: Path, test_data: Path, trust: str, count: int, reds: set[str]
+) -> None:
     """Valid codes pass the code check; none with a revocation, an unknown key or a wrong date does."""
-    assert len(cases) == 142
+    cases = pictured(test_data, f"trust/{trust}")
+    assert len(cases) == count
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     times: dict[str, datetime] = {}
@@ -117,7 +120,7 @@ def test_every_picture_is_judged_at_its_own_time(tmp_path: Path, cases: list[dic
         name = f"{number:04d}.png"
         copy(test_data / "healthcodes" / case["image"], pictures / name)
         times[name] = datetime.fromisoformat(case["now"])
-    checks = judge(tmp_path, pictures, test_data / "healthcodes/trust/eu-acc", PictureClock(times), len(cases))
+    checks = judge(tmp_path, pictures, test_data / "healthcodes/trust" / trust, PictureClock(times), len(cases))
     wrong = [
         f"{case['id']} ({case['category']}): {state} {reason}"
         for case, (state, reason) in zip(cases, checks, strict=True)
@@ -125,4 +128,4 @@ def test_every_picture_is_judged_at_its_own_time(tmp_path: Path, cases: list[dic
     ]
     assert wrong == []
     red = {case["id"] for case, check in zip(cases, checks, strict=True) if check == ("fail", "code_red")}
-    assert red == GENUINE_AND_RED
+    assert red == reds
