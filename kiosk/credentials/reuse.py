@@ -5,14 +5,14 @@ A credential is known by the hash in ``CodeClaims.credential_id``, a showing by 
     the very same showing again     one picture on two phones: refused as re-used
     the same credential again       the same phone twice, or a printed code passed on: told, policy decides
 
-Neighbouring gates exchange :class:`Use` values (``sync/peer.py``); with the network down, what was last heard counts.
+What neighbouring gates let in is remembered here, too (``GateVerifier.heard``); with the network down, what was last
+heard counts.
 The memory is bounded: the oldest uses go first, and all go after ``remember``.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -83,15 +83,6 @@ class ReuseMemory:
         self._uses.move_to_end(key)
         while len(self._uses) > self._max_uses:
             self._drop(next(iter(self._uses)))
-
-    def merge(self, uses: Iterable[Use], now: datetime) -> None:
-        """Keeps what a neighbour reports."""
-        for use in uses:
-            self.remember(use, now)
-
-    def since(self, at: datetime) -> tuple[Use, ...]:
-        """The uses after ``at``: what a neighbour asks for."""
-        return tuple(use for use in self._uses.values() if use.at > at)
 
     def _forget(self, now: datetime) -> None:
         # Nearly in order of time: a neighbour's late report may keep its place a little longer.

@@ -22,6 +22,7 @@ ALONE: tuple[tuple[str, ...], ...] = (
     ("parsers",),
     ("screens",),
     ("qr_stream",),
+    ("outside",),
 )
 WITH_DATA: tuple[tuple[str, str], ...] = (
     ("vectors", "."),

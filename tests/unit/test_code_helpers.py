@@ -275,12 +275,16 @@ def test_a_printed_code_shown_again_is_the_same_credential() -> None:
 
 def test_neighbours_share_their_uses_and_cannot_poison_the_memory() -> None:
     """What was heard counts; a use from the future or long ago is not kept."""
-    north, south = ReuseMemory(), ReuseMemory()
-    north.remember(Use("c1", "100", "north", NOW), NOW)
-    south.merge(north.since(NOW - timedelta(minutes=1)), NOW)
+    south = ReuseMemory()
+    south.remember(Use("c1", "100", "north", NOW), NOW)
     assert south.again(claims(showing="100"), NOW) is Again.SAME_SHOWING
-    south.merge([Use("c2", "", "x", NOW + timedelta(days=1)), Use("c3", "", "x", NOW - timedelta(days=1))], NOW)
+    assert south.last_place("c1") == "north"
+    for poisoned in (Use("c2", "", "x", NOW + timedelta(days=1)), Use("c3", "", "x", NOW - timedelta(days=1))):
+        south.remember(poisoned, NOW)
     assert len(south) == 1
+    south.remember(Use("c1", "101", "east", NOW + timedelta(seconds=5)), NOW + timedelta(seconds=5))
+    assert south.last_place("c1") == "east"
+    assert south.last_place("c2") == ""
 
 
 @settings(deadline=None, max_examples=60)
@@ -293,7 +297,7 @@ def test_the_memory_is_bounded_and_its_counts_agree(uses: list[tuple[int, int, i
             Use(f"c{credential}", f"{showing}", "g", NOW + timedelta(seconds=at_s)), NOW + timedelta(seconds=at_s)
         )
     assert len(memory) <= 5
-    known = {use.credential_id for use in memory.since(datetime(2000, 1, 1, tzinfo=UTC))}
+    known = {credential for credential in (f"c{number}" for number in range(10)) if memory.last_place(credential)}
     for credential in range(10):
         found = memory.again(claims(f"c{credential}", "none"), NOW) is not Again.NEW
         assert found == (f"c{credential}" in known)
