@@ -34,9 +34,12 @@ from kiosk.issuing import (
     write_card_keys,
     write_secret,
 )
+from kiosk.osdp_key_cli import osdp_key
 from kiosk.run import open_card_keys
 
 app = typer.Typer(help="Issue second-generation cards; bring their keys to the kiosks.", no_args_is_help=True)
+
+app.command("osdp-key")(osdp_key)
 
 KeysOption = Annotated[
     Path,

@@ -3,8 +3,8 @@
 Reference: SIA OSDP v2.2; ``drivers/cards/osdp_frames.py`` for the bytes. The five published weaknesses of OSDP
 (Bishop Fox, 2023) come from optional encryption, believed capability replies, install mode left on, the default key
 and keys sent over the wire. So here: a reader that claims no encryption, wants the default key or answers a secured
-poll in plain is refused aloud; the key is a site's own, set in the reader by the installer's tool; there is no
-install mode, and no key ever goes over this wire.
+poll in plain is refused aloud; the key is a site's own, and no key ever goes over this wire. A new reader is given its
+key beforehand, in a time-limited install mode that is a command of its own (``drivers/cards/osdp_install.py``).
 
     61 identification -> 45    62 capabilities -> 46    76 challenge -> 76    77 server cryptogram -> 78
     60 poll, every 50 ms -> 40 nothing, 50 card bits, 53 keypad, 79 busy, 41 refused
@@ -55,6 +55,7 @@ class OsdpConversation:
             raise ValueError(f"OSDP address {address}: expected 0 to 126")
         self.baud_rates: tuple[int, ...] = (baud,)
         self._key = key
+        self._key_in_use = KEY_IN_USE
         self._address = address
         self._random_bytes = random_bytes
         self._reset()
@@ -136,7 +137,7 @@ class OsdpConversation:
                 if not _knows_encryption(packet.data):
                     return self._broken(FaultKind.REFUSED, "claims no encryption; it is not used without")
                 self._rnd_a = self._random_bytes(8)
-                return self._ask(Code.CHLNG, self._rnd_a, at_ns, bytes((3, 0x11, KEY_IN_USE)))
+                return self._ask(Code.CHLNG, self._rnd_a, at_ns, bytes((3, 0x11, self._key_in_use)))
             case Code.CHLNG, Code.CCRYPT:
                 return self._challenged(packet, at_ns)
             case Code.SCRYPT, Code.RMAC_I:
@@ -146,19 +147,23 @@ class OsdpConversation:
                 return self._broken(FaultKind.WRONG_DEVICE, detail)
 
     def _challenged(self, packet: Packet, at_ns: int) -> list[Step]:
-        if packet.scb != bytes((3, 0x12, KEY_IN_USE)) or len(packet.data) != 32:
-            return self._broken(FaultKind.REFUSED, "wants the default key; set the site's key in it first")
+        if packet.scb != bytes((3, 0x12, self._key_in_use)) or len(packet.data) != 32:
+            return self._broken(FaultKind.REFUSED, "wants another key; `gatepost card osdp-key` gives it the site's")
         channel = SecureChannel(self._key, self._rnd_a, packet.data[8:16])
         if not hmac.compare_digest(channel.client_cryptogram, packet.data[16:]):
             return self._broken(FaultKind.REFUSED, "does not hold the site's key")
         self._channel = channel
-        return self._ask(Code.SCRYPT, channel.server_cryptogram, at_ns, bytes((3, 0x13, KEY_IN_USE)))
+        return self._ask(Code.SCRYPT, channel.server_cryptogram, at_ns, bytes((3, 0x13, self._key_in_use)))
 
     def _established(self, packet: Packet, at_ns: int) -> list[Step]:
         channel = self._channel
         if channel is None or packet.scb[1:2] != b"\x14" or not hmac.compare_digest(channel.r_mac, packet.data):
             return self._broken(FaultKind.REFUSED, "did not accept the secure channel")
         self._secured = True
+        return self._opened(at_ns)
+
+    def _opened(self, at_ns: int) -> list[Step]:
+        """The Secure Channel stands."""
         proven = Proven(f"OSDP reader {self._address}, secure channel with the site's key")
         return [proven, *self._ask(Code.POLL, b"", at_ns)]
 

@@ -39,6 +39,7 @@ class Code(IntEnum):
     POLL = 0x60
     ID = 0x61
     CAP = 0x62
+    KEYSET = 0x75
     CHLNG = 0x76
     SCRYPT = 0x77
     ACK = 0x40

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from drivers.cards import wiegand
-from drivers.cards.osdp_frames import Code, Decoder, Packet, SecureChannel, encode
+from drivers.cards.osdp_frames import DEFAULT_KEY, Code, Decoder, Packet, SecureChannel, encode
 from drivers.errors import FrameError
 from drivers.simulators.registry import Spec
 
@@ -16,10 +16,20 @@ PDID = bytes.fromhex("BEBAFE0101AFBEADDEADDEAD")
 
 
 class OsdpPlayer:
-    """``claims_encryption`` False and ``key`` None make the readers that a gate must refuse."""
+    """``claims_encryption`` False and ``key`` None make the readers that a gate must refuse. ``install`` makes one as
+    it comes from the maker, which takes the standard's default key and with it, once, a key of its own."""
 
-    def __init__(self, key: bytes | None, *, address: int = 0, claims_encryption: bool = True, seed: int = 1) -> None:
-        self._key = key
+    def __init__(
+        self,
+        key: bytes | None,
+        *,
+        address: int = 0,
+        claims_encryption: bool = True,
+        install: bool = False,
+        seed: int = 1,
+    ) -> None:
+        self.key = key
+        self._install = install
         self._address = address
         self._capabilities = bytes((3, 1, 1, 8, 1, 0, 9, int(claims_encryption), 1))
         self._random = random.Random(seed)
@@ -88,25 +98,31 @@ class OsdpPlayer:
             case Code.SCRYPT if self._channel is not None and packet.data == self._channel.server_cryptogram:
                 self._secured = True
                 return encode(replace(plain, code=Code.RMAC_I, scb=b"\x03\x14\x01", data=self._channel.r_mac))
-            case Code.POLL if self._key is None:
+            case Code.POLL if self.key is None:
                 return encode(replace(plain, code=Code.RAW, data=self._cards.pop(0)) if self._cards else plain)
             case _:
                 return encode(replace(plain, code=Code.NAK, data=b"\x06"))
 
     def _challenged(self, packet: Packet, plain: Packet) -> Packet:
-        if self._key is None:
+        by_default = packet.scb[2:3] == b"\x00"
+        key = DEFAULT_KEY if by_default and self._install else self.key
+        if key is None or (by_default and not self._install):
             return replace(plain, code=Code.NAK, data=b"\x05")
         rnd_b = self._random.randbytes(8)
-        self._channel = SecureChannel(self._key, packet.data, rnd_b)
+        self._channel = SecureChannel(key, packet.data, rnd_b)
         data = PDID[:8] + rnd_b + self._channel.client_cryptogram
-        return replace(plain, code=Code.CCRYPT, scb=b"\x03\x12\x01", data=data)
+        return replace(plain, code=Code.CCRYPT, scb=b"\x03\x12" + packet.scb[2:3], data=data)
 
     def _secured_reply(self, packet: Packet, plain: Packet, channel: SecureChannel) -> bytes:
         try:
-            channel.open(packet)
+            data = channel.open(packet)
         except FrameError:
             self._secured = False
             return encode(replace(plain, code=Code.NAK, data=b"\x06"))
+        if packet.code == Code.KEYSET:
+            if not self._install or data[:2] != b"\x01\x10" or len(data) != 18:
+                return channel.seal(replace(plain, code=Code.NAK, scb=b"\x02\x18", data=b"\x03"))
+            self.key, self._install = data[2:], False
         if packet.code == Code.POLL and self._cards:
             return channel.seal(replace(plain, code=Code.RAW, scb=b"\x02\x18", data=self._cards.pop(0)))
         return channel.seal(replace(plain, scb=b"\x02\x16"))

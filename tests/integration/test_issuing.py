@@ -15,6 +15,7 @@ from drivers.cards.ntag424_issue import Issued, Role, desk_dialogue
 from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import DeviceReady
 from drivers.simulators.ntag424_card import NtagCard
+from drivers.simulators.osdp import OsdpPlayer
 from drivers.simulators.pn532 import Pn532Player, uid_card
 from drivers.simulators.wire import Wire
 from kiosk.card_cli import app
@@ -335,3 +336,21 @@ def test_a_wrong_line_of_keys_takes_nothing_and_shows_nothing(folder: Path, line
     with pytest.raises(IssuingError, match="line 2") as error:
         read_card_keys(path)
     assert line not in str(error.value)
+
+
+def test_a_new_osdp_reader_is_given_its_key_by_command(folder: Path) -> None:
+    """Drawn, set over the wire, proven; the file is private and is not drawn over."""
+    player = OsdpPlayer(None, install=True)
+    wire = Wire(folder / "dev" / "osdp", player, baud=9600, seed=1)
+    wire.start()
+    arguments = ["osdp-key", "--reader", str(wire.link), "--key", str(folder / "osdp.key"), "--draw"]
+    try:
+        result = CliRunner().invoke(app, arguments)
+        again = CliRunner().invoke(app, arguments)
+    finally:
+        wire.stop()
+    assert "holds the site's key" in result.output, result
+    assert (folder / "osdp.key").read_bytes() == player.key
+    assert stat.S_IMODE((folder / "osdp.key").stat().st_mode) == 0o600
+    assert isinstance(again.exception, IssuingError)
+    assert (folder / "osdp.key").read_bytes() == player.key
