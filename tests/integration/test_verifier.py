@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from drivers.devices import CardTap, QrText
 from kiosk.board import RegisterVisitor
 from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Instant
-from kiosk.credentials import gc1
+from kiosk.credentials import gc1, gp1
 from kiosk.credentials.rules import read_rule_set
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeFinding, PassFinding
@@ -96,6 +96,18 @@ def test_the_gates_own_rule_set_decides(verifier: GateVerifier, rule_set: str, r
     found = verifier.code(show(gc1.issue(a_code(), COMMUNITY)), "in", now)
     assert isinstance(found, CodeFinding)
     assert found.refusal is refusal
+
+
+def test_a_pass_revoked_on_the_console_stays_so_whatever_store_comes(verifier: GateVerifier) -> None:
+    """The next trust bundle does not know of it yet; the gate does."""
+    wish = gp1.TemporaryPass(pass_id=bytes(8), category="courier", issued_at=NOW, expires_at=NOW + timedelta(hours=4))
+    text, now = gp1.issue(wish, COMMUNITY), Instant(int(NOW.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", 0)
+    verifier.use(trusting())
+    assert verifier.code(show(text), "in", now).refusal is None
+    verifier.revoke_pass(bytes(8))
+    assert verifier.code(show(text), "in", now).refusal is Reason.PASS_REVOKED
+    verifier.use(trusting())
+    assert verifier.code(show(text), "in", now).refusal is Reason.PASS_REVOKED
 
 
 @pytest.mark.parametrize(
