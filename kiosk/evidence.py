@@ -28,7 +28,8 @@ class PassFinding:
     ``refusal`` is None for a genuine, unrevoked, unexpired pass of this site. ``subject`` is the keyed pseudonym
     of the holder (16 hex digits) or "" when nobody is known by it. ``category`` is the holder's category in the
     roster. ``code_match`` is the keyed hash that a health code of the same person carries, where enrolled.
-    ``lent_by`` is the pseudonym of the member who answers for a lent card. ``remarks`` refuse nothing.
+    ``lent_by`` is the pseudonym of the member who answers for a lent card. ``remarks`` refuse nothing. ``used_at``
+    names the gate of the other kiosk that let a one-time pass in before, "" for none.
     """
 
     refusal: Reason | None
@@ -41,6 +42,7 @@ class PassFinding:
     evidence_hash: str = ""
     lent_by: str = ""
     remarks: tuple[Remark, ...] = ()
+    used_at: str = ""
 
 
 class CodeStatus(StrEnum):

@@ -71,7 +71,7 @@ class UsedPasses(Set[str]):
     def __init__(self, key: bytes = b"", ids: Set[str] = frozenset()) -> None:
         self._key = key
         self._ids = set(ids)
-        self._heard: dict[bytes, None] = {}
+        self._heard: dict[bytes, str] = {}
 
     def __contains__(self, pass_id: object) -> bool:
         return pass_id in self._ids or (isinstance(pass_id, str) and self.hash_of(pass_id) in self._heard)
@@ -86,10 +86,14 @@ class UsedPasses(Set[str]):
         """This one was let in here."""
         self._ids.add(pass_id)
 
-    def heard(self, hashed: bytes) -> bool:
-        """A neighbour let this one in; whether that is news."""
+    def let_in_at(self, pass_id: str) -> str:
+        """The gate of the other kiosk that let this one in; "" when none did, or this one."""
+        return "" if pass_id in self._ids else self._heard.get(self.hash_of(pass_id), "")
+
+    def heard(self, hashed: bytes, place: str) -> bool:
+        """A neighbour at ``place`` let this one in; whether that is news."""
         news = hashed not in self._heard
-        self._heard[hashed] = None
+        self._heard[hashed] = place
         if len(self._heard) > MAX_HEARD_PASSES:
             del self._heard[next(iter(self._heard))]
         return news

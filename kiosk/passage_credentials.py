@@ -111,6 +111,8 @@ def pass_verified(bench: Bench, event: PassVerified) -> None:
     if person is None or person.pending != event.credential:
         return
     bench.person(card=event.finding, card_key=event.credential, pending="", deadline_ns=second_by(bench))
+    if event.finding.used_at:
+        bench.alarm("pass_used_elsewhere", event.finding.used_at, passage=person.passage, place=event.finding.used_at)
     advance(bench)
 
 

@@ -160,7 +160,7 @@ class GateVerifier:
                 showing = "" if fact.showing == NO_SHOWING else fact.showing.hex()
                 self._memory.remember(Use(fact.what.hex(), showing, fact.place, utc_of(let_in_us)), at.utc())
             elif fact.kind is FactKind.PASS:
-                self.used_passes.heard(fact.what)
+                self.used_passes.heard(fact.what, fact.place)
             elif fact.kind is FactKind.CARD:
                 code = AcceptedCode(card=fact.what, kiosk=heard.kiosk, read_ctr=fact.read_ctr, at_us=let_in_us)
                 try:

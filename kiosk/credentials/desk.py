@@ -14,12 +14,13 @@ from datetime import datetime
 from kiosk.credentials import verify_health_code
 from kiosk.credentials.code_verdict import CodeClaims, CodeVerdict, GateContext
 from kiosk.credentials.finding import code_finding
-from kiosk.credentials.gp1 import one_time_gate_of, pass_finding
+from kiosk.credentials.gp1 import one_time_gate_of, pass_finding, pass_id_of
 from kiosk.credentials.reuse import Again, ReuseMemory, Use, reused
 from kiosk.credentials.shc_chunks import ChunkCollector, ChunksMissing
 from kiosk.credentials.trust import TrustStore
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.neighbours import UsedPasses
+from kiosk.reasons import Reason
 
 #: Put behind the detail of a code that was let in here or next door a few minutes ago; policy decides what it means.
 AGAIN = "again"
@@ -55,6 +56,8 @@ class CodeDesk:
         found = pass_finding(text, store, now, context, self.used_passes)
         if found is not None:
             self._one_time_pass = found.subject if found.refusal is None and one_time_gate_of(text) else ""
+            if found.refusal is Reason.PASS_USED:
+                return replace(found, used_at=self.used_passes.let_in_at(pass_id_of(text)))
             return found
         whole = self._chunks.take(text, now)
         if isinstance(whole, ChunksMissing):

@@ -226,6 +226,11 @@ def pass_finding(
     )
 
 
+def pass_id_of(text: str) -> str:
+    """The id (hex) of a pass, for a text that :func:`verify` accepted."""
+    return _read(open_text(PREFIX, text, frozenset({3}))[0], MAX_LIFETIME)[0].pass_id.hex()
+
+
 def one_time_gate_of(text: str) -> str:
     """The gate that a pass names, "" for one that may be used again. For a text that :func:`verify` accepted."""
     return _read(open_text(PREFIX, text, frozenset({3}))[0], MAX_LIFETIME)[0].one_time_gate

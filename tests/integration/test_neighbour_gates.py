@@ -159,6 +159,10 @@ def test_a_one_time_pass_is_used_up_at_both_kiosks_of_its_gate(gates: tuple[Gate
     second = south.verifier.code(shown, "in", south.at())
     assert isinstance(second, PassFinding)
     assert second.refusal is Reason.PASS_USED
+    assert second.used_at == "main"
+    again = north.verifier.code(shown, "in", north.at())
+    assert isinstance(again, PassFinding)
+    assert (again.refusal, again.used_at) == (Reason.PASS_USED, ""), "its own kiosk knows it by itself"
 
 
 def test_the_socket_is_ours_alone_and_its_absence_is_no_fault(gates: tuple[Gate, Gate]) -> None:

@@ -9,9 +9,10 @@ import pytest
 from config.policy import load_policy
 from drivers.devices import QrText
 from kiosk.board import Hint, Phase
-from kiosk.evidence import CodeFinding, CodeStatus
-from kiosk.passage_events import CodeAwaited, CodeVerified, VerifyCode
+from kiosk.evidence import CodeFinding, CodeStatus, PassFinding
+from kiosk.passage_events import CodeAwaited, CodeVerified, PassVerified, VerifyCode
 from kiosk.reasons import Reason
+from kiosk.records import Kind, PayloadClass
 from tests.lane import NORMAL_SKIN_C, Lane
 
 TOKEN = "hc://13f0c5"
@@ -103,3 +104,19 @@ def test_a_revoked_card_waits_for_no_server(order: str) -> None:
     gate.tap("04ee")
     assert verdict_of(gate) == (False, Reason.CARD_REVOKED)
     assert gate.state.phase is Phase.DECIDED
+
+
+def test_what_was_let_in_elsewhere_is_an_alarm() -> None:
+    """A code of the other gate, a one-time pass of the other kiosk: journaled with its place. Not this gate's own."""
+    gate = lane()
+    gate.send(CodeVerified(finding=replace(GREEN, used_at="south-gate"), credential=show(gate), at_ns=gate.ns))
+    assert [draft.payloads[PayloadClass.FACTS]["code"] for draft in gate.drafts(Kind.ALARM)] == ["code_used_elsewhere"]
+    gate = lane()
+    gate.send(CodeVerified(finding=replace(GREEN, used_at="main-gate"), credential=show(gate), at_ns=gate.ns))
+    assert gate.drafts(Kind.ALARM) == []
+    gate = lane()
+    used = PassFinding(refusal=Reason.PASS_USED, used_at="main-gate")
+    code = QrText(text="GP1:x", data=b"GP1:x", corners=(), engine="test", at_ns=gate.ns)
+    (ask,) = [effect for effect in gate.send(code, answer=False) if isinstance(effect, VerifyCode)]
+    gate.send(PassVerified(finding=used, credential=ask.credential, at_ns=gate.ns))
+    assert [draft.payloads[PayloadClass.FACTS]["place"] for draft in gate.drafts(Kind.ALARM)] == ["main-gate"]

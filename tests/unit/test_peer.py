@@ -344,9 +344,11 @@ def test_passes_used_next_door_are_known_by_their_keyed_hash() -> None:
     """The id itself never travels; another site's key makes another hash."""
     here, there = UsedPasses(KEY, {"aa"}), UsedPasses(KEY)
     assert "aa" in here
-    assert there.heard(here.hash_of("bb"))
-    assert not there.heard(here.hash_of("bb"))
+    assert there.heard(here.hash_of("bb"), "north")
+    assert not there.heard(here.hash_of("bb"), "north")
     assert "bb" in there
+    assert there.let_in_at("bb") == "north"
+    assert there.let_in_at("aa") == here.let_in_at("aa") == ""
     assert "aa" not in there
     assert list(there) == []
     assert keyed(bytes(32), "pass", "bb") != here.hash_of("bb")
