@@ -19,8 +19,10 @@ from config.settings import Settings, load_settings
 from drivers.devices import CardProof, CardTap, DeviceReady, InputChange, InputName, Observed, ProofKind, ProofOutcome
 from kiosk.capture import Gate
 from kiosk.journal import JournalReader
+from kiosk.line_wire import Heard
+from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
 from kiosk.records import Kind, PayloadClass, Record
-from kiosk.run import build, check_passback, open_roster
+from kiosk.run import build, check_passback, derived_key, open_roster
 from tests.fakes import FakeClock
 
 RESIDENT, COURIER, LENT, STRANGER = "04a1b2c3d4e501", "11223344", "21223344", "99223344"
@@ -156,6 +158,18 @@ def test_a_lent_card_names_the_member_who_answers_for_it(door: Door) -> None:
     assert body(record)["admit"]
     assert body(record)["remarks"] == ["lent_card"]
     assert person["lent_by"] == resident != person["subject"]
+
+
+def test_a_card_that_another_gate_let_in_a_moment_ago_is_told_and_alarmed(door: Door) -> None:
+    """Heard over the line to sync: the courier gets in, the passage and an alarm say that the card was at two gates."""
+    with open_roster(load_settings(door.folder / "gate.toml", {}).settings) as roster:
+        name = keyed(derived_key(bytes(range(32)), "neighbours"), "holder", roster.subject_of("C-1"))
+    fact = Fact(kind=FactKind.HOLDER, what=name, place="east-gate", mono_ns=door.clock.mono_ns)
+    door.gate.hear(Heard(facts=(HeardFact(kiosk="east-1", fact=fact),)))
+    door.gate._round()
+    found = body(door.tap(COURIER))
+    assert (found["admit"], found["remarks"]) == (True, ["two_gates"])
+    assert [body(record)["code"] for record in door.records(Kind.ALARM)] == ["card_at_two_gates"]
 
 
 def test_an_emergency_makes_everybodys_place_unknown(door: Door) -> None:
