@@ -55,11 +55,33 @@ class DeviceLight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmingView:
+    """Somebody who waits inside because of cold skin; ``since_us`` is when that was found (UTC, microseconds)."""
+
+    passage: str
+    category: str
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedView:
+    """What the lane's thermometer can be expected to find at its threshold; shares from 0 to 1 with 95 % intervals."""
+
+    low_c: float
+    sensitivity: tuple[float, float, float]
+    specificity: tuple[float, float, float]
+    retest: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneView:
     """One lane, as both screens show it. ``passage`` is the running or last passage's id ("" before the first).
 
     The resident's page uses phase, hint and the verdict's public sentence only; category, temperature outcome and
-    the reasons behind are for the console. ``challenge`` are the digits that a phone has to sign into its code, ""
+    the reasons behind are for the console,
+    and so are ``warming`` (who waits inside), ``body_hint_c`` (a module's own figure, a hint) and ``expected`` (None
+    where the lane ``measures``: nothing is known of its thermometer).
+    ``challenge`` are the digits that a phone has to sign into its code, ""
     where the policy asks for none; ``code_parts`` says how many of how many codes of one card were read.
     ``holder`` and ``lent_by`` are keyed pseudonyms of who holds the card and who answers for a lent one ("" for nobody
     known), ``remarks`` what the guard should know of it: all three for the console alone.
@@ -78,6 +100,10 @@ class LaneView:
     waiting_for: tuple[str, ...] = ()
     devices: tuple[DeviceLight, ...] = ()
     emergency_since_us: int | None = None
+    warming: tuple[WarmingView, ...] = ()
+    body_hint_c: float | None = None
+    measures: bool = False
+    expected: ExpectedView | None = None
     challenge: str = ""
     code_parts: tuple[int, int] | None = None
     holder: str = ""
@@ -168,11 +194,15 @@ class MeasureAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnterTemperature:
-    """A contact-thermometer value in hundredths of a degree Celsius, which then decides."""
+    """A contact-thermometer value in hundredths of a degree Celsius, which then decides.
+
+    ``passage`` names somebody who waits inside; "" is whoever stands in the lane.
+    """
 
     lane: str
     guard: str
     object_centi_c: int
+    passage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kiosk.evidence import Estimate, Evidence
 from kiosk.passage_bench import NS, Bench
 from kiosk.passage_state import Person
+from kiosk.passage_warming import cold_for_s
 
 KEPT_FOR_NS = 1800 * NS
 """How long a refused resident is remembered; who comes back later starts anew."""
@@ -30,6 +31,7 @@ def evidence_of(bench: Bench, person: Person) -> Evidence:
         recent_measurement=recent(bench, person),
         shots=max(1, person.shots),
         home_waiting_s=_waited_s(bench, person),
+        cold_for_s=cold_for_s(bench, person),
     )
 
 

@@ -88,13 +88,34 @@ def enter_temperature(bench: Bench, event: EnterTemperature) -> None:
     if not screening.CONTACT_FROM_C <= object_c <= screening.CONTACT_TO_C:
         bench.reply(done=False, message="temperature_out_of_range")
         return
-    person = _running_or_refused(bench)
-    if person is None:
+    if event.passage not in ("", bench.state.passage):
+        if not _called_in(bench, event.passage):
+            return
+    elif _running_or_refused(bench) is None:
         bench.reply(done=False, message="nobody_here")
         return
+    person = bench.person()
     bench.person(temperature=screening.by_contact_thermometer(object_c), window=(), shots=person.shots + 1)
     bench.reply(done=True, passage=person.passage)
     advance(bench)
+
+
+def _called_in(bench: Bench, passage: str) -> bool:
+    """Take up somebody who waits inside, when the lane is free; a reply says why not."""
+    waiting = next((known for known in bench.state.warming if known.person.passage == passage), None)
+    decided = bench.state.decided
+    if waiting is None:
+        bench.reply(done=False, message="passage_over")
+        return False
+    if bench.state.person is not None or (decided is not None and not decided.committed):
+        bench.reply(done=False, message="journal_busy")
+        return False
+    person = replace(
+        waiting.person, passage=passage_id(bench), follows=passage, began_ns=bench.ns, credential_ns=bench.ns,
+        deadline_ns=second_by(bench), presence=None, measuring_since_ns=None, measure_by_ns=None,
+    )  # fmt: skip
+    bench.put(person=person, phase=Phase.IDENTIFYING, hint=Hint.NONE)
+    return True
 
 
 def override(bench: Bench, event: Override) -> None:

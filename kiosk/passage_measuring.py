@@ -11,6 +11,7 @@ from kiosk.evidence import NotMeasured, TemperatureOutcome
 from kiosk.passage_asked import temperature_missing
 from kiosk.passage_bench import NS, Bench, ask, normal_only
 from kiosk.passage_state import Measured, Person
+from kiosk.passage_warming import too_early, warmed
 from kiosk.temperature_record import centi
 
 MAX_MEASURED = 8192
@@ -19,6 +20,8 @@ MAX_MEASURED = 8192
 def bind(bench: Bench) -> None:
     """Bind the running passage to the presence before the sensor, once; one that has served a verdict is not free."""
     person, watch = bench.person(), bench.state.watch
+    if person.temperature is None and too_early(bench, person) and temperature_missing(bench, person):
+        bench.person(temperature=screening.not_measured(NotMeasured.COLD_SKIN, bench.sensor))
     if person.presence is None and person.temperature is None and _blind(bench, person):
         # The person may have come and gone unseen: the next face before the sensor may be somebody else's.
         why = NotMeasured.STUCK if watch.identical > 1 else NotMeasured.NO_READING
@@ -63,13 +66,14 @@ def measure(bench: Bench) -> None:
     bound = person.presence is not None and watch.present and watch.number == person.presence
     if sensor is None or not bound or person.temperature is not None or not bench.up("thermometer"):
         return
+    sensor = warmed(bench, sensor, person)
     fresh = replace(watch, warm=tuple(r for r in watch.warm if r.at_ns >= person.fresh_from_ns))
     found = screening.measure(fresh, sensor, bench.ns, window_from_ns(bench, person))
     if found is None:
         return
     if found.outcome is TemperatureOutcome.NOT_MEASURED and person.measuring_since_ns is None:
         return
-    bench.person(temperature=found, window=fresh.warm, shots=person.shots + 1)
+    bench.person(temperature=found, window=fresh.warm, sensor=sensor, shots=person.shots + 1)
 
 
 def still_measuring(bench: Bench) -> bool:

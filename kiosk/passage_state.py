@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from drivers.devices import AirReading, BodyHint, CardTap, QrText, TemperatureReading
-from kiosk.board import DeviceLight, Hint, LaneView, Phase
+from kiosk.board import DeviceLight, Hint, LaneView, Phase, WarmingView
+from kiosk.body_hint import steady_hint_c
 from kiosk.calibration import DriftWatch
 from kiosk.distance_presence import DistanceWatch
 from kiosk.evidence import Attestation, CodeFinding, Estimate, NotMeasured, PassFinding, TemperatureOutcome
 from kiosk.passage_events import LaneSetup
-from kiosk.screening import Watch
+from kiosk.screening import Sensor, Watch
 from kiosk.verdict import Verdict
 
 
@@ -21,7 +22,8 @@ class Person:
     ``presence`` is the number of the presence that the credential bound to (None: nobody before the sensor yet);
     ``fresh_from_ns`` is from when readings count. ``deadline_ns`` ends the wait for a second credential,
     ``measure_by_ns`` the wait for a face. ``awaited`` is the code that a server is asked about until ``await_by_ns``,
-    while everything else goes on. ``window`` are the readings behind ``temperature``; ``waiting_for`` names
+    while everything else goes on. ``window`` are the readings behind ``temperature``,
+    ``sensor`` what they were judged by; ``waiting_for`` names
     what the screen asks for.
     """
 
@@ -44,6 +46,7 @@ class Person:
     fresh_from_ns: int = 0
     measuring_since_ns: int | None = None
     measure_by_ns: int | None = None
+    sensor: Sensor | None = None
     shots: int = 0
     follows: str = ""
     waiting_for: tuple[str, ...] = ()
@@ -106,6 +109,16 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warming:
+    """Somebody whose skin was too cold: waits inside since then, to be measured again."""
+
+    person: Person
+    category: str
+    since_ns: int
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """An admission whose passing is awaited at the beam or the door contact."""
 
@@ -132,6 +145,7 @@ class LaneState:
     distance: DistanceWatch = field(default_factory=DistanceWatch)
     hints: tuple[BodyHint, ...] = ()
     drift: DriftWatch = field(default_factory=DriftWatch)
+    warming: tuple[Warming, ...] = ()
     opened: Opened | None = None
     served_presence: int = 0
     last_id_us: int = 0
@@ -173,6 +187,11 @@ def lane_view(setup: LaneSetup, state: LaneState, devices: tuple[DeviceLight, ..
         waiting_for=state.person.waiting_for if state.person is not None else (),
         devices=devices,
         emergency_since_us=state.emergency_since_us,
+        warming=tuple(
+            WarmingView(passage=waiting.person.passage, category=waiting.category, since_us=waiting.since_us)
+            for waiting in state.warming
+        ),
+        body_hint_c=steady_hint_c(state.hints, state.hints[-1].at_ns) if state.hints else None,
         code_parts=state.person.code_parts if state.person is not None else None,
         holder=card.subject if card is not None else "",
         lent_by=card.lent_by if card is not None else "",

@@ -15,6 +15,7 @@ from kiosk.passage_kept import keep_waiting, no_longer_kept
 from kiosk.passage_measuring import keep_measurement, watch_drift
 from kiosk.passage_record import facts_only, passage_payloads
 from kiosk.passage_state import Decided, Opened
+from kiosk.passage_warming import keep_warming, no_longer_warming, warming_of
 from kiosk.reasons import Direction, Passed
 from kiosk.records import Kind
 from kiosk.verdict import Verdict
@@ -32,11 +33,14 @@ def decide_passage(bench: Bench) -> None:
 def commit_passage(bench: Bench, verdict: Verdict, *, guard: str) -> None:
     """Have this verdict written; nothing opens and nothing is shown before the journal's answer."""
     person = bench.person(pending="", awaited="", waiting_for=())
+    before = warming_of(bench, person)
+    if before is not None and not person.follows:
+        person = bench.person(follows=before.person.passage)
     watch = bench.state.watch
     payloads = passage_payloads(
         evidence=evidence_of(bench, person),
         verdict=verdict,
-        sensor=bench.sensor,
+        sensor=person.sensor or bench.sensor,
         window=person.window,
         passage=person.passage,
         follows=person.follows,
@@ -92,8 +96,10 @@ def _publish(bench: Bench, decided: Decided) -> None:
     if verdict.admit:
         keep_measurement(bench, decided.person)
         no_longer_kept(bench, decided)
+        no_longer_warming(bench, decided)
     else:
         keep_waiting(bench, decided)
+        keep_warming(bench, decided)
 
 
 def _open(bench: Bench, decided: Decided) -> None:

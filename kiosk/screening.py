@@ -27,8 +27,11 @@ WARM_OBJECT_C = 28.0
 WARM_OVER_AMBIENT_C = 4.0
 MAX_AGE_NS = 300_000_000
 MAX_GAP_S = 0.35
-PRESENCE_SILENCE_S = 0.6
+PRESENCE_SILENCE_S = 0.45
+"""Two people cannot change places before the sensor in less."""
 COLD_READINGS_END = 2
+SLOW_SILENCE_S = 0.8
+"""From this silence on a sensor is so slow that a single cold reading ends a presence."""
 STUCK_RUN = 20
 LIVE_RUN = 4
 """So many equal readings in a row empty the window: skin and sensor move by a hundredth of a degree from one to the
@@ -66,7 +69,12 @@ def window_for(period_s: float) -> WindowRule:
     10 Hz keeps one second and two; an array at 4 Hz settles after 1.25 s, a module at 2 Hz after 2.5 s.
     """
     window_s = max(1.0, 5.2 * period_s)
-    return WindowRule(window_s=window_s, extended_s=max(2.0, 1.6 * window_s), max_gap_s=max(MAX_GAP_S, 1.6 * period_s))
+    return WindowRule(
+        window_s=window_s,
+        extended_s=max(2.0, 1.6 * window_s),
+        max_gap_s=max(MAX_GAP_S, 1.6 * period_s),
+        silence_s=max(PRESENCE_SILENCE_S, 3.2 * period_s),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +155,7 @@ def end_presence(watch: Watch) -> Watch:
 
 
 def silence(watch: Watch, now_ns: int, *, contact: bool) -> Watch:
-    """The presence ends when no new warm reading came for 600 ms (a slow sensor: for three of its periods)."""
+    """The presence ends when no new warm reading came for 450 ms (a slow sensor: for three of its periods)."""
     if watch.present and not contact and now_ns - _last_warm_ns(watch) >= watch.silence_ns:
         return end_presence(watch)
     return watch
@@ -175,7 +183,11 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
     if now_ns - reading.at_ns > MAX_AGE_NS or (watch.last is not None and reading.at_ns < watch.last.at_ns):
         return watch
     watch = silence(watch, reading.at_ns, contact=contact)
+    # Where readings were lost beside a cold one, more cold ones may have been.
+    paused = watch.last is not None and reading.at_ns - watch.last.at_ns > watch.silence_ns // 2 and not contact
     watch = replace(_watch_sensor(watch, reading), silence_ns=int(sensor.window.silence_s * NS))
+    if paused and watch.cold_run:
+        watch = end_presence(watch)
     if watch.identical >= LIVE_RUN:
         return replace(watch, warm=(), seen=watch.seen + watch.present)
     if not contact:
@@ -186,7 +198,7 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
         elif watch.present:
             # Whoever stands there afterwards, their window begins afresh.
             watch = replace(watch, cold_run=watch.cold_run + 1, warm=())
-            if watch.cold_run >= COLD_READINGS_END:
+            if watch.cold_run >= COLD_READINGS_END or sensor.window.silence_s >= SLOW_SILENCE_S or paused:
                 return end_presence(watch)
     if watch.since_ns is None or reading.at_ns < watch.since_ns:
         return watch

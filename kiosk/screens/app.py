@@ -440,7 +440,8 @@ class Screens:
     async def temperature(self, request: Request, lane: str) -> Response:
         """A contact thermometer's value."""
         found = self._lane_now(lane)
-        if self._other_person(request, found):
+        waiting = {somebody.passage for somebody in found.warming}
+        if request.state.form.get("passage", "") not in waiting and self._other_person(request, found):
             return self._answer(request, CommandResult(done=False, message="passage_over"), "temperature")
         command = forms.read_temperature(request.state.form, lane=lane, guard=request.state.guard)
         return await self._carry_out(request, command, "temperature", found, sheet="temperature")

@@ -102,7 +102,8 @@ def read_temperature(form: Form, *, lane: str, guard: str) -> EnterTemperature |
         return {"object_c": "temperature"}
     if not MIN_BODY_C <= value_c <= MAX_BODY_C:
         return {"object_c": "temperature"}
-    return EnterTemperature(lane=lane, guard=guard, object_centi_c=int(value_c * 100))
+    passage = form.get("passage", "")[:64]
+    return EnterTemperature(lane=lane, guard=guard, object_centi_c=int(value_c * 100), passage=passage)
 
 
 def read_visitor(form: Form, *, lane: str, guard: str) -> RegisterVisitor | Errors:

@@ -52,8 +52,7 @@ def test_a_presence_needs_somebody_in_the_range(values_mm: list[int]) -> None:
 
 def lane_with_distance() -> Lane:
     devices = {"reader": "card", "thermo": "thermometer", "distance": "distance"}
-    lane = Lane(policy=load_policy("case"), devices=devices, distance_mm=(300, 600))
-    return lane
+    return Lane(policy=load_policy("case"), devices=devices, distance_mm=(300, 600))
 
 
 def test_the_distance_sensor_opens_the_window() -> None:

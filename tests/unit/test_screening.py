@@ -141,13 +141,13 @@ def test_an_old_window_is_not_served() -> None:
 
 
 def test_presence_ends_with_cold_readings_or_silence() -> None:
-    """Two readings of the wall, or 600 ms without any, end it; one does not."""
+    """Two readings of the wall, or 450 ms without any, end it; one does not."""
     values = noisy(NORMAL_SKIN_C)
     assert watched([*values, 24.5])[0].present
     assert not watched([*values, 24.5, 24.5])[0].present
     watch, now = watched(values)
-    assert silence(watch, now + 599_000_000, contact=False).present
-    assert not silence(watch, now + 600_000_000, contact=False).present
+    assert silence(watch, now + 449_000_000, contact=False).present
+    assert not silence(watch, now + 450_000_000, contact=False).present
     assert silence(watch, now + 900_000_000, contact=True).present
 
 
