@@ -1,7 +1,8 @@
 """Which code in view is meant, and when it is new: pure, time is an argument.
 
 One text is one event while it stays in view and for a while after it left. Of several codes the nearest (largest)
-steady one is taken; the next person's waits until the first is decided, has left, or had its time.
+steady one is taken; the next person's waits until the first has left, has had its verdict long enough to see it, or has
+had its time.
 
 A code that renews itself (a phone's new text every 30 seconds, its first part the same, at the same place without a
 break) goes on being the same event: otherwise one person in ten would begin a second passage while walking in. Only
@@ -58,26 +59,39 @@ class Focus:
 
     ``forget_s``: a text that was gone so long is a new event when it returns. ``wait_s``: how long an undecided
     text keeps others waiting while it stays in view. ``gone_s``: not seen for so long means left. ``settle_s``:
-    when several are in view and none is steady, the nearest is taken after this.
+    when several are in view and none is steady, the nearest is taken after this. ``verdict_s``: so long after its
+    verdict a code that stays in view keeps others waiting, or the next one's verdict would wipe it off the screen.
     """
 
     def __init__(
-        self, *, forget_s: float = 3.0, wait_s: float = 4.0, gone_s: float = 0.8, settle_s: float = 0.4
+        self,
+        *,
+        forget_s: float = 3.0,
+        wait_s: float = 4.0,
+        gone_s: float = 0.8,
+        settle_s: float = 0.4,
+        verdict_s: float = 2.0,
     ) -> None:
         self._forget_ns = int(forget_s * _NS)
         self._wait_ns = int(wait_s * _NS)
         self._gone_ns = int(gone_s * _NS)
         self._settle_ns = int(settle_s * _NS)
+        self._verdict_ns = int(verdict_s * _NS)
         self._tracks: dict[bytes, _Track] = {}
         self._focus: bytes | None = None
-        self._focus_ns = 0
+        self._hold_until_ns = 0
         self._last: bytes | None = None
+        self._decided = self._verdict = False
 
     def decided(self, *, refused: bool = False) -> None:
-        """The text told last has its verdict: others need wait no longer. ``refused``: its renewal is told anew."""
+        """The text told last has its verdict. ``refused``: its renewal is told anew."""
         track = self._tracks.get(self._last) if self._last is not None else None
         if track is not None and refused:
             track.refused = True
+        self._decided = True
+
+    def release(self) -> None:
+        """More codes of the same person are awaited: others need wait no longer."""
         self._focus = None
 
     def forget(self) -> None:
@@ -89,12 +103,15 @@ class Focus:
         """The codes of one frame; the one to tell now, or None. ``unread`` are symbols that were seen there and could
         not be read: one at a told code's place is that code, for ten seconds after it was read last."""
         self._tracks = {d: t for d, t in self._tracks.items() if at_ns - t.seen_ns <= self._forget_ns}
+        if self._decided:
+            self._decided, self._verdict = False, True
+            self._hold_until_ns = at_ns + self._verdict_ns
         seen = {text.data: text for text in texts}
         for data, text in seen.items():
             self._follow(data, text, at_ns)
         for corners in unread:
             self._hold(corners, at_ns)
-        if self._held(at_ns):
+        if self._held(seen, at_ns):
             return None
         new = [(data, text) for data, text in seen.items() if data in self._tracks and not self._tracks[data].told]
         if not new:
@@ -105,7 +122,7 @@ class Focus:
         if self._rivals(data, at_ns) and not track.steady and waited_ns < self._settle_ns:
             return None
         track.told = True
-        self._focus, self._focus_ns, self._last = data, at_ns, data
+        self._focus, self._last, self._verdict, self._hold_until_ns = data, data, False, at_ns + self._wait_ns
         return text
 
     def _follow(self, data: bytes, text: QrText, at_ns: int) -> None:
@@ -146,12 +163,15 @@ class Focus:
             for other, track in self._tracks.items()
         )
 
-    def _held(self, at_ns: int) -> bool:
-        """The told code is still in view, undecided, and within its time."""
+    def _held(self, seen: dict[bytes, QrText], at_ns: int) -> bool:
+        """The told code is still in view and within its time; after its verdict also only while nothing is held where
+        it was: who puts another code there has seen the verdict."""
         if self._focus is None:
             return False
         track = self._tracks.get(self._focus)
-        if track is None or at_ns - track.seen_ns > self._gone_ns or at_ns - self._focus_ns > self._wait_ns:
+        gone = track is None or at_ns - track.seen_ns > self._gone_ns or at_ns > self._hold_until_ns
+        if track is not None and self._verdict and self._focus not in seen:
+            gone |= any(track.here(area_px(text.corners), _center(text.corners)) for text in seen.values())
+        if gone:
             self._focus = None
-            return False
-        return True
+        return not gone

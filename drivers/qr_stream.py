@@ -95,6 +95,10 @@ class StreamReader:
         """See :meth:`drivers.qr_focus.Focus.decided`."""
         self._focus.decided(refused=refused)
 
+    def release(self) -> None:
+        """See :meth:`drivers.qr_focus.Focus.release`."""
+        self._focus.release()
+
     def take(self, frame: Frame) -> QrText | None:
         """The next frame of the stream; the text to tell now, or None."""
         look = self._gaze.next(frame.gray, frame.at_ns)
@@ -175,6 +179,7 @@ class QrCamera:
         self._stop = threading.Event()
         self._decided = threading.Event()
         self._refused = False
+        self._released = threading.Event()
         self._fresh = threading.Condition()
         self._slot: Frame | None = None
         self._latest: Frame | None = None
@@ -208,12 +213,18 @@ class QrCamera:
                 thread.join(1.0)
 
     def decided(self, *, refused: bool = False) -> None:
-        """The text told last has its verdict: a folder shows its next picture, a waiting code gets its turn.
+        """The text told last has its verdict: a folder shows its next picture, a waiting code gets its turn soon.
 
         After ``refused`` a phone's renewed text counts as a new one.
         """
         self._refused = refused
         self._decided.set()
+
+    def release(self) -> None:
+        """More codes of the same person are awaited: others in view need not wait for a verdict; a folder goes on."""
+        self._released.set()
+        if not self._source.live:
+            self._decided.set()
 
     def latest_frame(self) -> Frame | None:
         """The newest good frame, for aiming and focusing on the guard's console; it is only ever in memory."""
@@ -348,6 +359,9 @@ class QrCamera:
             if self._decided.is_set():
                 self._decided.clear()
                 self._stream.decided(refused=self._refused)
+            if self._released.is_set():
+                self._released.clear()
+                self._stream.release()
             try:
                 text = self._stream.take(frame)
             except Exception as error:  # noqa: BLE001 - the thread's top loop: one hostile frame must not end the camera

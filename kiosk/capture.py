@@ -418,7 +418,7 @@ class Gate:
                 found = self._verifier.code(effect.code, lane, now)
                 if isinstance(found, ChunksMissing):
                     if devices.camera is not None:
-                        devices.camera.decided()  # the other parts need not wait until this one is out of view
+                        devices.camera.release()  # the other parts need not wait until this one is out of view
                     return CodeIncomplete(
                         credential=effect.credential, at_ns=now.mono_ns, seen=found.seen, total=found.total
                     )
@@ -434,6 +434,8 @@ class Gate:
                     )
                 if isinstance(found, PassFinding):
                     found = self._judged(found, lane, now)
+                    if devices.camera is not None and found.refusal is None:
+                        devices.camera.release()  # a health code held beside the pass is the same person's
                     return PassVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
                 return CodeVerified(finding=found, credential=effect.credential, at_ns=now.mono_ns)
             case Commit():

@@ -37,13 +37,35 @@ def test_a_code_that_left_is_the_same_event_until_it_has_been_gone_long_enough()
     assert told(focus, 6.0, code("A", 6.0)) == "A"
 
 
-def test_the_next_persons_code_waits_until_the_first_is_decided() -> None:
-    """Two phones in view: the second is told after the first one's verdict, not during its passage."""
-    focus = Focus()
+def test_the_next_persons_code_waits_until_the_first_has_seen_its_verdict() -> None:
+    """Two phones in view: two seconds after the first one's verdict: the second one's would wipe it off the screen."""
+    focus = Focus(verdict_s=2.0)
     assert told(focus, 0.0, code("A", 0.0)) == "A"
     assert told(focus, 0.2, code("A", 0.2), code("B", 0.2, x=500)) is None
     focus.decided()
-    assert told(focus, 0.4, code("A", 0.4), code("B", 0.4, x=500)) == "B"
+    for i in range(2, 12):
+        assert told(focus, i / 5, code("A", i / 5), code("B", i / 5, x=500)) is None
+    assert told(focus, 2.6, code("A", 2.6), code("B", 2.6, x=500)) == "B"
+
+
+def test_the_next_person_need_not_wait_when_the_first_leaves_after_the_verdict() -> None:
+    """Taken away and not seen for the time of a glance; or another phone is held where it was."""
+    focus = Focus(gone_s=0.8)
+    assert told(focus, 0.0, code("A", 0.0)) == "A"
+    focus.decided()
+    assert told(focus, 0.3, code("A", 0.3), code("B", 0.3, x=500)) is None
+    assert told(focus, 1.2, code("B", 1.2, x=500)) == "B"
+    focus.decided()
+    assert told(focus, 1.4, code("C", 1.4, x=505)) == "C"
+
+
+def test_a_health_code_held_beside_the_pass_need_not_wait() -> None:
+    """The passage says that it wants a code as well: whoever holds both at once is not made to wait for a verdict."""
+    focus = Focus()
+    assert told(focus, 0.0, code("GP1:PASS", 0.0)) == "GP1:PASS"
+    assert told(focus, 0.2, code("GP1:PASS", 0.2), code("GC1:CODE", 0.2, x=500)) is None
+    focus.release()
+    assert told(focus, 0.3, code("GP1:PASS", 0.3), code("GC1:CODE", 0.3, x=500)) == "GC1:CODE"
 
 
 def test_the_next_persons_code_is_told_when_the_first_has_left() -> None:
@@ -124,7 +146,9 @@ def test_a_renewed_code_holds_others_back_as_its_first_text_did() -> None:
         at_s = i * 0.3
         assert told(focus, at_s, code(f"{BODY}{i // 3}", at_s), code("next", at_s, x=600)) is None
     focus.decided()
-    assert told(focus, 3.6, code(f"{BODY}9", 3.6), code("next", 3.6, x=600)) == "next"
+    for i in range(12, 18):
+        assert told(focus, i * 0.3, code(f"{BODY}{i // 3}", i * 0.3), code("next", i * 0.3, x=600)) is None
+    assert told(focus, 5.7, code(f"{BODY}9", 5.7), code("next", 5.7, x=600)) == "next"
 
 
 def test_after_a_refusal_the_renewed_code_is_told() -> None:
@@ -139,9 +163,10 @@ def test_after_a_refusal_the_renewed_code_is_told() -> None:
 def test_another_code_that_begins_alike_is_another_when_it_stands_elsewhere_or_comes_later() -> None:
     """Two of a family, with codes of one issuer: place and the unbroken sight tell them apart."""
     for later in (code(BODY + "B", 0.3, x=420), code(BODY + "B", 0.3, side=80), code(BODY + "B", 1.5)):
-        focus = Focus()
+        focus = Focus(verdict_s=0.1)
         assert told(focus, 0.0, code(BODY + "A", 0.0)) == BODY + "A"
         focus.decided()
+        told(focus, 0.1, code(BODY + "A", 0.1))
         assert told(focus, later.at_ns / SECOND, later) == BODY + "B"
 
 
