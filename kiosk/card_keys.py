@@ -194,6 +194,10 @@ class CardKeyStore:
             self._unwritten.pop(card_hash, None)
             return changed
 
+    def count(self) -> int:
+        """How many cards' keys are held. Raises CardKeysError."""
+        return int(self._rows("SELECT count(*) FROM card_key")[0][0])
+
     def counters(self) -> dict[bytes, int]:
         """Every card's highest accepted counter by its keyed hash. Raises CardKeysError."""
         return {

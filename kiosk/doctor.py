@@ -21,6 +21,7 @@ from kiosk.calibrate_cli import expectation_lines
 from kiosk.clock import SystemClock, has_rtc
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
+from kiosk.doctor_cards import card_lines
 from kiosk.expectation import expected_of_unit
 from kiosk.identity import load_authority
 from kiosk.lane_sensor import sensor_of
@@ -57,6 +58,8 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     yield from _policy(settings)
     yield from _secrets(settings)
     yield from _state(settings.state.folder)
+    for good, what, detail in card_lines(settings):
+        yield Finding(Level.GOOD if good else Level.LOOK, what, detail)
     yield from _clock()
     yield from _trust(settings)
     yield from _outside(settings)

@@ -332,6 +332,15 @@ class Roster:
                 raise STORE.translated(error) from error
         return people, cards, revocations
 
+    def strengths(self) -> dict[CardStrength, int]:
+        """How many cards must prove what. Raises RosterError."""
+        with self._lock:
+            try:
+                rows = self._database.rows("SELECT strength, count(*) FROM roster_card GROUP BY strength")
+            except DatabaseError as error:
+                raise STORE.translated(error) from error
+        return {CardStrength(strength): int(count) for strength, count in rows}
+
     def import_csv(
         self, source: Path | str | Iterable[bytes], *, at_us: int, zone: tzinfo = UTC, replace: bool = False
     ) -> ImportReport:

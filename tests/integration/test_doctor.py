@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.settings import Settings, load_settings
+from drivers.cards.ntag424 import CardKeys
 from drivers.simulators import gy_mcu90615
 from drivers.simulators.registry import Spec
 from drivers.simulators.wire import Wire
 from kiosk.doctor import Finding, Level, examine
+from kiosk.run import open_card_keys, open_roster
 
 GATE = """
 [site]
@@ -105,3 +107,33 @@ token = ""
     found = by_what(list(examine(settings, devices=False)))
     assert "lookup secret" not in found
     assert found["line to sync"].level is Level.GOOD
+
+
+def test_the_doctor_counts_cards_and_the_keys_that_they_need(tmp_path: Path) -> None:
+    """Nobody known; then two cards that must prove themselves and the keys of one; then the keys of both."""
+    settings = settings_in(tmp_path)
+
+    def told(what: str) -> tuple[Level, str]:
+        found = by_what(list(examine(settings, devices=False)))[what]
+        return found.level, found.detail
+
+    level, detail = told("roster")
+    assert (level, "gatepost roster import" in detail) == (Level.LOOK, True)
+    uids = [bytes.fromhex("04a1b2c3d4e501"), bytes.fromhex("04a1b2c3d4e502")]
+    lines = ["person_id,category,card_uid,card_strength", *(f"R-{uid.hex()},resident,{uid.hex()},ev2" for uid in uids)]
+    with open_roster(settings) as roster:
+        roster.import_csv([line.encode() + b"\n" for line in [*lines, "C-1,courier,11223344,uid"]], at_us=0)
+    keys = CardKeys(gate_key=bytes(16), file_key=bytes(16))
+    with open_card_keys(settings) as store:
+        store.take([(uids[0], keys)])
+    assert told("roster") == (Level.GOOD, "3 people, 3 cards (2 ev2, 1 uid), 0 revocations")
+    level, detail = told("card keys")
+    assert (level, detail.startswith("for 1 of 2 cards")) == (Level.LOOK, True)
+    with open_card_keys(settings) as store:
+        store.take([(uids[1], keys)])
+    assert told("card keys") == (Level.GOOD, "for 2 cards")
+    path = tmp_path / "gate.toml"
+    path.write_text(path.read_text().replace("[lane.reader]", '[lane.reader]\n  strength = "uid"'))
+    settings = load_settings(path, {}).settings
+    level, detail = told("card keys")
+    assert (level, "no reader asks them" in detail) == (Level.LOOK, True)
