@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from config.sensor_model import SensorModel
+from kiosk.board import ExpectedView
 from kiosk.screening import Sensor
 
 CAVEAT = "from 543 adults of a university health centre, indoors, 20 to 29 degC, rested, unmasked; never at a gate"
@@ -72,6 +73,19 @@ def expected_of_unit(sensor: Sensor) -> Expectation | None:
     if not sensor.calibration or sensor.drifted:
         return None
     return expected(sensor.model, unit_sd_c=sensor.unit_error_c)
+
+
+def expected_view(sensor: Sensor) -> ExpectedView | None:
+    """The same for the guard's console; None (unknown) while the unit is not calibrated."""
+    found = expected_of_unit(sensor)
+    if found is None:
+        return None
+    return ExpectedView(
+        low_c=found.low_c,
+        sensitivity=(found.sensitivity, found.sensitivity_low, found.sensitivity_high),
+        specificity=(found.specificity, found.specificity_low, found.specificity_high),
+        retest=(found.retest, 1 - found.specificity_high, 1 - found.specificity_low),
+    )
 
 
 def threshold_for_retest(

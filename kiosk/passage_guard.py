@@ -88,7 +88,8 @@ def enter_temperature(bench: Bench, event: EnterTemperature) -> None:
     if not screening.CONTACT_FROM_C <= object_c <= screening.CONTACT_TO_C:
         bench.reply(done=False, message="temperature_out_of_range")
         return
-    if event.passage not in ("", bench.state.passage):
+    waits = any(known.person.passage == event.passage for known in bench.state.warming)
+    if waits or event.passage not in ("", bench.state.passage):
         if not _called_in(bench, event.passage):
             return
     elif _running_or_refused(bench) is None:

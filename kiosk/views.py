@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.devices import Observed
-from kiosk.board import DeviceLight, KioskView, RecentPassage, TrustAge
+from kiosk.board import DeviceLight, ExpectedView, KioskView, RecentPassage, TrustAge
+from kiosk.calibration import Drift
 from kiosk.clock import Instant
+from kiosk.expectation import expected_view
 from kiosk.lights import Lights
 from kiosk.passage_events import Announce, Effect, LaneSetup, RaiseAlarm
 from kiosk.passage_state import LaneState, lane_view
@@ -58,6 +60,10 @@ class Views:
         self._shown: KioskView | None = None
         self._shown_ns = 0
         self._last_states: dict[str, LaneState] = {}
+        sensors = {lane: setup.sensor for lane, setup in setups.items()}
+        self._expectations = {
+            lane: None if sensor is None else expected_view(sensor) for lane, sensor in sensors.items()
+        }
         self._news = True
 
     def observed(self, seen: Observed) -> None:
@@ -101,6 +107,10 @@ class Views:
             self._shown, self._shown_ns = view, at.mono_ns
             self._publish(view)
 
+    def _expected(self, lane: str, state: LaneState) -> ExpectedView | None:
+        # Reckoned once: a lane's calibration is read at the start. A thermometer that drifted promises nothing.
+        return None if state.drift.state is Drift.STOP else self._expectations[lane]
+
     def _view(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> KioskView:
         sync = self._sync()
         while self._alarms and at.mono_ns - self._alarms[0][0] > ALARM_SHOWN_NS:
@@ -109,6 +119,8 @@ class Views:
         lanes = tuple(
             replace(
                 lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns)),
+                measures=self._setups[lane].sensor is not None,
+                expected=self._expected(lane, state),
                 challenge=digits if "camera" in self._setups[lane].devices.values() else "",
             )
             for lane, state in states.items()

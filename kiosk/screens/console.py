@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from kiosk.board import DeviceLight, KioskView, LaneView, Phase, RecentPassage
+from kiosk.board import DeviceLight, KioskView, LaneView, Phase, RecentPassage, WarmingView
 from kiosk.credentials.bundle import AgeLight
+from kiosk.decision import WARM_AGAIN_S
 from kiosk.evidence import TemperatureOutcome
 from kiosk.reasons import CheckState, ClockTrust, Direction, NextStep
 from kiosk.screens.faces import Face, resident_screen, verdict_face
@@ -62,6 +63,15 @@ class NextAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmingRow:
+    """Somebody who waits inside because of cold skin; ``due`` when it is time to measure again."""
+
+    passage: str
+    text: str
+    due: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LanePanel:
     """One lane on the console. Nobody is held at an exit: ``may_deny`` is False there."""
 
@@ -83,6 +93,8 @@ class LanePanel:
     instruction: str
     to_do: bool
     emergency: str
+    warming: tuple[WarmingRow, ...] = ()
+    expects: tuple[str, ...] = ()
     holder: bool = False
     pictured: bool = False
 
@@ -251,6 +263,8 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         instruction=_missing(lane, words),
         to_do=to_do,
         emergency=emergency,
+        warming=tuple(_warming(waiting, words, zone, now_us=now_us) for waiting in lane.warming),
+        expects=expectation_lines(lane, words),
     )
     if verdict is None or emergency or not (lane.phase is Phase.DECIDED or to_do):
         return waiting
@@ -295,13 +309,49 @@ def _missing(lane: LaneView, words: Texts) -> str:
     return words.get("ui", "waiting_for", what=what)
 
 
+def _warming(waiting: WarmingView, words: Texts, zone: tzinfo, *, now_us: int) -> WarmingRow:
+    inside_s = max(0, now_us - waiting.since_us) // 1_000_000
+    category = words.find("category", waiting.category)
+    first_s, last_s = WARM_AGAIN_S
+    key = "warming" if inside_s < first_s else "warming_due" if inside_s < last_s else "warming_last"
+    at = local_time(waiting.since_us, zone, "%H:%M")
+    text = words.get("ui", key, category=category, at=at, minutes=inside_s // 60)
+    return WarmingRow(passage=waiting.passage, text=text, due=inside_s >= first_s)
+
+
+def expectation_lines(lane: LaneView, words: Texts) -> tuple[str, ...]:
+    """What the lane's thermometer can be expected to find, with intervals, and where the figures come from."""
+    if not lane.measures:
+        return ()
+    found = lane.expected
+    if found is None:
+        return (words.get("ui", "expects_unknown"),)
+
+    def share(value: tuple[float, float, float]) -> str:
+        return words.get("ui", "share", value=f"{value[0]:.0%}", low=f"{value[1]:.0%}", high=f"{value[2]:.0%}")
+
+    return (
+        words.get(
+            "ui",
+            "expects",
+            low_c=f"{found.low_c:.2f}",
+            sensitivity=share(found.sensitivity),
+            specificity=share(found.specificity),
+            retest=share(found.retest),
+        ),
+        words.get("ui", "expects_caveat"),
+    )
+
+
 def _temperature(lane: LaneView, words: Texts) -> str:
     if lane.temperature is None:
-        return ""
+        return "" if lane.body_hint_c is None else words.get("ui", "body_hint", value=f"{lane.body_hint_c:.1f}")
     text = words.get("temperature", lane.temperature)
     if lane.temperature is TemperatureOutcome.NOT_MEASURED and lane.not_measured is not None:
         joint = "：" if words.language is Language.ZH else ": "
         text += joint + words.get("not_measured", lane.not_measured)
+        if lane.body_hint_c is not None:
+            text += " · " + words.get("ui", "body_hint", value=f"{lane.body_hint_c:.1f}")
     return text
 
 

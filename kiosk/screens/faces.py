@@ -86,8 +86,9 @@ def resident_screen(lane: LaneView) -> ResidentScreen:
         return ResidentScreen(face=Face.IDLE, text=TextKey("hint", hint), digits=lane.challenge)
     text = TextKey("phase", lane.phase) if lane.hint in (Hint.NONE, Hint.TAP_OR_SHOW) else TextKey("hint", lane.hint)
     identifying = lane.phase is Phase.IDENTIFYING
-    digits = lane.challenge if identifying else ""
-    return ResidentScreen(face=Face.PENDING, text=text, digits=digits, parts=lane.code_parts if identifying else None)
+    parts = lane.code_parts if identifying else None
+    digits = lane.challenge if identifying and parts is None else ""  # a card in several codes is signed by no phone
+    return ResidentScreen(face=Face.PENDING, text=text, digits=digits, parts=parts)
 
 
 def _of_verdict(verdict: Verdict) -> ResidentScreen:

@@ -20,12 +20,14 @@ from kiosk.board import (
     CommandResult,
     DeviceLight,
     Emergency,
+    ExpectedView,
     GuardCommand,
     Hint,
     KioskView,
     LaneView,
     Phase,
     RecentPassage,
+    WarmingView,
 )
 from kiosk.evidence import NotMeasured, TemperatureOutcome
 from kiosk.reasons import CheckName, CheckState, ClockTrust, Direction, NextStep, Reason
@@ -66,10 +68,19 @@ def _verdict(admit: bool, reasons: tuple[Reason, ...], step: NextStep, category:
 _PASS, _FAIL, _UNKNOWN, _WAIVED = CheckState.PASS, CheckState.FAIL, CheckState.UNKNOWN, CheckState.WAIVED
 
 
+HOLDER = "0123456789abcdef"
+"""The pseudonym of whoever holds the card in every scene with a verdict."""
+
+
 def scenes() -> Mapping[str, LaneView]:
     """Every face of the screens by name, each as a lane ``east-in`` in one moment."""
-    idle = LaneView(lane="east-in", direction=Direction.IN, phase=Phase.IDLE, passage="p0", devices=_DEVICES)
-    decided = replace(idle, phase=Phase.DECIDED, hint=Hint.NONE, decided_at_us=MORNING_US, passage="p1")
+    idle = LaneView(
+        lane="east-in", direction=Direction.IN, phase=Phase.IDLE, passage="p0", devices=_DEVICES, measures=True,
+        expected=ExpectedView(
+            low_c=37.33, sensitivity=(0.87, 0.76, 0.93), specificity=(0.85, 0.82, 0.88), retest=(0.15, 0.12, 0.18)
+        ),
+    )  # fmt: skip
+    decided = replace(idle, phase=Phase.DECIDED, hint=Hint.NONE, decided_at_us=MORNING_US, passage="p1", holder=HOLDER)
 
     def denied(passage: str, verdict: Verdict, **more: object) -> LaneView:
         return replace(decided, passage=passage, verdict=verdict, acknowledged=False, **more)  # type: ignore[arg-type]
@@ -84,6 +95,18 @@ def scenes() -> Mapping[str, LaneView]:
         "identifying": replace(idle, phase=Phase.IDENTIFYING, hint=Hint.NONE, passage="p1", waiting_for=("card",)),
         "measuring": replace(
             idle, phase=Phase.MEASURING, hint=Hint.LOOK_AT_SENSOR, passage="p1", waiting_for=("temperature",)
+        ),
+        "next_code": replace(
+            idle, phase=Phase.IDENTIFYING, hint=Hint.NEXT_CODE, passage="p1", code_parts=(2, 3), waiting_for=("code",)
+        ),
+        "idle_digits": replace(idle, challenge="417"),
+        "type_digits": denied(
+            "p8",
+            _verdict(
+                False, (Reason.CODE_CHALLENGE,), NextStep.TYPE_DIGITS, "resident",
+                **{"pass": _PASS, "temperature": _PASS, "health_code": _FAIL},
+            ),
+            challenge="417",
         ),
         "one_card": replace(idle, phase=Phase.IDENTIFYING, hint=Hint.ONE_CARD_ONLY, passage="p1"),
         "admit": replace(
@@ -143,6 +166,21 @@ def scenes() -> Mapping[str, LaneView]:
             ),
             temperature=TemperatureOutcome.NOT_MEASURED,
             not_measured=NotMeasured.MOVING,
+        ),
+        "cold": replace(
+            denied(
+                "p8",
+                _verdict(
+                    False, (Reason.TEMPERATURE_NOT_MEASURED,), NextStep.WAIT_INSIDE, "resident",
+                    **{"pass": _PASS, "temperature": _UNKNOWN, "health_code": _PASS},
+                ),
+                temperature=TemperatureOutcome.NOT_MEASURED,
+                not_measured=NotMeasured.COLD_SKIN,
+            ),
+            warming=(
+                WarmingView(passage="p6", category="courier", since_us=MORNING_US - 200_000_000),
+                WarmingView(passage="p8", category="resident", since_us=MORNING_US),
+            ),
         ),
         "fault": replace(idle, phase=Phase.FAULT, devices=thermometer_out),
         "emergency": replace(idle, emergency_since_us=MORNING_US - 190_000_000),

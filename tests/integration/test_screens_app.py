@@ -281,7 +281,11 @@ def test_the_guards_buttons_become_commands(guarded: Gate) -> None:
         ("attest", {"trip": "clear"}, Attest(**who, trip_clear=True)),
         ("acknowledge", {"passage": "p5"}, Acknowledge(**who, passage="p5")),
         ("measure-again", {}, MeasureAgain(**who)),
-        ("temperature", {"object_c": "36.6", "passage": "p5"}, EnterTemperature(**who, object_centi_c=3660)),
+        (
+            "temperature",
+            {"object_c": "36.6", "passage": "p5"},
+            EnterTemperature(**who, object_centi_c=3660, passage="p5"),
+        ),
         ("visitor", visitor, RegisterVisitor(**who, **visitor)),
         (
             "override",
