@@ -47,6 +47,8 @@ log = structlog.get_logger("gatepost.line")
 
 TICK_S = 0.25
 SILENT_EVERY_S = 5.0
+SETTLE_S = 0.05
+"""A connection that was accepted takes a few rounds of the event loop until it can be closed."""
 MAX_HEARD = 5000
 MAX_WAITING_BYTES = 1024 * 1024
 RETOLD = frozenset({FactKind.CODE, FactKind.PASS})
@@ -132,6 +134,7 @@ class Line:
         self._match_key = b""
         self._transport: asyncio.DatagramTransport | None = None
         self._gate: asyncio.StreamWriter | None = None
+        self._talking: set[asyncio.StreamWriter] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._heard: deque[HeardFact] = deque(maxlen=MAX_HEARD)
         self._waiting: deque[HeardFact] = deque(maxlen=MAX_HEARD)
@@ -157,13 +160,13 @@ class Line:
             ) from error
         path.chmod(0o600)
         stack.callback(path.unlink, missing_ok=True)
-        stack.callback(unix.close)
-        stack.push_async_callback(self._hang_up)
+        stack.push_async_callback(self._hang_up, unix)
 
     # -- the gate --------------------------------------------------------------------------------------------------
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One gate, from its hello to its end; a new one takes the place of the one before."""
+        self._talking.add(writer)
         try:
             if not peer_is_us(writer.get_extra_info("socket")):
                 return
@@ -181,6 +184,7 @@ class Line:
         finally:
             if self._gate is writer:
                 self._gate = None
+            self._talking.discard(writer)
             writer.close()
 
     def _greet(self, hello: Hello) -> None:
@@ -231,11 +235,22 @@ class Line:
         for at in range(0, len(facts), MAX_FACTS):
             self._say(Heard(tuple(facts[at : at + MAX_FACTS])))
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, unix: asyncio.Server) -> None:
+        """Nobody comes in any more, and whoever is in hears that it is over: also one who came in this moment.
+
+        The server is closed last: one that is closed while it accepts leaves that connection open (CPython 3.11,
+        ``Server._attach``), and its gate would wait for ever.
+        """
+        for listening in unix.sockets:
+            asyncio.get_running_loop().remove_reader(listening)
         for task in tuple(self._asking):
             await _ended(task)
-        if self._gate is not None:
-            self._gate.close()
+        await asyncio.sleep(SETTLE_S)
+        for writer in tuple(self._talking):
+            writer.transport.abort()
+        while self._talking:
+            await asyncio.sleep(0)
+        unix.close()
 
     # -- the neighbours --------------------------------------------------------------------------------------------
 
