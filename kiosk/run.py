@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -175,6 +176,8 @@ def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
     Raises ConfigError for settings that cannot be used and JournalError when no journal can be opened; a device
     that is missing is no error but a light on the console.
     """
+    # A crash must leave no image of the memory: it would hold frames, codes and keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     set_up_logging()
     settings = load_settings(config).settings
     with ExitStack() as stack:

@@ -85,6 +85,8 @@ def test_no_picture_no_frame_and_no_text_of_a_code_is_left_anywhere(tmp_path: Pa
 
     gate = CameraGate(tmp_path, "folder", pictures, "--until-idle-s", "6")
     seen = 0
+    limits = Path(f"/proc/{gate.process.pid}/limits").read_text(encoding="ascii").splitlines()
+    assert [line.split()[4:6] for line in limits if line.startswith("Max core file size")] == [["0", "0"]]
     try:
         with gate.console() as client:
             deadline = time.monotonic() + 90
