@@ -18,6 +18,7 @@ from kiosk.screens.preview import PreviewGate, busy_view
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.texts import Language, Texts, texts
 from tests.chromium import chromium
+from tests.integration.test_screens_app import OnePass, WaitingTrust
 
 SECRET = "correct horse"
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -84,6 +85,8 @@ def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
             hub,
             gate,
             guards=guards,
+            trust=WaitingTrust(),
+            passes=OnePass(),
             site_code_text="https://example.org/place/east-gate",
             zone=ZoneInfo("Asia/Shanghai"),
             texts_of=texts_of,

@@ -93,5 +93,6 @@ def test_the_digits_stand_where_somebody_can_still_type_them() -> None:
 
 def test_a_card_in_several_codes_says_how_many_were_read() -> None:
     """Two of three, while the third is awaited."""
-    screen = resident_screen(replace(IDLE, phase=Phase.IDENTIFYING, hint=Hint.NEXT_CODE, code_parts=(2, 3)))
-    assert (screen.text.key, screen.parts) == ("next_code", (2, 3))
+    lane = replace(IDLE, phase=Phase.IDENTIFYING, hint=Hint.NEXT_CODE, code_parts=(2, 3), challenge="417")
+    screen = resident_screen(lane)
+    assert (screen.text.key, screen.parts, screen.digits) == ("next_code", (2, 3), "")
