@@ -97,15 +97,16 @@ class LookupGate:
             reader.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[CodeServer]:
     running = CodeServer(slow_s=4.0).start()
     yield running
     running.stop()
 
 
-@pytest.fixture
-def gate(tmp_path: Path, server: CodeServer) -> Iterator[LookupGate]:
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory, server: CodeServer) -> Iterator[LookupGate]:
+    tmp_path = tmp_path_factory.mktemp("lookup")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "community.key").write_bytes(bytes(range(32)))
     (tmp_path / "lookup.secret").write_text(SECRET)
@@ -164,4 +165,4 @@ def test_without_an_answer_it_is_the_guards_business(gate: LookupGate, server: C
     gate.wait_for_line(2)
     assert gate.reason(red) == "code_red"
     server.stop()
-    assert gate.reason(server.make_code(GREEN)) == "code_needs_online"
+    assert gate.reason(server.make_code(GREEN)) == "code_needs_online", "the last test: its server is gone"
