@@ -41,6 +41,7 @@ from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
+from kiosk.lane_memory import LaneMemory
 from kiosk.line_wire import Answered, Heard, NoAnswer, Silent
 from kiosk.neighbours import Fact, HeardFact
 from kiosk.notify import Notifier
@@ -183,6 +184,7 @@ class Gate:
         notifier: Notifier,
         until_idle_s: float | None = None,
         card_watch: CardWatch | None = None,
+        memory: LaneMemory | None = None,
     ) -> None:
         self._card_watch = card_watch or CardWatch()
         self._setups = setups
@@ -201,6 +203,9 @@ class Gate:
         self._asked: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._next_doubt_ns = 0
         self._states: dict[str, LaneState] = {lane: initial(setup) for lane, setup in setups.items()}
+        self._memory = memory
+        if memory is not None:
+            self._states = memory.recall(self._states, clock.now())
         self._stopping = threading.Event()
         #: How many neighbouring kiosks have not been heard for a while.
         self.neighbours_silent = 0
@@ -250,6 +255,8 @@ class Gate:
         finally:
             self._notifier.stopping()
             self.rack.stop()
+            if self._memory is not None:
+                self._memory.keep(self._states, self._clock.now(), now=True)
 
     def _round(self) -> None:
         now = self._clock.now()
@@ -273,6 +280,8 @@ class Gate:
                 self._step(lane, TimePassed(at_ns=now.mono_ns))
         self._unwritten.retry(now)
         self._upkeep.tick(now)
+        if self._memory is not None:
+            self._memory.keep(self._states, now)
         self._watcher.show(self._states, now, journal_ok=self._unwritten.journal_ok, unwritten=self._unwritten.count)
         self._notifier.progress(now.mono_ns)
         if self._until_idle_s is not None and now.mono_ns - self._last_news_ns > self._until_idle_s * 1e9:

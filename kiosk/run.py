@@ -48,6 +48,7 @@ from kiosk.evidence import CardStrength
 from kiosk.id_desk import IdDesk
 from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
+from kiosk.lane_memory import LaneMemory
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
 from kiosk.line_wire import Hello
@@ -274,6 +275,7 @@ def build(
         notifier=Notifier(os.environ),
         until_idle_s=until_idle_s,
         card_watch=CardWatch(derived_key(key, "neighbours")),
+        memory=LaneMemory(folder, {name: setup.sensor.rule for name, setup in setups.items() if setup.sensor}),
     )
     guards = GuardBook()
     if settings.keys.guards is not None:
