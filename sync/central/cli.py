@@ -313,6 +313,7 @@ def ship_card_keys(
     escrow: Annotated[Path, typer.Option(help="the sealed second gate keys, as gatepost card escrow made them")],
     release_key: Annotated[Path, typer.Option(help="the key that opens them (mode 0600); not kept")],
     authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")],
+    stolen: Annotated[list[str], typer.Option(help="the kiosk that was stolen; repeat for several")],
     keep_others: Annotated[
         bool, typer.Option(help="cards that are not in the escrow keep their first key instead of opening nothing")
     ] = False,
@@ -332,6 +333,13 @@ def ship_card_keys(
     authority = keys.load_private_key(authority_key)
     with _open(database).writing() as connection:
         kiosks = approved_keys(connection)
+        if admitted := sorted(set(stolen) & set(kiosks)):
+            raise ConfigError(
+                f"kiosk {', '.join(admitted)}",
+                seen="still approved",
+                expected="revoked before the keys are shipped",
+                hint="gatepost-central revoke",
+            )
         if not kiosks:
             raise ConfigError(
                 "kiosks", seen="none is approved", expected="at least one", hint="gatepost-central kiosks"

@@ -85,7 +85,7 @@ class Site:
         return self.run(
             "ship-card-keys",
             *("--escrow", str(self.folder / "escrow.bin"), "--release-key", str(self.folder / "release.key")),
-            *("--authority-key", str(self.folder / "authority.key"), *more),
+            *("--authority-key", str(self.folder / "authority.key"), "--stolen", "stolen-1", *more),
         )
 
     def lay(self, kind: DocumentKind, version: int, body: bytes) -> None:
@@ -205,6 +205,8 @@ def test_after_a_theft_the_second_keys_open_and_the_first_do_not(site: Site) -> 
     )
     assert site.gate.tapped("ev2", card).refusal is None
     assert site.gate.tapped("ev2", thief).refusal is None, "with the first key an emulator is the card"
+    with pytest.raises(GatepostError, match="still approved"):
+        site.ship()
     statuses = {kiosk["kiosk_id"]: kiosk["fingerprint"] for kiosk in json.loads(site.run("kiosks"))}
     site.run("revoke", "--kiosk-id", "stolen-1", "--fingerprint", statuses["stolen-1"])
     assert "second keys of 2 cards, version 1, sealed for: north-1" in site.ship()
