@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -146,7 +147,7 @@ def test_a_code_is_looked_up_and_judged_by_its_servers_word(gate: LookupGate, se
 
 
 def test_without_an_answer_it_is_the_guards_business(gate: LookupGate, server: CodeServer) -> None:
-    """Slow: decided at the limit, before the answer. Tampered: an alarm. Sync killed, and back; server down."""
+    """Slow: decided at the limit, before the answer. Tampered: an alarm. Sync hung, killed, back; server down."""
     green, red = server.make_code(GREEN), server.make_code(RED)
     server.behave("slow")
     record = gate.show(green)
@@ -159,6 +160,13 @@ def test_without_an_answer_it_is_the_guards_business(gate: LookupGate, server: C
     assert gate.alarms().count("lookup_answer_refused") == 1
     server.behave("well")
     assert gate.reason(green) == "all_checks_passed"
+    sync = gate.programs["sync"].process
+    assert sync is not None
+    sync.send_signal(signal.SIGSTOP)  # it hangs: the line is up, and nobody answers
+    hung = body(gate.show(red))
+    sync.send_signal(signal.SIGCONT)
+    assert hung["reasons"] == ["code_needs_online"]
+    assert hung["credential_to_verdict_ms"] >= 1400
     gate.programs["sync"].kill()
     assert gate.reason(red) == "code_needs_online"
     gate.programs["sync"].start()
