@@ -45,16 +45,16 @@ def passages(gate: CameraGate) -> list[Record]:
 
 
 def test_two_phones_held_together_are_two_passages(tmp_path: Path) -> None:
-    """Held for eight seconds, then one goes, then the other; the nearer one comes back later and counts anew."""
+    """Held for five seconds, then one goes, then the other; the nearer one comes back later and counts anew."""
     path = film(
         tmp_path / "lane.avi",
         [
             (1.0, lambda t: []),
-            (8.0, lambda t: [FAR, NEAR]),
-            (2.0, lambda t: [FAR]),
-            (4.5, lambda t: []),
+            (5.0, lambda t: [FAR, NEAR]),
+            (1.0, lambda t: [FAR]),
+            (4.0, lambda t: []),
             (2.0, lambda t: [NEAR]),
-            (30.0, lambda t: []),
+            (6.0, lambda t: []),
         ],
     )
     gate = CameraGate(tmp_path, "video", path)
@@ -62,7 +62,7 @@ def test_two_phones_held_together_are_two_passages(tmp_path: Path) -> None:
     try:
         while len(passages(gate)) < 3 and time.monotonic() - began < 40:
             time.sleep(0.25)
-        time.sleep(2.0)
+        time.sleep(1.0)
         found = passages(gate)
     finally:
         gate.stop()
@@ -70,4 +70,4 @@ def test_two_phones_held_together_are_two_passages(tmp_path: Path) -> None:
     assert shown == [hashlib.sha256(phone.text.encode()).hexdigest() for phone in (NEAR, FAR, NEAR)]
     first, second, again = (record.at_us / 1e6 for record in found)
     assert second - first >= 1.9, "the first person's verdict stood long enough to be read"
-    assert again - first > 10
+    assert again - first > 7
