@@ -9,6 +9,7 @@ import queue
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from drivers.devices import DeviceFault, DeviceReady, Observed
 from drivers.rack import Rack
 from kiosk.calibrate_cli import expectation_lines
 from kiosk.clock import SystemClock, has_rtc
+from kiosk.credentials.bundle import AgeLight, TrustState, age_light
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
 from kiosk.doctor_cards import card_lines
@@ -128,8 +130,13 @@ def _trust(settings: Settings) -> Iterator[Finding]:
         if settings.trust.folder is not None:
             store = TrustStore.load(settings.trust.folder)
         else:
-            roots = tuple(map(root_bytes, settings.trust.roots))
-            store = BundleFolder(settings.state.folder / "trust", roots).load()
+            bundles = BundleFolder(settings.state.folder / "trust", tuple(map(root_bytes, settings.trust.roots)))
+            state = bundles.state()
+            if not state.version:
+                yield Finding(Level.LOOK, "trust store", "no bundle came yet: no health code will be valid")
+                return
+            store = bundles.load()
+            yield _age(state, timedelta(days=settings.trust.red_after_days))
     except GatepostError as error:
         yield Finding(Level.BAD, "trust store", str(error))
         return
@@ -139,6 +146,15 @@ def _trust(settings: Settings) -> Iterator[Finding]:
     if wanted and wanted not in store.rule_sets:
         known = ", ".join(sorted(store.rule_sets)) or "none"
         yield Finding(Level.BAD, "rule set", f"{wanted}: not in the trust store, so no code is valid; there: {known}")
+
+
+def _age(state: TrustState, red_after: timedelta) -> Finding:
+    """How old the bundle in force is, by the machine's clock."""
+    now = SystemClock(None).now().utc()
+    light = age_light(state, now, red_after=red_after)
+    following = "" if state.next_update is None else f", next due {state.next_update:%Y-%m-%d %H:%M} UTC"
+    level = Level.GOOD if light is AgeLight.GREEN else Level.LOOK
+    return Finding(level, "trust age", f"version {state.version}: {light}{following}")
 
 
 def _outside(settings: Settings) -> Iterator[Finding]:

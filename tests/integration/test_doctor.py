@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from config.settings import Settings, load_settings
@@ -9,8 +11,10 @@ from drivers.cards.ntag424 import CardKeys
 from drivers.simulators import gy_mcu90615
 from drivers.simulators.registry import Spec
 from drivers.simulators.wire import Wire
+from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.doctor import Finding, Level, examine
 from kiosk.run import open_card_keys, open_roster
+from tests.integration.test_trust_keeper import PUBLIC, TEN_KEYS, bundle
 
 GATE = """
 [site]
@@ -51,6 +55,25 @@ def test_each_thing_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert "gatepost guard set" in found["guards"].detail
     assert found["trust store"].level is Level.LOOK
     assert "unknown" in found["in/fevers"].detail
+
+
+def test_the_trust_stores_age_and_a_rule_set_that_is_not_there_are_told(tmp_path: Path) -> None:
+    """Before the first bundle, with a fresh one, and with one that is long overdue; a misspelt rule set is bad."""
+    settings_in(tmp_path)
+    root = base64.b64encode(PUBLIC).decode()
+    path = tmp_path / "gate.toml"
+    path.write_text(path.read_text() + f'[trust]\nroots = ["{root}"]\nrule_set = "entri"\n')
+    settings = load_settings(path, {}).settings
+    found = by_what(list(examine(settings, devices=False)))
+    assert (found["trust store"].level, "no bundle" in found["trust store"].detail) == (Level.LOOK, True)
+    bundles = BundleFolder(tmp_path / "state/trust", (PUBLIC,))
+    for version, days, level, light in ((1, -30, Level.LOOK, "red"), (2, 0, Level.GOOD, "green")):
+        bundles.take(bundle(version, TEN_KEYS, at=datetime.now(UTC) + timedelta(days=days, hours=-3)))
+        found = by_what(list(examine(settings, devices=False)))
+        assert found["trust age"].level is level
+        assert f"version {version}: {light}, next due" in found["trust age"].detail
+    assert found["trust store"].detail.startswith("10 keys")
+    assert found["rule set"].level is Level.BAD
 
 
 def test_a_key_that_others_can_read_is_bad(tmp_path: Path) -> None:
