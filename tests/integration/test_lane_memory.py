@@ -62,6 +62,24 @@ def test_what_a_lane_must_not_forget_is_there_after_a_reboot(tmp_path: Path) -> 
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
 
 
+def test_nobodys_estimate_is_told_from_anothers(tmp_path: Path) -> None:
+    """The same people in another order leave the same file; the median survives, and so does what gives way first."""
+    clock, files = FakeClock(), []
+    values = [36.5 + number / 200 for number in range(100)]
+    for order in (values, values[::-1]):
+        watch = DriftWatch()
+        for value in [*order, *order]:
+            watch = watch.seen(value, 24.0)
+        folder = tmp_path / str(len(files))
+        folder.mkdir()
+        kept_by(clock, folder, drift=watch)
+        files.append((folder / FILE).read_bytes())
+    assert files[0] == files[1]
+    [band] = LaneMemory(tmp_path / "0", RULES).recall(fresh(), clock.now())["in"].drift.bands
+    assert sorted(band.last) == pytest.approx([round(value, 2) for value in values])
+    assert abs(sum(band.last[:50]) - sum(band.last[50:])) < 2.0
+
+
 def test_a_new_calibration_starts_a_new_check(tmp_path: Path) -> None:
     """The people measured by another calibration say nothing about this one."""
     clock = FakeClock()
