@@ -357,9 +357,9 @@ def _temperature(lane: LaneView, words: Texts) -> str:
 
 def next_action(step: NextStep, *, to_do: bool, words: Texts) -> NextAction | None:
     """The one big button for a denial."""
-    if step in (NextStep.LOOK_AT_SENSOR, NextStep.WAIT_AND_MEASURE_AGAIN, NextStep.WAIT_INSIDE):
+    if step in (NextStep.LOOK_AT_SENSOR, NextStep.WAIT_AND_MEASURE_AGAIN):
         return NextAction(word=words.get("ui", "measure_again"), post="measure-again")
-    if step is NextStep.CONTACT_THERMOMETER:
+    if step in (NextStep.CONTACT_THERMOMETER, NextStep.WAIT_INSIDE):  # too early to measure cold skin again
         return NextAction(word=words.get("ui", "enter_temperature"), sheet="temperature")
     if step is NextStep.REGISTER_WITH_GUARD:
         return NextAction(word=words.get("ui", "register"), sheet="visitor")

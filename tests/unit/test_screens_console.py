@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kiosk.board import KioskView, LaneView, TrustAge
+from kiosk.board import KioskView, LaneView, TrustAge, WarmingView
 from kiosk.credentials.bundle import AgeLight
 from kiosk.reasons import ClockTrust, Direction, NextStep, Remark
-from kiosk.screens.console import Console, LanePanel, Level, console, next_action
+from kiosk.screens.console import Console, LanePanel, Level, console, expectation_lines, lane_panel, next_action
 from kiosk.screens.faces import resident_screen
-from kiosk.screens.preview import busy_view, kiosk_view, scenes
+from kiosk.screens.preview import MORNING_US, busy_view, kiosk_view, scenes
 from kiosk.screens.texts import Language, texts
 
 ZH = texts(Language.ZH)
@@ -81,6 +81,7 @@ def test_a_denial_stays_until_it_is_acknowledged() -> None:
         (NextStep.REGISTER_WITH_GUARD, "visitor"),
         (NextStep.LOOK_AT_SENSOR, "measure-again"),
         (NextStep.WAIT_AND_MEASURE_AGAIN, "measure-again"),
+        (NextStep.WAIT_INSIDE, "temperature"),
         (NextStep.SHOW_CODE_TO_GUARD, "attest"),
         (NextStep.SEE_GUARD, "acknowledge"),
         (NextStep.COME_BACK_IN_HOURS, "acknowledge"),
@@ -154,6 +155,32 @@ def test_a_site_s_own_category_and_device_are_shown_as_they_are() -> None:
     view = kiosk_view(scenes()["idle"])
     row = replace(view.recent[0], category="night_shift", reason="somebody's new reason")
     assert drawn(replace(view, recent=(row,))).recent[0].category == "night_shift"
+
+
+def test_who_warms_up_inside_is_called_when_it_is_time() -> None:
+    """Under three minutes waiting, from three due, from five the contact thermometer is named."""
+    rows = []
+    for inside_s in (60, 180, 299, 300):
+        waiting = WarmingView(passage="p1", category="courier", since_us=MORNING_US)
+        lane = replace(scenes()["idle"], warming=(waiting,))
+        [row] = lane_panel(lane, EN, SHANGHAI, now_us=MORNING_US + inside_s * 1_000_000).warming
+        rows.append((row.due, "contact thermometer" in row.text))
+    assert rows == [(False, False), (True, False), (True, False), (True, True)]
+
+
+def test_what_the_thermometer_finds_is_told_with_intervals_or_as_unknown() -> None:
+    """Sensitivity, specificity and retests, each with its interval and the caveat; nothing is claimed for the rest."""
+    calibrated = scenes()["idle"]
+    told = " ".join(expectation_lines(calibrated, EN))
+    for figure in ("37.33", "87% (76% to 93%)", "85% (82% to 88%)", "15% (12% to 18%)", "543", "not a medical device"):
+        assert figure in told
+    assert expectation_lines(replace(calibrated, expected=None), EN) == (EN.get("ui", "expects_unknown"),)
+    assert expectation_lines(replace(calibrated, measures=False), EN) == ()
+
+
+def test_a_modules_own_figure_is_shown_as_a_hint() -> None:
+    """On the console, with the word."""
+    assert "36.5 °C: a hint only" in panel(replace(scenes()["idle"], body_hint_c=36.5)).temperature
 
 
 def test_at_most_twenty_passages_are_listed() -> None:
