@@ -102,5 +102,8 @@ def test_the_guard_sees_holder_and_lender_of_this_passage_and_nobody_else_does(k
         assert "张伟" not in console
         for path in (where, f"{where}/photo"):
             assert gate.client.get(path, params={"passage": "another"}).status_code == 404
-            assert gate.client.get(path).status_code == 404
+        assert gate.client.get(f"{where}/photo").status_code == 404
+        assert "张伟" in gate.client.get(where).text
+        gate.hub.publish(replace(view, lanes=(replace(lane, holder="", lent_by=""), *view.lanes[1:])))
+        assert "没有名册中的持卡人" in gate.client.get(where).text
         assert "张伟" not in gate.client.get(f"/lane/{lane.lane}").text
