@@ -24,7 +24,9 @@ from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.journal import JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
 from kiosk.run import build
+from kiosk.signed_document import DocumentKind
 from kiosk.trust_keeper import DAMAGED, REFUSED, SHRUNK, Sources, TrustKeeper
+from tests.integration.test_sync_documents import Shelf, downlink, signed
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ROOT = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -164,6 +166,16 @@ def test_a_revocation_outlives_the_bundle_that_forgot_it(kiosk: Kiosk, tmp_path:
         kiosk.by_network(bundle(version, {p.name: p.read_bytes() for p in (tmp_path / "lists").glob("*.json")}))
         verdict = verify_health_code(text, kiosk.stores[-1], later)
         assert (verdict.state, verdict.reason) == (CodeState.INVALID, CodeReason.REVOKED)
+
+
+def test_what_sync_put_in_force_is_what_the_gate_takes(kiosk: Kiosk) -> None:
+    """The document of the central, twice: the folder and the link of the one are what the other looks at."""
+    shelf = Shelf()
+    for version in (1, 2):
+        shelf.document = signed(DocumentKind.TRUST, version, bundle(version, TEN_KEYS))
+        downlink(kiosk.folder / "documents", shelf).fetch(DocumentKind.TRUST, f"a{version}")
+        kiosk.keeper.look()
+    assert [(note["source"], note["version"]) for note in kiosk.notes] == [("network", 1), ("network", 2)]
 
 
 @pytest.mark.parametrize("name", ["state.json", "current/community_keys.json"])
