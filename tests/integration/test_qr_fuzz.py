@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
