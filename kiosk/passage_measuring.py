@@ -27,6 +27,10 @@ def bind(bench: Bench) -> None:
         why = NotMeasured.STUCK if watch.identical > 1 else NotMeasured.NO_READING
         bench.person(temperature=screening.not_measured(why, bench.sensor))
         return
+    if person.presence is None and person.temperature is None and _glimpsed(bench, person):
+        # Somebody stood there, unrecognised, and left: most likely this person, so the next face is not theirs.
+        bench.person(temperature=screening.not_measured(NotMeasured.TOO_FAR, bench.sensor, seen=watch.seen))
+        return
     if person.presence is None and watch.present:
         again = watch.number == bench.state.served_presence and _served_before(bench, person)
         if again or watch.number != bench.state.served_presence:
@@ -37,6 +41,11 @@ def bind(bench: Bench) -> None:
     if left and person.temperature is None:
         why = NotMeasured.MOVING if temperature_missing(bench, person) else NotMeasured.NO_READING
         bench.person(temperature=screening.not_measured(_trouble(bench) or why, bench.sensor))
+
+
+def _glimpsed(bench: Bench, person: Person) -> bool:
+    watched = not bench.contact and temperature_missing(bench, person)
+    return watched and bench.state.watch.glimpsed_ns > person.credential_ns
 
 
 def _blind(bench: Bench, person: Person) -> bool:

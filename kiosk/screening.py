@@ -36,6 +36,8 @@ STUCK_RUN = 20
 LIVE_RUN = 4
 """So many equal readings in a row empty the window: skin and sensor move by a hundredth of a degree from one to the
 next, a module that has just hung does not. They count as silence, too; a module that goes on is :attr:`Watch.stuck`."""
+HALF_WARM_C = 2.0
+HALF_WARM_RUN = 4
 WARMING_C_PER_MIN = 0.2
 WARMING_SPAN_NS = 60_000_000_000
 CHIP_OVER_AIR_C = 8.0
@@ -108,6 +110,8 @@ class Watch:
     newest readings, as long as a window can use; ``warm_at_ns`` is when the newest came that was
     not equal to the one before, and ``silence_ns`` how long it speaks for a presence. ``live_at_ns`` is when the
     newest of any temperature came that was not equal to the one before. ``identical`` counts equal readings in a row.
+    ``glimpsed_ns`` is when somebody stepped away who was never warm enough for a presence (too far, or very cold): told
+    from the empty room's ``room_c`` by ``half_warm`` readings in a row.
     """
 
     since_ns: int | None = None
@@ -119,6 +123,9 @@ class Watch:
     cold_run: int = 0
     last: TemperatureReading | None = None
     live_at_ns: int = 0
+    room_c: float | None = None
+    half_warm: int = 0
+    glimpsed_ns: int = 0
     identical: int = 0
     ambient_c: float | None = None
     ambient_at_ns: int = 0
@@ -186,6 +193,7 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
     # Where readings were lost beside a cold one, more cold ones may have been.
     paused = watch.last is not None and reading.at_ns - watch.last.at_ns > watch.silence_ns // 2 and not contact
     watch = replace(_watch_sensor(watch, reading), silence_ns=int(sensor.window.silence_s * NS))
+    watch = _glimpse(watch, reading)
     if paused and watch.cold_run:
         watch = end_presence(watch)
     if watch.identical >= LIVE_RUN:
@@ -207,6 +215,19 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
         return watch
     oldest = reading.at_ns - int(sensor.window.extended_s * NS)
     return replace(watch, warm=(*(r for r in watch.warm if r.at_ns > oldest), reading))
+
+
+def _glimpse(watch: Watch, reading: TemperatureReading) -> Watch:
+    if is_warm(reading):
+        return replace(watch, half_warm=0)
+    if watch.room_c is not None and reading.object_c > watch.room_c + HALF_WARM_C:
+        return replace(watch, half_warm=watch.half_warm + 1)
+    return replace(
+        watch,
+        room_c=reading.object_c if watch.room_c is None else 0.9 * watch.room_c + 0.1 * reading.object_c,
+        glimpsed_ns=reading.at_ns if watch.half_warm >= HALF_WARM_RUN else watch.glimpsed_ns,
+        half_warm=0,
+    )
 
 
 def _watch_sensor(watch: Watch, reading: TemperatureReading) -> Watch:

@@ -799,6 +799,18 @@ def test_who_waits_for_a_blind_sensor_is_not_measured_by_the_next_face(hung: boo
     assert bool(lane.of(Pulse)) is hung, "a sensor out of order keeps no resident out"
 
 
+def test_who_was_too_cold_to_be_seen_is_not_measured_by_the_next_face() -> None:
+    """28.9 degC before a sensor of 25: no presence, but somebody who came and left; the next face opens nothing."""
+    lane = Lane(policy=load_policy("case"))
+    lane.nobody(0.5)
+    lane.tap("04a1")
+    lane.face(28.9, 1.0)
+    lane.nobody(0.3)
+    lane.face(NORMAL_SKIN_C, 1.0)
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.TOO_FAR
+    assert lane.of(Pulse) == []
+
+
 def test_step_is_pure() -> None:
     """The same state, event and time give the same transition, and the old state is untouched."""
     lane = Lane()
