@@ -291,6 +291,7 @@ def lane_panel(lane: LaneView, words: Texts, zone: tzinfo, *, now_us: int) -> La
         ),
         action=None if verdict.admit else next_action(verdict.next_step, to_do=to_do, words=words),
         instruction=words.get("next_step", verdict.next_step),
+        expects=(),  # the room is the verdict's; the figures stand there again as soon as the lane waits
     )
 
 
