@@ -114,6 +114,30 @@ def test_coming_closer_is_a_slope() -> None:
     assert found.why_not is NotMeasured.MOVING
 
 
+def test_the_way_to_the_sensor_is_left_out() -> None:
+    """The last reading of the approach, 0.4 degC short of the face, does not keep five good ones waiting."""
+    on_the_way = [24.5, 29.1, NORMAL_SKIN_C - 0.4]
+    values = [(at(i * 0.1), c) for i, c in enumerate([*on_the_way, *noisy(NORMAL_SKIN_C, 5)])]
+    assert robust_window(values[:-1], WindowRule()) is NotMeasured.MOVING
+    found = robust_window(values, WindowRule())
+    assert isinstance(found, Settled)
+    assert found.count == 5
+
+
+def test_a_pause_in_the_window_is_left_to_grow_old() -> None:
+    """Five readings at once after 0.4 s of silence may be the past: no window of them alone is judged."""
+    steady = noisy(NORMAL_SKIN_C, 9)
+    values = [(at(i * 0.1 + (0.4 if i > 3 else 0.0)), c) for i, c in enumerate(steady)]
+    assert robust_window(values, WindowRule()) is NotMeasured.TOO_FEW
+
+
+def test_a_slope_that_is_only_noise_is_no_movement() -> None:
+    """Five readings of a person who stands still, by chance rising by 0.2 degC a second: within their own error."""
+    rising = [34.10, 34.22, 34.13, 34.25, 34.17]
+    found = robust_window([(at(i * 0.1), c) for i, c in enumerate(rising)], WindowRule())
+    assert isinstance(found, Settled)
+
+
 def test_hair_and_aim_read_low_so_the_upper_half_counts() -> None:
     """The mean of the upper half, after dropping what is more than 0.5 degC from the median."""
     values = [(at(i * 0.1), c) for i, c in enumerate([34.2, 34.0, 34.25, 30.0, 39.0, 34.1, 34.2])]
