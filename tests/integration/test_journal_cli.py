@@ -154,7 +154,8 @@ def test_a_hole_left_by_damage_is_a_gap_in_the_export(path: Path) -> None:
 def test_replay_counts_and_tells_an_admission_against_its_checks(memory_folder: Path) -> None:
     """A verdict that its own checks do not carry is named."""
     clock = FakeClock()
-    normal = {"temperature": {"outcome": "normal", "why_not": "", "rule": "forehead 2", "by_guard": False}}
+    found = {"outcome": "normal", "why_not": "", "rule": "forehead-2/unit-7", "by_guard": False}
+    normal = {"temperature": {**found, "band_centi_c": [3500, 3650]}}
     wrong = {**FACTS, "checks": [{"by": "", "name": "pass", "reason": "", "state": "unknown"}]}
     with open_journal(memory_folder, clock) as journal:
         for facts in (FACTS, wrong):
