@@ -67,9 +67,21 @@ def gates(tmp_path: Path, server: CodeServer) -> Iterator[dict[str, LookupGate]]
         yield running
 
 
+GREET_S, TELL_S, ALARM_S = 4.0, 1.5, 5.0
+"""Gates greet each other once a second and tell within milliseconds; a busy machine takes longer over both."""
+
+
 def noticed(gate: LookupGate) -> int:
     """How often a code of the other gate was noticed here."""
     return gate.alarms().count("code_used_elsewhere")
+
+
+def comes_to_notice(gate: LookupGate, times: int) -> bool:
+    """Whether it is noticed so often within the time; the alarm is written just after the verdict."""
+    until = time.monotonic() + ALARM_S
+    while noticed(gate) != times and time.monotonic() < until:
+        time.sleep(0.05)
+    return noticed(gate) == times
 
 
 def test_a_code_that_went_in_at_one_gate_is_noticed_at_the_other(
@@ -78,19 +90,19 @@ def test_a_code_that_went_in_at_one_gate_is_noticed_at_the_other(
     """Told within a moment; with sync killed what was last heard stands; what was missed arrives when it is back."""
     north, south = gates["north"], gates["south"]
     first, second = server.make_code(GREEN), server.make_code(GREEN)
-    time.sleep(2.5)  # the gates greet each other, once a second
+    time.sleep(GREET_S)  # the gates greet each other, once a second
     assert north.reason(first) == "all_checks_passed"
-    time.sleep(0.5)
+    time.sleep(TELL_S)
     assert south.reason(first) == "all_checks_passed"
-    assert noticed(south) == 1
+    assert comes_to_notice(south, 1)
     assert noticed(north) == 0
     south.programs["sync"].kill()
     assert north.reason(second) == "all_checks_passed"
     south.programs["sync"].start()
     south.wait_for_line(2)
-    time.sleep(2.5)
+    time.sleep(GREET_S)
     assert south.reason(second) == "all_checks_passed"
-    assert noticed(south) == 2
+    assert comes_to_notice(south, 2)
     third = server.make_code(GREEN)
     assert south.reason(third) == "all_checks_passed"
     assert noticed(south) == 2
@@ -100,4 +112,4 @@ def test_a_code_that_went_in_at_one_gate_is_noticed_at_the_other(
     north.programs["gate"].start()
     north.wait_for_line(2)
     assert north.reason(third) == "all_checks_passed"
-    assert noticed(north) == 1
+    assert comes_to_notice(north, 1)
