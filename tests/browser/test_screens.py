@@ -453,7 +453,8 @@ def test_the_tab_key_reaches_everything_in_reading_order(make_stage: Callable[..
     """Strip, then lane by lane its next step before its keys, then the list; each with a visible outline."""
     page = make_stage(view=busy_view(2)).log_in()
     focusable = page.evaluate(
-        "[...document.querySelectorAll('a, button, summary')].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
+        "[...document.querySelectorAll('a, button, summary')]"
+        ".filter((e) => e.checkVisibility()).map((e) => e.innerText)"
     )
     page.evaluate("document.activeElement.blur()")
     reached = []
