@@ -26,6 +26,8 @@ from kiosk.evidence import Estimate, NotMeasured, TemperatureOutcome
 WARM_OBJECT_C = 28.0
 WARM_OVER_AMBIENT_C = 4.0
 MAX_AGE_NS = 300_000_000
+WIRE_NS = 20_000_000
+"""A frame is dated when it is whole; on a line of 9600 baud it was taken up to so long before."""
 MAX_GAP_S = 0.35
 PRESENCE_SILENCE_S = 0.45
 """Two people cannot change places before the sensor in less."""
@@ -323,12 +325,13 @@ def measure(watch: Watch, sensor: Sensor, now_ns: int, bound_ns: int) -> Estimat
     """What the present window says at ``now_ns``; None while it may still settle.
 
     ``bound_ns`` is when the credential bound to the presence (or the presence began, whichever was later): from
-    there the window has one second, and once more up to two. The newest reading must be under 300 ms old.
+    there the window has one second, and once more up to two. The newest reading must be under 300 ms old,
+    its time on the wire included.
     """
     trouble = sensor_trouble(watch, sensor)
     if trouble is not None:
         return not_measured(trouble, sensor, seen=watch.seen)
-    fresh = bool(watch.warm) and now_ns - watch.warm[-1].at_ns <= MAX_AGE_NS
+    fresh = bool(watch.warm) and now_ns - watch.warm[-1].at_ns <= MAX_AGE_NS - WIRE_NS
     found: Settled | NotMeasured = NotMeasured.TOO_FEW
     if fresh:
         oldest = watch.warm[-1].at_ns - int(sensor.window.window_s * NS)

@@ -157,6 +157,15 @@ def test_readings_before_presence_and_stale_ones_do_not_count() -> None:
     assert observe(watch, earlier, now, SENSOR, contact=False) == watch
 
 
+@pytest.mark.parametrize(("age_ms", "served"), [(280, True), (281, False)])
+def test_the_time_on_the_wire_counts_as_age(age_ms: int, served: bool) -> None:
+    """300 ms less the 20 ms that a frame takes at 9600 baud: from then on nothing is taken from the window."""
+    watch, now = watched(noisy(NORMAL_SKIN_C))
+    later = watch.warm[-1].at_ns + age_ms * 1_000_000
+    assert later > now - 300_000_000
+    assert (measure(watch, SENSOR, later, later) is not None) is served
+
+
 def test_an_old_window_is_not_served() -> None:
     """Settled, but the newest reading is 400 ms old: no result from it."""
     watch, now = watched(noisy(NORMAL_SKIN_C))
