@@ -68,8 +68,10 @@ def _runs(dark: NDArray[np.bool_]) -> Floats:
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # even ones begin dark, as every row ends light
     if len(edges) < 6:
         return np.empty((0, 3))
-    at = np.arange(0, len(edges) - 5, 2)
-    lengths = [(edges[at + k + 1] - edges[at + k]).astype(np.float32) for k in range(5)]
+    widths = (edges[1:] - edges[:-1]).astype(np.float32)
+    count = (len(edges) - 4) // 2
+    lengths = [widths[k : k + 2 * count : 2] for k in range(5)]
+    at = np.arange(0, 2 * count, 2)
     module = (lengths[0] + lengths[1] + lengths[2] + lengths[3] + lengths[4]) / 7
     slack = 0.55 * module + 0.6
     good = (np.abs(lengths[2] - 3 * module) < 1.3 * slack + 0.2 * module) & (module >= 1.0)
