@@ -306,9 +306,10 @@ class QrReader:
         with clock.spend(HALF.name, gray.size):
             small = STRETCH.make(small) if dim else small
             found: list[QrText] = []
-            if not failed:
+            spots = qr_finders.spots(small, thorough=False)
+            if len(spots) > 1 and not failed:  # an empty lane has hardly one, and needs no second look
                 found, failed = self._read_zxing(small, at_ns, _Place().scaled(scale))
-            finders = [] if found else qr_finders.find(small, thorough=False)
+            finders = [] if found else qr_finders.find(small, spots)
         if len(finders) < 2:
             return found, failed, []
         measured = qr_finders.measure(gray, [each.enlarged(1 / scale) for each in finders])

@@ -230,11 +230,16 @@ def _squares(edges: Floats, names: NDArray[np.intp]) -> Iterator[tuple[int, tupl
             yield int(names[k]), (back @ -planes[k, :, 2], back[:, 0], back[:, 1], float(lengths.mean()))
 
 
-def find(gray: Gray, *, thorough: bool = True) -> list[Finder]:
-    """The finder patterns in a gray picture, dark on light; not ``thorough``: every second line, the best few."""
+def spots(gray: Gray, *, thorough: bool = True) -> list[Candidate]:
+    """Where finder patterns may be, dark on light; not ``thorough``: every second line, the best few."""
     step = 2 if min(gray.shape) > 600 or not thorough else 1
+    return candidates(binary(gray), step, MAX_CANDIDATES if thorough else 12)
+
+
+def find(gray: Gray, where: list[Candidate] | None = None) -> list[Finder]:
+    """The finder patterns in a gray picture, each once; ``where`` are its :func:`spots`, looked for by default."""
     found: list[Finder] = []
-    for each in measure(gray, candidates(binary(gray), step, MAX_CANDIDATES if thorough else 12)):
+    for each in measure(gray, spots(gray) if where is None else where):
         if all(np.abs(each.middle - o.middle).max() > 3 * o.module_px for o in found):
             found.append(each)
     return found
