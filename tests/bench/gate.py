@@ -15,6 +15,7 @@ Three figures, on simulated wires at their real pace (reader 115200 baud, thermo
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import statistics
 import sys
@@ -26,6 +27,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 from config.settings import load_settings
 from drivers.devices import CardTap, Observed, TemperatureReading
@@ -159,6 +162,7 @@ def main() -> int:
     parser.add_argument("--taps", type=int, default=30)
     parser.add_argument("--people", type=int, default=30)
     arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # figures alone
     with running_lane() as lane:
         total_ms, own_ms, service_s = [], [], []
         for _ in range(arguments.taps):

@@ -1,49 +1,92 @@
-"""How long a tap takes, from the card entering the field to its :class:`CardTap`: ``python -m tests.bench.taps``.
+"""How long a tap takes, from the card in the field to the verdict: ``python -m tests.bench.taps``.
 
-Runs the real conversation on the real serial line (a pseudo-terminal) against the simulated PN532 at 115200 baud, for
-each strength, with the keys of 100,000 cards in the kiosk's sealed key file. Beside it stands the same tap in
-simulated time, where software takes none: wire, chip and air alone, the limit that no software passes. The chip's and
-the card's own times are the simulator's assumptions (drivers/simulators/pn532.py), not measurements of hardware.
+The whole gate with a roster of 100,000 cards and the keys of all in its sealed file, reader and relay simulated by a
+process of their own at their real pace (PN532 at 115200 baud), for each strength. The policy asks for the card alone,
+so no measuring window is in it. A tap ends when its admission is durable in the journal and on its way to the relay.
+Beside it stands the same tap in simulated time, where software takes none: wire, chip and air alone, the limit that
+no software passes; the difference of the two is the software's share. The chip's and the card's own times are the
+simulator's assumptions (drivers/simulators/pn532.py), not measurements of hardware.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import logging
 import queue
 import random
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from drivers.cards.ntag424 import CardKeys, KeysOf, ev2_dialogue, sun_dialogue
 from drivers.cards.pn532 import Pn532Conversation
-from drivers.devices import CardTap, DeviceReady
-from drivers.serial_port import SerialDevice
-from drivers.simulators.ntag424_card import NtagCard, personalised
-from drivers.simulators.pn532 import Pn532Player
-from drivers.simulators.wire import Wire
-from kiosk.card_keys import CardKeyStore
+from drivers.rack import LaneDevices
+from drivers.simulators.ntag424_card import personalised
+from drivers.simulators.pn532 import Pn532Player, uid_card
+from kiosk.demo.control import Control
+from kiosk.run import open_card_keys, open_roster
+from tests.card_gate import META_KEY, card_settings, chip, running_card_gate
+from tests.fakes import MORNING_US
 from tests.wire_loop import MS, WireLoop
 
-META = b"\x11" * 16
+STRENGTHS = ("uid", "sun", "ev2")
 GOALS_MS = {"uid": 100, "sun": 200, "ev2": 350}
+GOAL_SHARE_MS = 15.0
+HOLD_MS = 300
+BETWEEN_S = 0.7
+"""From one verdict to the next card: the first one's has left the field, and the reader has noticed."""
+
+Site = dict[bytes, CardKeys]
 
 
-def keys_of_a_site(cards: int, rng: random.Random) -> dict[bytes, CardKeys]:
-    """A kiosk's table of per-card keys."""
+class TimedLane(LaneDevices):
+    """A lane's devices that note when the gate pulses its opening."""
+
+    pulses_ns: queue.SimpleQueue[int]
+
+    def open_pulse(self) -> bool:
+        """Note the moment, then pulse."""
+        self.pulses_ns.put(time.monotonic_ns())
+        return LaneDevices.open_pulse(self)
+
+
+def keys_of_a_site(cards: int, rng: random.Random) -> Site:
+    """The keys of each card of a site."""
     return {
         b"\x04" + number.to_bytes(6): CardKeys(gate_key=rng.randbytes(16), file_key=rng.randbytes(16))
         for number in range(cards)
     }
 
 
-def dialogue_of(strength: str, keys_of: KeysOf) -> Any:
-    """What the reader asks of a card."""
-    return {"uid": None, "sun": sun_dialogue(META, keys_of), "ev2": ev2_dialogue(keys_of)}[strength]
+def strength_of(uid: bytes) -> str:
+    """A third of the cards each."""
+    return STRENGTHS[int.from_bytes(uid[1:]) % len(STRENGTHS)]
+
+
+def roster_lines(keys: Site) -> Iterator[bytes]:
+    """The CSV of the site's people, a card each."""
+    yield b"person_id,category,card_uid,card_strength,registered,revoked\n"
+    for uid in keys:
+        yield f"p-{uid.hex()},resident,{uid.hex()},{strength_of(uid)},yes,no\n".encode()
+
+
+def fill(folder: Path, keys: Site) -> None:
+    """Roster and key file of the gate in ``folder``."""
+    settings = card_settings(folder, "ev2")
+    settings.state.folder.mkdir(mode=0o700)
+    with open_roster(settings) as roster:
+        report = roster.import_csv(roster_lines(keys), at_us=MORNING_US)
+        if report.cards != len(keys):
+            raise SystemExit(f"roster: {report.cards} of {len(keys)} cards were taken")
+    with open_card_keys(settings) as store:
+        store.take(keys.items())
 
 
 def lookups_ms(keys_of: KeysOf, uids: list[bytes]) -> list[float]:
@@ -56,52 +99,52 @@ def lookups_ms(keys_of: KeysOf, uids: list[bytes]) -> list[float]:
     return times
 
 
-def card_of(uid: bytes, keys: dict[bytes, CardKeys]) -> NtagCard:
-    """The card that holds those keys."""
-    return personalised(uid, gate_key=keys[uid].gate_key, file_key=keys[uid].file_key, meta_key=META)
-
-
-def limit_ms(strength: str, keys: dict[bytes, CardKeys], uids: list[bytes]) -> list[float]:
+def limit_ms(strength: str, keys: Site, uids: list[bytes]) -> list[float]:
     """Wire, chip and air alone."""
+    dialogues = {"uid": None, "sun": sun_dialogue(META_KEY, keys.get), "ev2": ev2_dialogue(keys.get)}
     player = Pn532Player()
-    loop = WireLoop(Pn532Conversation(dialogue_of(strength, keys.get)), player).begin().run(100)
+    loop = WireLoop(Pn532Conversation(dialogues[strength]), player).begin().run(100)
     times = []
     for number, uid in enumerate(uids):
         begin_ns = loop.now_ns
-        player.put(card_of(uid, keys), 300 * MS)
+        player.put(card_of(strength, uid, keys), HOLD_MS * MS)
         loop.run(700 + number % 13)
         times.append((loop.events[-1][0] - begin_ns) / MS)
     return times
 
 
-def measured_ms(strength: str, keys: dict[bytes, CardKeys], keys_of: KeysOf, uids: list[bytes]) -> list[float]:
-    """Through the serial line and its thread."""
-    player, events, times = Pn532Player(), queue.Queue[Any](), []
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        wire = Wire(Path(folder) / "dev" / "reader", player, baud=115200, seed=1)
-        wire.start()
-        stack.callback(wire.stop)
-        device = SerialDevice("in", str(wire.link), Pn532Conversation(dialogue_of(strength, keys_of)))
-        device.start(events.put)
-        stack.callback(device.stop)
-        while not isinstance(events.get(timeout=5), DeviceReady):
-            pass
+def card_of(strength: str, uid: bytes, keys: Site) -> Any:
+    """The card itself."""
+    if strength == "uid":
+        return uid_card(uid)
+    return personalised(uid, gate_key=keys[uid].gate_key, file_key=keys[uid].file_key, meta_key=META_KEY)
+
+
+@contextmanager
+def timed_gate(folder: Path, strength: str) -> Iterator[tuple[Control, TimedLane]]:
+    """The gate for cards of one strength."""
+    with running_card_gate(folder, card_settings(folder, strength)) as (control, gate):
+        devices = gate.rack.lanes["in"]
+        lane = TimedLane(devices.lane, devices.by_role, devices.camera, devices.relay)
+        lane.pulses_ns = queue.SimpleQueue()
+        gate.rack.lanes["in"] = lane
+        time.sleep(2)  # reader and relay have said that they are ready
+        yield control, lane
+
+
+def measured_ms(strength: str, folder: Path, keys: Site, uids: list[bytes]) -> list[float]:
+    """Through the whole gate."""
+    times = []
+    with timed_gate(folder, strength) as (control, lane):
         for number, uid in enumerate(uids):
-            secrets = {
-                "gate_key": keys[uid].gate_key.hex(),
-                "file_key": keys[uid].file_key.hex(),
-                "meta_key": META.hex(),
-            }
-            order = {"do": "tap", "uid": uid.hex(), "hold_ms": 2000, "card": secrets}
-            time.sleep(0.003 * (number % 13))  # taps do not come in step with the polls
+            options = {} if strength == "uid" else {"card": chip(keys[uid])}
+            time.sleep(BETWEEN_S + 0.003 * (number % 13))  # taps do not come in step with the polls
             begin_ns = time.monotonic_ns()
-            wire.command(order)
-            event = events.get(timeout=5)
-            if not isinstance(event, CardTap) or event.uid != uid:
-                raise SystemExit(f"{strength}: expected a tap of {uid.hex()}, got {event}")
-            times.append((event.at_ns - begin_ns) / MS)
-            wire.command({"do": "remove"})
-            time.sleep(0.32)
+            control("reader-in", "tap", uid=uid.hex(), hold_ms=HOLD_MS, **options)
+            try:
+                times.append((lane.pulses_ns.get(timeout=5) - begin_ns) / MS)
+            except queue.Empty:
+                raise SystemExit(f"{strength}: card {number} of {len(uids)} was not admitted within 5 s") from None
     return times
 
 
@@ -116,24 +159,32 @@ def main() -> int:
     parser.add_argument("--taps", type=int, default=40)
     parser.add_argument("--cards", type=int, default=100_000)
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # figures alone
     rng = random.Random(5)
     keys = keys_of_a_site(options.cards, rng)
     missed = 0
-    with tempfile.TemporaryDirectory() as folder, CardKeyStore.open(Path(folder) / "cards.db", bytes(32)) as store:
-        store.take(keys.items())
-        found = lookups_ms(store.keys_of, rng.sample(sorted(keys), min(5000, len(keys))))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fill(folder, keys)
+        with open_card_keys(card_settings(folder, "ev2")) as store:
+            found = lookups_ms(store.keys_of, rng.sample(sorted(keys), min(5000, len(keys))))
         print(
             f"keys of {options.cards} cards, one look-up: p50 {statistics.median(found):.3f}, p99 {p(found, 99):.3f} ms"
         )
         missed += p(found, 99) > 1.0
-        print(f"{options.taps} taps each; milliseconds from the card in the field to its event")
-        print(f"{'strength':10}{'p50':>8}{'p95':>8}{'limit p50':>12}{'limit p95':>12}{'goal p95':>10}")
+        print(f"{options.taps} taps each, the limit beside; milliseconds from the card in the field to the pulse")
+        print(f"{'':8}{'p50':>7}{'p95':>7}{'limit':>9}{'p95':>7}{'share':>8}{'p95':>7}{'goals p95, share':>19}")
         for strength, goal_ms in GOALS_MS.items():
-            uids = rng.sample(sorted(keys), options.taps)
-            seen, limit = measured_ms(strength, keys, store.keys_of, uids), limit_ms(strength, keys, uids)
-            missed += p(seen, 95) > goal_ms
-            row = (statistics.median(seen), p(seen, 95), statistics.median(limit), p(limit, 95))
-            print(f"{strength:10}{row[0]:8.1f}{row[1]:8.1f}{row[2]:12.1f}{row[3]:12.1f}{goal_ms:10}")
+            uids = rng.sample([uid for uid in sorted(keys) if strength_of(uid) == strength], options.taps)
+            seen, limit = measured_ms(strength, folder, keys, uids), limit_ms(strength, keys, uids)
+            row = [statistics.median(seen), p(seen, 95), statistics.median(limit), p(limit, 95)]
+            share = [row[0] - row[2], row[1] - row[3]]
+            missed += row[1] > goal_ms or share[1] > GOAL_SHARE_MS
+            print(
+                f"{strength:8}{row[0]:7.1f}{row[1]:7.1f}{row[2]:9.1f}{row[3]:7.1f}{share[0]:8.1f}{share[1]:7.1f}"
+                f"{goal_ms:13}{GOAL_SHARE_MS:6.0f}"
+            )
+    print("goals met" if not missed else "GOALS MISSED")
     return 1 if missed else 0
 
 

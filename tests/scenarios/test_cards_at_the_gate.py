@@ -1,63 +1,35 @@
 """Second-generation cards at the whole gate, over a pseudo-terminal: the genuine one opens, every other kind does not.
 
-Simulators run as a process of their own; the gate runs on a thread of this one, under the shipped policy
-``building_door``, which asks for a card and nothing else. Every card is a simulated NTAG 424 DNA that does the
-cryptography, or a plain number where that is the attack.
+Every card is a simulated NTAG 424 DNA that does the cryptography, or a plain number where that is the attack.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from drivers.cards.ntag424 import CardKeys
 from kiosk.demo.control import Control
-from kiosk.demo.programs import Programs
 from kiosk.journal import JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
-from kiosk.run import build, open_card_keys, open_roster
+from kiosk.run import open_card_keys, open_roster
+from tests.card_gate import card_settings, chip, running_card_gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-gate"), pytest.mark.timeout(180)]
 
-META_KEY = bytes(range(16, 32))
 RESIDENT, LOST, STRANGER = "04A1B2C3D4E501", "04A1B2C3D4E502", "04A1B2C3D4E5FF"
 KEYS = {
     uid: CardKeys(gate_key=bytes([number]) * 16, file_key=bytes([number + 100]) * 16)
     for number, uid in enumerate((RESIDENT, LOST), start=1)
 }
 OTHER_KEYS = CardKeys(gate_key=b"\x77" * 16, file_key=b"\x78" * 16)
-
-GATE = """
-[site]
-kiosk_id = "cards-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "building_door"
-[keys]
-community = "{folder}/community.key"
-card_meta = "{folder}/meta.key"
-[web]
-port = 0
-[simulation]
-devices = true
-[[lane]]
-name = "in"
-  [lane.reader]
-  port = "{folder}/dev/reader-in"
-  strength = "{strength}"
-  [lane.relay]
-  port = "{folder}/dev/relay-in"
-"""
-PLAN = '[[device]]\nname = "reader-in"\nkind = "pn532"\n[[device]]\nname = "relay-in"\nkind = "relay"\n'
 
 
 @dataclass
@@ -80,6 +52,7 @@ class CardGate:
                     self.seen = record.seq
                     if record.kind is Kind.PASSAGE:
                         facts = record.payloads[PayloadClass.FACTS].body
+                        assert facts is not None
                         # The card leaves the field; after an admission the same card counts again only after 3 s.
                         time.sleep(3.5 if facts["admit"] else 1.2)
                         return str(facts["reasons"][0])
@@ -93,36 +66,11 @@ class CardGate:
         return log.read_text().count('"on": true') if log.exists() else 0
 
 
-def chip(keys: CardKeys, read_ctr: int = 0) -> dict[str, Any]:
-    """The simulated chip of a card with these keys."""
-    return {
-        "gate_key": keys.gate_key.hex(),
-        "file_key": keys.file_key.hex(),
-        "meta_key": META_KEY.hex(),
-        "read_ctr": read_ctr,
-    }
-
-
 @contextmanager
 def card_gate(folder: Path, strength: str) -> Iterator[CardGate]:
-    for name, secret in (("community.key", bytes(range(32))), ("meta.key", META_KEY)):
-        (folder / name).write_bytes(secret)
-        (folder / name).chmod(0o600)
-    (folder / "gate.toml").write_text(GATE.format(folder=folder, strength=strength))
-    (folder / "plan.toml").write_text(PLAN)
-    settings = load_settings(folder / "gate.toml", {}).settings
+    settings = card_settings(folder, strength)
     _issue(settings, strength)
-    programs = Programs(folder / "log")
-    with ExitStack() as stack:
-        stack.callback(programs.stop)
-        programs.start("simulators", "drivers.simulators", "--dir", str(folder), "--plan", str(folder / "plan.toml"))
-        control = Control(folder / "control.sock")
-        programs.wait_for("its control socket", control.ready, program="simulators")
-        gate = build(settings, stack)
-        thread = threading.Thread(target=gate.run)
-        thread.start()
-        stack.callback(thread.join, 10)
-        stack.callback(gate.stop)
+    with running_card_gate(folder, settings) as (control, _):
         yield CardGate(folder, control)
 
 
