@@ -54,7 +54,8 @@ class Reading:
 def equalised(values: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
     """What blur carried over from the four neighbours, taken back: ``amount`` times the difference to them."""
     cross = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
-    return values + amount * (values - np.asarray(cv2.filter2D(values, -1, cross), np.float32))
+    around = np.asarray(cv2.filter2D(values, -1, cross), np.float32)
+    return np.asarray(values + amount * (values - around), np.float32)
 
 
 # (reach of the threshold in modules, what is taken back of the blur), the likeliest first
