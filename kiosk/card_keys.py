@@ -9,33 +9,19 @@ stolen kiosk cannot make a card (docs/cards.md says what it can do, and what is 
 from __future__ import annotations
 
 import hmac
-import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from sqlalchemy import BigInteger
 from sqlmodel import Field
 
 from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
 from kiosk.credentials.card_counter import COUNTER_MAX, AcceptedCode, CounterConflict, conflicts
-from kiosk.database import (
-    Database,
-    DatabaseError,
-    KioskTable,
-    OpenDatabase,
-    Row,
-    SqliteDatabase,
-    transaction,
-)
-from kiosk.store_file import StoreFile
+from kiosk.database import Database, DatabaseError, KioskTable, OpenDatabase, SqliteDatabase, transaction
+from kiosk.sealing import Seal, SealError, derived_key
+from kiosk.store_file import Store, StoreFile
 
 APPLICATION_ID = 0x47504B31
 """``GPK1`` in the file's header: card keys of a gate."""
@@ -90,16 +76,14 @@ _ACCEPT = """
     WHERE excluded.last_accepted > card_counter.last_accepted"""
 
 
-class CardKeyStore:
+class CardKeyStore(Store):
     """Thread-safe. Make one with :meth:`open`; ``keys_of`` is what the reader's dialogue asks."""
 
     def __init__(self, path: Path, secret: bytes, database: Database) -> None:
-        self._path = path
-        self._database = database
-        self._lock = threading.Lock()
+        super().__init__(STORE, path, database)
         self._unwritten: dict[bytes, int] = {}
-        self._hash_key = _derive(secret, b"gatepost card keys hash 1")
-        self._seal = AESGCM(_derive(secret, b"gatepost card keys seal 1"))
+        self._hash_key = derived_key(secret, b"gatepost card keys hash 1")
+        self._seal = Seal(derived_key(secret, b"gatepost card keys seal 1"))
 
     @classmethod
     def open(cls, path: Path | str, secret: bytes, *, open_database: OpenDatabase = SqliteDatabase) -> CardKeyStore:
@@ -110,14 +94,7 @@ class CardKeyStore:
         path = Path(path)
         if len(secret) != SECRET_BYTES:
             raise CardKeysError("secret of the card keys", seen=f"{len(secret)} bytes", expected=f"{SECRET_BYTES}")
-        database = STORE.open(path, open_database)
-        return cls(path, secret, database)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        return cls(path, secret, STORE.open(path, open_database))
 
     def keys_of(self, uid: bytes) -> CardKeys | None:
         """The keys of the card with this UID; None when none are held. Raises CardKeysError."""
@@ -127,8 +104,8 @@ class CardKeyStore:
             return None
         gate_key_no, key_version, sealed = rows[0]
         try:
-            keys = self._seal.decrypt(sealed[:12], sealed[12:], _bound(card_hash, gate_key_no, key_version))
-        except (InvalidTag, ValueError) as error:
+            keys = self._seal.opened(sealed, _bound(card_hash, gate_key_no, key_version))
+        except SealError as error:
             raise CardKeysError(
                 f"{self._path}: keys of a card",
                 seen="bytes that this kiosk's secret does not open",
@@ -145,20 +122,16 @@ class CardKeyStore:
         """
         rows = []
         for uid, keys in cards:
-            card_hash, nonce = self.card_hash(uid), os.urandom(12)
+            card_hash = self.card_hash(uid)
             bound = _bound(card_hash, keys.gate_key_no, keys.key_version)
-            sealed = nonce + self._seal.encrypt(nonce, keys.gate_key + keys.file_key, bound)
+            sealed = self._seal.sealed(keys.gate_key + keys.file_key, bound)
             rows.append((card_hash, keys.gate_key_no, keys.key_version, sealed))
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    if replace:
-                        self._database.run("DELETE FROM card_key")
-                    self._database.run_many(_PUT, rows)
-                    if retired_no is not None:
-                        self._database.run("DELETE FROM card_key WHERE gate_key_no = ?", (retired_no,))
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        with self._changing() as database:
+            if replace:
+                database.run("DELETE FROM card_key")
+            database.run_many(_PUT, rows)
+            if retired_no is not None:
+                database.run("DELETE FROM card_key WHERE gate_key_no = ?", (retired_no,))
         return len(rows)
 
     def forget(self, uid: bytes) -> bool:
@@ -223,45 +196,14 @@ class CardKeyStore:
 
     def raise_counters(self, counters: dict[bytes, int], *, at_us: int) -> None:
         """Take over what other kiosks of the same secret accepted; none goes down. Raises CardKeysError."""
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    self._database.run_many(_ACCEPT, [(card, last, at_us) for card, last in counters.items()])
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        with self._changing() as database:
+            database.run_many(_ACCEPT, [(card, last, at_us) for card, last in counters.items()])
 
     def card_hash(self, uid: bytes) -> bytes:
         """The keyed hash under which a card stands here: HMAC-SHA-256, 16 bytes."""
         return hmac.digest(self._hash_key, uid, "sha256")[:16]
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            try:
-                self._database.close()
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
-
-    def _rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
-        with self._lock:
-            try:
-                return self._database.rows(sql, parameters)
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
-
-    def _run(self, sql: str, parameters: tuple[object, ...]) -> int:
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    return self._database.run(sql, parameters)
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
-
 
 def _bound(card_hash: bytes, gate_key_no: int, key_version: int) -> bytes:
     """Sealed keys cannot be moved to another card, nor an old version put back under a new number."""
     return card_hash + bytes((gate_key_no, key_version))
-
-
-def _derive(secret: bytes, info: bytes) -> bytes:
-    return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(secret)

@@ -29,11 +29,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import GatepostError
+from kiosk.sealing import NONCE_BYTES, Seal, SealError
 
 RELEASE_KEY_BYTES = 32
 UID_BYTES = 7
 KEY_BYTES = 16
-NONCE_BYTES = 12
 FIRST_GATE_KEY_NO, SECOND_GATE_KEY_NO = 3, 4
 """The card's key slots (docs/cards.md, "Keys")."""
 MAX_CARDS = 100_000
@@ -79,8 +79,7 @@ class Release:
 def make_escrow(cards: Iterable[SecondKeys], release_key: bytes) -> bytes:
     """The sealed keys of these cards. Raises CardReleaseError for a release key of another length, or too many."""
     rows = _packed(tuple(cards))
-    nonce = os.urandom(NONCE_BYTES)
-    return nonce + _sealing(release_key).encrypt(nonce, rows, _ESCROW_BOUND)
+    return _sealing(release_key).sealed(rows, _ESCROW_BOUND)
 
 
 def open_escrow(escrow: bytes, release_key: bytes) -> tuple[SecondKeys, ...]:
@@ -97,8 +96,8 @@ def make_release(cards: Sequence[SecondKeys], kiosks: Mapping[str, bytes], *, ke
     """
     if len(kiosks) > MAX_KIOSKS:
         raise CardReleaseError("card release", seen=f"{len(kiosks)} kiosks", expected=f"at most {MAX_KIOSKS}")
-    content_key, nonce = os.urandom(32), os.urandom(NONCE_BYTES)
-    content = nonce + AESGCM(content_key).encrypt(nonce, _packed(tuple(cards)), _RELEASE_BOUND)
+    content_key = os.urandom(32)
+    content = Seal(content_key).sealed(_packed(tuple(cards)), _RELEASE_BOUND)
     sealed = {kiosk_id: _text(_wrap(content_key, kiosk_id, public)) for kiosk_id, public in kiosks.items()}
     document = {"v": 1, "keep_others": keep_others, "sealed": sealed, "content": _text(content)}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
@@ -120,7 +119,7 @@ def open_release(body: bytes, kiosk_id: str, private_key: Ed25519PrivateKey) -> 
     if wrapped is None:
         raise CardReleaseError("card release", seen=f"nothing for kiosk {kiosk_id}", expected="keys sealed to it")
     content_key = _unwrap(wrapped, kiosk_id, private_key)
-    cards = _opened(AESGCM(content_key), content, _RELEASE_BOUND, "card release", "its own content key")
+    cards = _opened(Seal(content_key), content, _RELEASE_BOUND, "card release", "its own content key")
     return Release(cards, document["keep_others"])
 
 
@@ -132,11 +131,11 @@ def _packed(cards: tuple[SecondKeys, ...]) -> bytes:
     )
 
 
-def _opened(seal: AESGCM, data: bytes, bound: bytes, what: str, expected: str) -> tuple[SecondKeys, ...]:
+def _opened(seal: Seal, data: bytes, bound: bytes, what: str, expected: str) -> tuple[SecondKeys, ...]:
     try:
-        rows = seal.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound)
-    except (InvalidTag, ValueError):
-        raise CardReleaseError(what, seen="bytes that this key does not open", expected=expected) from None
+        rows = seal.opened(data, bound)
+    except SealError as error:
+        raise CardReleaseError(what, seen=error.seen, expected=expected) from None
     if len(rows) % _ROW_BYTES or len(rows) > MAX_CARDS * _ROW_BYTES:
         raise CardReleaseError(what, seen=f"{len(rows)} bytes", expected=f"rows of {_ROW_BYTES}")
     try:
@@ -150,10 +149,10 @@ def _row(row: bytes) -> SecondKeys:
     return SecondKeys(row[:UID_BYTES], keys[:KEY_BYTES], keys[KEY_BYTES:], row[UID_BYTES], row[UID_BYTES + 1])
 
 
-def _sealing(release_key: bytes) -> AESGCM:
+def _sealing(release_key: bytes) -> Seal:
     if len(release_key) != RELEASE_KEY_BYTES:
         raise CardReleaseError("release key", seen=f"{len(release_key)} bytes", expected=f"{RELEASE_KEY_BYTES}")
-    return AESGCM(release_key)
+    return Seal(release_key)
 
 
 # --- sealing to a kiosk's identity key ----------------------------------------------------------------------------

@@ -6,33 +6,20 @@ visitor's pseudonym. A visit's pass is good for the person now in the lane, and 
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import BigInteger
 from sqlmodel import Field
 
 from config.errors import GatepostError
 from kiosk.board import RegisterVisitor
 from kiosk.clock import Instant
-from kiosk.database import (
-    Database,
-    DatabaseError,
-    KioskTable,
-    OpenDatabase,
-    Row,
-    SqliteDatabase,
-    insert_statement,
-    transaction,
-)
+from kiosk.database import Database, KioskTable, OpenDatabase, Row, SqliteDatabase, insert_statement
 from kiosk.evidence import CardStrength, PassFinding
-from kiosk.store_file import StoreFile
+from kiosk.sealing import Seal, SealError
+from kiosk.store_file import Store, StoreFile
 
 APPLICATION_ID = 0x47505631
 """``GPV1`` in the file's header: this is a register of visitors."""
@@ -78,14 +65,12 @@ class Visit:
     host: str
 
 
-class Register:
+class Register(Store):
     """The register's file. Thread-safe. Make one with :meth:`open`."""
 
     def __init__(self, path: Path, key: bytes, database: Database) -> None:
-        self._path = path
-        self._seal = AESGCM(key)
-        self._database = database
-        self._lock = threading.Lock()
+        super().__init__(STORE, path, database)
+        self._seal = Seal(key)
 
     @classmethod
     def open(cls, path: Path, key: bytes, *, open_database: OpenDatabase = SqliteDatabase) -> Register:
@@ -94,12 +79,6 @@ class Register:
         Raises RegisterError when the file is something else or cannot be opened.
         """
         return cls(path, key, STORE.open(path, open_database))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def enter(self, visitor: RegisterVisitor, at: Instant) -> PassFinding:
         """Write a visit durably; the finding is the pass for the person now in the lane. Raises RegisterError."""
@@ -111,31 +90,22 @@ class Register:
             visitor.guard,
             visitor.category,
             visitor.purpose,
-            self._sealed(visitor.name, "name", subject),
-            self._sealed(visitor.phone_last4, "phone", subject),
-            self._sealed(visitor.host, "host", subject),
+            self._seal.sealed_text(visitor.name, "name", subject),
+            self._seal.sealed_text(visitor.phone_last4, "phone", subject),
+            self._seal.sealed_text(visitor.host, "host", subject),
         )
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    self._database.run(insert_statement(RegisterVisit), row)
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        self._run(insert_statement(RegisterVisit), row)
         return PassFinding(
             refusal=None, subject=subject, category=visitor.category, strength=CardStrength.PASS_CODE, registered=True
         )
 
     def visits(self, since_us: int) -> list[Visit]:
         """The visits from ``since_us`` on, oldest first. Raises RegisterError."""
-        with self._lock:
-            try:
-                rows = self._database.rows(
-                    "SELECT subject, at_us, lane, guard, category, purpose, name_sealed, phone_sealed, host_sealed "
-                    "FROM register_visit WHERE at_us >= ? ORDER BY at_us",
-                    (since_us,),
-                )
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        rows = self._rows(
+            "SELECT subject, at_us, lane, guard, category, purpose, name_sealed, phone_sealed, host_sealed "
+            "FROM register_visit WHERE at_us >= ? ORDER BY at_us",
+            (since_us,),
+        )
         return [self._visit(row) for row in rows]
 
     def _visit(self, row: Row) -> Visit:
@@ -154,28 +124,14 @@ class Register:
 
     def erase(self, before_us: int) -> int:
         """Delete the visits before ``before_us``; how many. Raises RegisterError."""
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    count = self._database.run("DELETE FROM register_visit WHERE at_us < ?", (before_us,))
-                self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        count = self._run("DELETE FROM register_visit WHERE at_us < ?", (before_us,))
+        self._empty_log()
         return count
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._database.close()
-
-    def _sealed(self, text: str, column: str, subject: str) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._seal.encrypt(nonce, text.encode("utf-8"), f"{column}\0{subject}".encode())
 
     def _opened(self, sealed: bytes, column: str, subject: str) -> str:
         try:
-            return self._seal.decrypt(sealed[:12], sealed[12:], f"{column}\0{subject}".encode()).decode("utf-8")
-        except (InvalidTag, ValueError) as error:
+            return self._seal.opened_text(sealed, column, subject)
+        except SealError as error:
             raise RegisterError(
-                f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="give back its key"
+                f"{self._path}: a sealed {column}", seen=error.seen, hint="give back its key"
             ) from error

@@ -10,19 +10,12 @@ A revocation is sticky: an import that forgets it does not lift it, only :meth:`
 from __future__ import annotations
 
 import hmac
-import os
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from sqlalchemy import BigInteger
 from sqlmodel import Field
 
@@ -30,17 +23,11 @@ from config.errors import GatepostError
 from config.policy import Hours
 from kiosk.credentials.person_match import person_match
 from kiosk.credentials.pseudonym import subject_key_of, subject_of
-from kiosk.database import (
-    Database,
-    DatabaseError,
-    KioskTable,
-    OpenDatabase,
-    SqliteDatabase,
-    transaction,
-)
+from kiosk.database import Database, KioskTable, OpenDatabase, SqliteDatabase
 from kiosk.evidence import CardStrength
 from kiosk.roster_csv import MAX_LINE_BYTES, ImportReport, RosterLine, parse_hours, read_lines
-from kiosk.store_file import StoreFile
+from kiosk.sealing import Seal, SealError, derived_key
+from kiosk.store_file import Store, StoreFile
 
 APPLICATION_ID = 0x47505231
 """``GPR1`` in the file's header: this is a Gatepost roster."""
@@ -138,6 +125,7 @@ _PUT_CARD = """
     tail_hash = excluded.tail_hash, head_hash = excluded.head_hash"""
 _PUT_REVOCATION = """
     INSERT INTO roster_revocation (card_hash, at_us, why) VALUES (?, ?, ?) ON CONFLICT (card_hash) DO NOTHING"""
+_REINSTATE = "DELETE FROM roster_revocation WHERE card_hash = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,16 +160,14 @@ class Contact:
     phone: str
 
 
-class Roster:
+class Roster(Store):
     """The roster file of one site. Thread-safe. Make one with :meth:`open`."""
 
     def __init__(self, path: Path, key: bytes, match_key: bytes, database: Database) -> None:
-        self._path = path
-        self._database = database
-        self._lock = threading.Lock()
-        self._card_key = _derive(key, b"gatepost roster card 1")
+        super().__init__(STORE, path, database)
+        self._card_key = derived_key(key, b"gatepost roster card 1")
         self._subject_key = subject_key_of(key)
-        self._seal = AESGCM(_derive(key, b"gatepost roster seal 1"))
+        self._seal = Seal(derived_key(key, b"gatepost roster seal 1"))
         self._match_key = match_key
 
     @classmethod
@@ -197,25 +183,13 @@ class Roster:
         path = Path(path)
         if len(key) != KEY_BYTES:
             raise RosterError("roster key", seen=f"{len(key)} bytes", expected=f"{KEY_BYTES} random bytes")
-        database = STORE.open(path, open_database)
-        roster = cls(path, key, match_key, database)
+        roster = cls(path, key, match_key, STORE.open(path, open_database))
         try:
             roster._check_key()
-        except DatabaseError as error:
-            database.close()
-            raise STORE.translated(error) from error
         except BaseException:
-            database.close()
+            roster.close()
             raise
         return roster
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def find_card(self, uid: bytes) -> RosterEntry | None:
         """What is known of the card with this number; None when nothing is.
@@ -231,21 +205,14 @@ class Roster:
         """
         hashes = {self.card_hash(known)}
         sql, part = (_FIND_BY_TAIL, b"tail") if last else (_FIND_BY_HEAD, b"head")
-        with self._lock:
-            try:
-                hashes |= {bytes(row[0]) for row in self._database.rows(sql, (self._part_hash(part, known),))}
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        hashes |= {bytes(row[0]) for row in self._rows(sql, (self._part_hash(part, known),))}
         entries = [entry for card_hash in sorted(hashes) if (entry := self._find(card_hash)) is not None]
         return entries[:2]
 
     def _find(self, card_hash: bytes) -> RosterEntry | None:
-        with self._lock:
-            try:
-                found = self._database.rows(_FIND, (card_hash,))
-                revoked = bool(self._database.rows(_REVOKED, (card_hash,)))
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        with self._using() as database:
+            found = database.rows(_FIND, (card_hash,))
+            revoked = bool(database.rows(_REVOKED, (card_hash,)))
         if not found:
             return _NOBODY if revoked else None
         subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0][:9]
@@ -278,13 +245,9 @@ class Roster:
 
     def contact_of(self, subject: str) -> Contact | None:
         """Name and phone of a person, for the guard; None for an unknown one. Raises RosterError."""
-        with self._lock:
-            try:
-                rows = self._database.rows(
-                    "SELECT person_id, name_sealed, phone_sealed FROM roster_person WHERE subject = ?", (subject,)
-                )
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        rows = self._rows(
+            "SELECT person_id, name_sealed, phone_sealed FROM roster_person WHERE subject = ?", (subject,)
+        )
         if not rows:
             return None
         person_id, name, phone = rows[0]
@@ -292,53 +255,34 @@ class Roster:
 
     def subjects(self) -> frozenset[str]:
         """The pseudonyms of everybody. Raises RosterError."""
-        with self._lock:
-            try:
-                return frozenset(subject for (subject,) in self._database.rows("SELECT subject FROM roster_person"))
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        return frozenset(subject for (subject,) in self._rows("SELECT subject FROM roster_person"))
 
     def revoke(self, uid: bytes, *, at_us: int, why: str) -> None:
         """This card opens nothing from now on, also one that the roster does not know. Raises RosterError."""
-        self._change(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
+        self._run(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
 
     def revoke_all(self, cards: Iterable[tuple[bytes, str]], reinstated: Iterable[bytes], *, at_us: int) -> int:
         """A whole list (number and reason each) at once, and those that came back; how many did. Raises RosterError."""
         rows = [(self.card_hash(uid), at_us, why[:200]) for uid, why in cards]
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    self._database.run_many(_PUT_REVOCATION, rows)
-                    return sum(
-                        self._database.run("DELETE FROM roster_revocation WHERE card_hash = ?", (self.card_hash(uid),))
-                        for uid in reinstated
-                    )
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        with self._changing() as database:
+            database.run_many(_PUT_REVOCATION, rows)
+            return sum(database.run(_REINSTATE, (self.card_hash(uid),)) for uid in reinstated)
 
     def reinstate(self, uid: bytes) -> bool:
         """Lift a revocation (a lost card was found); whether there was one. Raises RosterError."""
-        return self._change("DELETE FROM roster_revocation WHERE card_hash = ?", (self.card_hash(uid),)) > 0
+        return self._run(_REINSTATE, (self.card_hash(uid),)) > 0
 
     def counts(self) -> tuple[int, int, int]:
         """How many people, cards and revocations there are. Raises RosterError."""
-        with self._lock:
-            try:
-                people, cards, revocations = (
-                    self._database.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
-                    for table in ("roster_person", "roster_card", "roster_revocation")
-                )
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        people, cards, revocations = (
+            self._rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
+            for table in ("roster_person", "roster_card", "roster_revocation")
+        )
         return people, cards, revocations
 
     def strengths(self) -> dict[CardStrength, int]:
         """How many cards must prove what. Raises RosterError."""
-        with self._lock:
-            try:
-                rows = self._database.rows("SELECT strength, count(*) FROM roster_card GROUP BY strength")
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        rows = self._rows("SELECT strength, count(*) FROM roster_card GROUP BY strength")
         return {CardStrength(strength): int(count) for strength, count in rows}
 
     def import_csv(
@@ -362,21 +306,9 @@ class Roster:
         good = self._answered_for(_agreeing(lines, report), report, replace=replace)
         if replace and report.bad_lines:
             return report
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    self._take(good, report, at_us, replace=replace)
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        with self._changing() as database:
+            self._take(database, good, report, at_us, replace=replace)
         return report
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            try:
-                self._database.close()
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
 
     def _answered_for(self, lines: list[RosterLine], report: ImportReport, *, replace: bool) -> list[RosterLine]:
         """The lines without lent cards whose lender is nobody of this site, or holds a lent card only."""
@@ -390,14 +322,11 @@ class Roster:
         return good
 
     def _known(self, person_id: str) -> bool:
-        with self._lock:
-            try:
-                return bool(self._database.rows("SELECT 1 FROM roster_person WHERE person_id = ?", (person_id,)))
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
+        return bool(self._rows("SELECT 1 FROM roster_person WHERE person_id = ?", (person_id,)))
 
-    def _take(self, lines: list[RosterLine], report: ImportReport, at_us: int, *, replace: bool) -> None:
-        database = self._database
+    def _take(
+        self, database: Database, lines: list[RosterLine], report: ImportReport, at_us: int, *, replace: bool
+    ) -> None:
         if replace:
             database.run("DELETE FROM roster_card")
             database.run("DELETE FROM roster_person")
@@ -443,33 +372,17 @@ class Roster:
         report.people += len(people)
         report.cards += len(held)
 
-    def _change(self, sql: str, parameters: tuple[object, ...]) -> int:
-        with self._lock:
-            try:
-                with transaction(self._database):
-                    return self._database.run(sql, parameters)
-            except DatabaseError as error:
-                raise STORE.translated(error) from error
-
     def _sealed(self, text: str, column: str, person_id: str) -> bytes:
-        if not text:
-            return b""
-        nonce = os.urandom(12)
-        # Bound to column and person, so that a sealed value cannot be moved to another row.
-        return nonce + self._seal.encrypt(nonce, text.encode("utf-8"), f"{column}\0{person_id}".encode())
+        return self._seal.sealed_text(text, column, person_id) if text else b""
 
     def _unsealed(self, sealed: bytes, column: str, person_id: str) -> str:
-        if not sealed:
-            return ""
         try:
-            return self._seal.decrypt(sealed[:12], sealed[12:], f"{column}\0{person_id}".encode()).decode("utf-8")
-        except (InvalidTag, ValueError) as error:
-            raise RosterError(
-                f"{self._path}: a sealed {column}", seen="bytes that this key does not open", hint="import again"
-            ) from error
+            return self._seal.opened_text(sealed, column, person_id) if sealed else ""
+        except SealError as error:
+            raise RosterError(f"{self._path}: a sealed {column}", seen=error.seen, hint="import again") from error
 
     def _check_key(self) -> None:
-        rows = self._database.rows("SELECT person_id, subject FROM roster_person LIMIT 1")
+        rows = self._rows("SELECT person_id, subject FROM roster_person LIMIT 1")
         if rows and rows[0][1] != self.subject_of(rows[0][0]):
             raise RosterError(
                 str(self._path),
@@ -491,10 +404,6 @@ _NOBODY = RosterEntry(
     hours=(),
     places=(),
 )
-
-
-def _derive(key: bytes, info: bytes) -> bytes:
-    return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(key)
 
 
 def _bounded(file: BinaryIO) -> Iterator[bytes]:

@@ -1,13 +1,18 @@
-"""Opens a store's own SQLite file: makes its tables in an empty one, refuses one that is something else."""
+"""A store in a SQLite file of its own: what kind of file it is (:class:`StoreFile`), and its use by several threads
+(:class:`Store`), whose failures are the store's own error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from config.errors import GatepostError
-from kiosk.database import Database, DatabaseError, KioskTable, OpenDatabase, create_statements, transaction
+from kiosk.database import Database, DatabaseError, KioskTable, OpenDatabase, Row, create_statements, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +33,22 @@ class StoreFile:
 
         Raises ``error`` when it is something else, of another format, or cannot be opened.
         """
-        try:
+        with self.own_errors():
             database = open_database(path)
             try:
                 self._settle(path, database)
             except BaseException:
                 database.close()
                 raise
-        except DatabaseError as error:
-            raise self.translated(error) from error
         return database
 
-    def translated(self, error: DatabaseError) -> GatepostError:
-        """A failure of the database as the store's own error."""
-        return self.error(error.thing, seen=error.seen, expected=error.expected, hint=error.hint)
+    @contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """A failure of the database inside the block is raised as the store's ``error``."""
+        try:
+            yield
+        except DatabaseError as error:
+            raise self.error(error.thing, seen=error.seen, expected=error.expected, hint=error.hint) from error
 
     def _settle(self, path: Path, database: Database) -> None:
         ((application,),) = database.rows("PRAGMA application_id")
@@ -68,3 +75,52 @@ class StoreFile:
                 expected=f"{self.what} of format {self.version}",
                 hint=f"give {self.what} a file of its own",
             )
+
+
+class Store:
+    """Base of the stores: one open file, its statements one after the other. Thread-safe.
+
+    Every method raises the ``error`` of the file's kind.
+    """
+
+    def __init__(self, kind: StoreFile, path: Path, database: Database) -> None:
+        self._kind = kind
+        self._path = path
+        self._database = database
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._using() as database:
+            database.close()
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with self._using() as database:
+            return database.rows(sql, parameters)
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """One statement, durable when this returns; how many rows it changed."""
+        with self._changing() as database:
+            return database.run(sql, parameters)
+
+    @contextmanager
+    def _using(self) -> Iterator[Database]:
+        """The database for this thread alone."""
+        with self._lock, self._kind.own_errors():
+            yield self._database
+
+    @contextmanager
+    def _changing(self) -> Iterator[Database]:
+        """All of the block, durable when it ends, or nothing of it."""
+        with self._using() as database, transaction(database):
+            yield database
+
+    def _empty_log(self) -> None:
+        """After deleting: nothing of it stays in the write-ahead log (the file itself was overwritten)."""
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
