@@ -7,13 +7,15 @@ synced      the kernel says the clock is disciplined (``STA_UNSYNC`` clear), or 
 holdover    no sync now, but either a good time earlier in this boot carried on by the monotonic clock while its
             drift bound stays under 60 s, or a real-time clock whose time is not below the floor and not
             more than 60 days above it
-asserted    two people said what time it is, not below the floor; carried on by the monotonic clock
+asserted    two people said what time it is, not below the floor; carried on by the monotonic clock as long
+            as holdover would be, over restarts of the program too
 none        none of these; also a clock below the floor, whatever the kernel says of it
 ==========  =====================================================================================================
 
-The *floor* is the last time known to be good (synced, asserted, or carried on from one), kept in a file. With
-trust ``none`` an instant is never below it. A real-time clock does not raise it: a wrong battery clock would
-otherwise block every later right one.
+The *floor* is the last time known to be good (synced, or carried on from a sync; at first the release's date), kept
+in a file. With trust ``none`` an instant is never below it. A real-time clock does not raise it: a wrong battery clock
+would otherwise block every later right one. What people say does not raise it either, for the same reason: instants do
+not go back behind it, but a sync or two other people may put it right.
 
 Sources: adjtimex(2) (``STA_UNSYNC``, kernel ``include/uapi/linux/timex.h``); systemd-timesyncd.service(8)
 (``/run/systemd/timesync/synchronized`` is touched at each adjustment; used where a unit's ``ProtectClock=``
@@ -34,6 +36,8 @@ from pathlib import Path
 from typing import Protocol
 
 from config.errors import GatepostError
+from kiosk import clock_assertion
+from kiosk.clock_assertion import Assertion
 from kiosk.reasons import ClockTrust
 
 MAX_DRIFT_PPM = 100
@@ -47,6 +51,9 @@ MAX_RTC_AHEAD_US = 60 * 86_400 * 1_000_000
 
 FLOOR_SAVE_EVERY_US = 60 * 1_000_000
 """The floor's file is written at most this often: wear of the card against a minute's loss of floor."""
+
+MAX_ASSERTED_AHEAD_US = 3 * 365 * 86_400 * 1_000_000
+"""People may be this far above the floor; a kiosk that lay longer in a store-room has an old release as well."""
 
 MAX_FLOOR_US = 4_102_444_800_000_000
 """2100-01-01: a floor beyond it is a damaged file, not a time that has passed."""
@@ -210,8 +217,9 @@ class _Anchor:
 class SystemClock:
     """This machine's clock, judged by the rules at the top of this file. Safe to use from several threads.
 
-    ``floor_path`` is where the floor is kept (None: in memory only). ``built_at_us`` is a time that certainly has
-    passed (the build's date). The remaining arguments are the machine's own senses and are replaced in tests.
+    ``floor_path`` is where the floor is kept (None: in memory only), and what people said in the same folder.
+    ``built_at_us`` is a time that certainly has passed (the release's date).
+    The remaining arguments are the machine's own senses and are replaced in tests.
     Whether the clock is synced is asked at most once a second.
     """
 
@@ -234,6 +242,9 @@ class SystemClock:
         self._boot_id = boot_id or this_boot_id()
         self._rtc = rtc_present()
         self._anchor: _Anchor | None = None
+        self._said_path = None if floor_path is None else floor_path.with_name(clock_assertion.FILE)
+        self._said_us = 0
+        self._recall_what_was_said()
         self._last_synced = False
         self._asked_at_ns: int | None = None
 
@@ -247,32 +258,49 @@ class SystemClock:
         with self._lock:
             mono_ns = self._monotonic_ns()
             at_us, trust = self._judge(self._wall_us(), mono_ns)
-            return Instant(max(at_us, self._floor.at_us), trust, self._boot_id, mono_ns)
+            if self._anchor is not None and self._anchor.trust is ClockTrust.ASSERTED:
+                self._said_us = max(self._said_us, at_us)
+            return Instant(max(at_us, self._floor.at_us, self._said_us), trust, self._boot_id, mono_ns)
 
     def assert_time(self, at_us: int, *, people: tuple[str, str]) -> Instant:
-        """Take the word of two different people for the time, until the machine is synced again.
+        """Take the word of two different people for the time, until the machine is synced or two say otherwise.
 
-        Raises ClockError when ``at_us`` is below the floor or the two are not two.
+        Raises ClockError when ``at_us`` is below the floor or three years above it, or the two are not two.
         """
         if not all(people) or people[0] == people[1]:
             raise ClockError("asserted time", seen=f"{people!r}", expected="two different people")
         with self._lock:
-            if at_us < self._floor.at_us:
+            floor_us = self._floor.at_us
+            if not floor_us <= at_us <= floor_us + MAX_ASSERTED_AHEAD_US:
                 raise ClockError(
                     "asserted time",
                     seen=utc_of(at_us).isoformat(),
-                    expected=f"not before {utc_of(self._floor.at_us).isoformat()}, which is known to have passed",
+                    expected=f"{utc_of(floor_us).isoformat()}, which is known to have passed, to three years later",
                     hint="look at the year",
                 )
             mono_ns = self._monotonic_ns()
+            if self._said_path is not None:
+                try:
+                    clock_assertion.keep(self._said_path, Assertion(at_us, mono_ns, self._boot_id))
+                except OSError as error:
+                    seen = error.strerror or "not written"
+                    raise ClockError(str(self._said_path), seen=seen, expected="a file that can be written") from error
             self._anchor = _Anchor(at_us, mono_ns, ClockTrust.ASSERTED)
-            self._floor.raise_to(at_us, save=True)
+            self._said_us = at_us
             return Instant(at_us, ClockTrust.ASSERTED, self._boot_id, mono_ns)
 
     def close(self) -> None:
         """Write the floor as it stands."""
         with self._lock:
             self._floor.save()
+
+    def _recall_what_was_said(self) -> None:
+        said = clock_assertion.recall(self._said_path) if self._said_path is not None else None
+        if said is None or said.at_us < self._floor.at_us:
+            return
+        self._said_us = said.at_us
+        if said.boot_id == self._boot_id and said.mono_ns <= self._monotonic_ns():
+            self._anchor = _Anchor(said.at_us, said.mono_ns, ClockTrust.ASSERTED)
 
     def _judge(self, wall_us: int, mono_ns: int) -> tuple[int, ClockTrust]:
         floor_us = self._floor.at_us
@@ -281,12 +309,17 @@ class SystemClock:
             # A sync may correct a carried-on floor by its drift; further back it is not believed.
             self._anchor = _Anchor(wall_us, mono_ns, ClockTrust.SYNCED)
             self._floor.raise_to(wall_us, save=anchor is None or anchor.trust is not ClockTrust.SYNCED)
+            if self._said_us:
+                self._said_us = 0
+                if self._said_path is not None:
+                    clock_assertion.forget(self._said_path)
             return wall_us, ClockTrust.SYNCED
         if anchor is not None:
             carried_us = anchor.carried_to(mono_ns)
             if anchor.drift_us(mono_ns) <= MAX_HOLDOVER_ERROR_US:
-                self._floor.raise_to(carried_us)
                 asserted = anchor.trust is ClockTrust.ASSERTED
+                if not asserted:
+                    self._floor.raise_to(carried_us)
                 return carried_us, ClockTrust.ASSERTED if asserted else ClockTrust.HOLDOVER
             # Too long without sync. A battery clock that agrees with the carried time still counts.
             if self._rtc and abs(wall_us - carried_us) <= 2 * anchor.drift_us(mono_ns):

@@ -25,7 +25,7 @@ class Machine:
         self.synced = synced
         self.rtc = rtc
 
-    def clock(self, floor: Path | None = None, *, built_at_us: int = 0) -> SystemClock:
+    def clock(self, floor: Path | None = None, *, built_at_us: int = 0, boot_id: str = "boot-a") -> SystemClock:
         return SystemClock(
             floor,
             built_at_us=built_at_us,
@@ -33,7 +33,7 @@ class Machine:
             monotonic_ns=lambda: self.mono_ns,
             synced=lambda: self.synced,
             rtc_present=lambda: self.rtc,
-            boot_id="boot-a",
+            boot_id=boot_id,
         )
 
     def advance(self, us: int) -> None:
@@ -149,6 +149,45 @@ def test_an_assertion_needs_two_people_and_a_time_that_can_be(at_us: int, people
     """One person twice, nobody, or a time known to have passed are refused."""
     with pytest.raises(ClockError):
         Machine(0, synced=False).clock(built_at_us=MORNING_US - DAY_US).assert_time(at_us, people=people)
+
+
+def test_a_year_that_two_people_misread_is_put_right(tmp_path: Path) -> None:
+    """What people say never raises the floor: they may say better, and a sync ends it, also on the next start."""
+    machine = Machine(0, synced=False, rtc=False)
+    clock = machine.clock(tmp_path / "floor", built_at_us=MORNING_US)
+    clock.assert_time(MORNING_US + 365 * DAY_US, people=("guard-7", "admin-1"))
+    assert clock.assert_time(MORNING_US + DAY_US, people=("guard-7", "admin-1")).at_us == MORNING_US + DAY_US
+    clock.assert_time(MORNING_US + 365 * DAY_US, people=("guard-7", "admin-1"))
+    machine.synced, machine.wall_us = True, MORNING_US + DAY_US
+    machine.mono_ns += 2_000_000_000
+    assert clock.now() == Instant(MORNING_US + DAY_US, ClockTrust.SYNCED, "boot-a", machine.mono_ns)
+    machine.synced = False
+    assert machine.clock(tmp_path / "floor").now().at_us == MORNING_US + DAY_US
+
+
+def test_an_assertion_too_far_ahead_is_a_misread_year() -> None:
+    """2036 is refused: no release lies in a store-room that long."""
+    clock = Machine(0, synced=False).clock(built_at_us=MORNING_US)
+    with pytest.raises(ClockError, match="look at the year"):
+        clock.assert_time(MORNING_US + 10 * 365 * DAY_US, people=("guard-7", "admin-1"))
+
+
+def test_an_assertion_outlives_a_restart_of_the_program_but_not_a_reboot(tmp_path: Path) -> None:
+    """The monotonic clock of the same boot carries it on; of another boot only that the time has passed is known."""
+    machine = Machine(0, synced=False, rtc=False)
+    machine.clock(tmp_path / "floor", built_at_us=MORNING_US - DAY_US).assert_time(MORNING_US, people=("a", "b"))
+    machine.advance(HOUR_US)
+    again = machine.clock(tmp_path / "floor").now()
+    assert (again.at_us, again.clock_trust) == (MORNING_US + HOUR_US, ClockTrust.ASSERTED)
+    rebooted = Machine(0, synced=False, rtc=False).clock(tmp_path / "floor", boot_id="boot-b").now()
+    assert (rebooted.at_us, rebooted.clock_trust) == (MORNING_US, ClockTrust.NONE)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"at_us": "x", "mono_ns": 1, "boot_id": "boot-a"}', "9" * 2000])
+def test_a_damaged_assertion_counts_as_none(tmp_path: Path, content: str) -> None:
+    """Two people are asked again; the gate comes up."""
+    (tmp_path / "clock.asserted").write_text(content)
+    assert Machine(0, synced=False, rtc=False).clock(tmp_path / "floor").now().clock_trust is ClockTrust.NONE
 
 
 @pytest.mark.parametrize("content", ["", "soon", "-5", "9" * 400])
