@@ -84,28 +84,42 @@ def read_toml(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}", seen=f"{size} bytes", expected=f"at most {MAX_FILE_BYTES}")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}", seen="no such file", hint="name the settings file with --config") from None
     except OSError as error:
         raise ConfigError(f"{path}", seen=error.strerror or str(error), expected="a readable file") from error
+
+
+def parse_toml(body: bytes, source: str) -> dict[str, Any]:
+    """The table of a TOML text of at most a megabyte; ConfigError naming ``source`` for anything else."""
+    if len(body) > MAX_FILE_BYTES:
+        raise ConfigError(source, seen=f"{len(body)} bytes", expected=f"at most {MAX_FILE_BYTES}")
+    try:
+        return tomllib.loads(body.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}", seen=str(error), expected="TOML in UTF-8") from error
+        raise ConfigError(source, seen=str(error)[:200], expected="TOML in UTF-8") from error
+    except RecursionError:
+        raise ConfigError(source, seen="tables or lists too deep in one another", expected="TOML in UTF-8") from None
 
 
 def load(model: type[Model], path: Path | None, environ: Mapping[str, str]) -> Loaded[Model]:
     """Read ``path`` (if any) and ``environ`` into ``model``; every error becomes one ConfigError naming all keys."""
-    table = read_toml(path) if path else {}
+    return load_table(model, read_toml(path) if path else {}, str(path or "settings"), environ)
+
+
+def load_table(model: type[Model], table: dict[str, Any], source: str, environ: Mapping[str, str]) -> Loaded[Model]:
+    """As :func:`load`, of a table that was read already; ``source`` names it in errors."""
     sources: dict[str, str] = {}
-    _note_sources(table, "", str(path), sources)
-    problems = list(_unknown(table, model, "", str(path)))
+    _note_sources(table, "", source, sources)
+    problems = list(_unknown(table, model, "", source))
     problems += _merge_environment(model, table, environ, sources)
     if problems:
         raise ConfigError("settings", seen="\n  " + "\n  ".join(problems))
     try:
         settings = model.model_validate(table)
     except ValidationError as error:
-        raise ConfigError("settings", seen="\n  " + "\n  ".join(_explain(error, sources, path))) from None
+        raise ConfigError("settings", seen="\n  " + "\n  ".join(_explain(error, sources, source))) from None
     for key, _ in known_keys(model):
         if "[]" not in key:
             sources.setdefault(key, "default")
@@ -172,12 +186,12 @@ def _from_text(text: str, field: FieldInfo) -> Any:
     return text
 
 
-def _explain(error: ValidationError, sources: Mapping[str, str], path: Path | None) -> Iterator[str]:
+def _explain(error: ValidationError, sources: Mapping[str, str], source: str) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         dotted = ""
         for part in problem["loc"]:
             dotted += f"[{part}]" if isinstance(part, int) else (f".{part}" if dotted else str(part))
-        where = sources.get(dotted) or (str(path) if path else "settings")
+        where = sources.get(dotted) or source
         message = problem["msg"].removeprefix("Value error, ")
         seen = "" if problem["type"] == "missing" else f", seen {problem['input']!r:.120}"
         yield f"{where}: {dotted or 'settings'}: {message}{seen}"

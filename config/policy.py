@@ -19,7 +19,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from config.errors import ConfigError
-from config.loader import Section, load, nearest
+from config.loader import Section, load, load_table, nearest, parse_toml
 
 POLICIES = Path(__file__).resolve().parent / "policies"
 REQUIRED = "required"
@@ -27,6 +27,7 @@ CHECKS = ("pass", "temperature", "health_code", "trip", "register")
 HEALTH_CHECKS = frozenset({"temperature", "health_code", "trip"})
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY = 24 * 60
+MAX_POLICY_BYTES = 256 * 1024
 
 #: Waivers that the program itself applies; a policy may not define rules of these names.
 LAPSED = "order_lapsed"
@@ -156,8 +157,10 @@ class Category(Section):
     exit: dict[str, str] | None = Field(
         default=None, description="the five checks noted on the way out; they never hold anybody; absent: none asked"
     )
-    hours: tuple[Hours, ...] = Field(default=(), description="windows for coming in; none means always")
-    places: tuple[str, ...] = Field(default=(), description="gates where it may come in; none means all")
+    hours: tuple[Hours, ...] = Field(default=(), max_length=50, description="windows for coming in; none means always")
+    places: tuple[str, ...] = Field(
+        default=(), max_length=200, description="gates where it may come in; none means all"
+    )
     passback: Passback = Field(
         default=Passback.OFF,
         description="in again without having gone out: off; soft tells the guard; hard refuses (needs a read way out)",
@@ -276,6 +279,9 @@ class Policy(Section):
 
     version: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$", description="stands in every verdict")
     title: str = Field(default="", max_length=120, description="for people")
+    kiosks: tuple[Name, ...] = Field(
+        default=(), max_length=500, description="the kiosks that it is for, by kiosk_id; none named: every kiosk"
+    )
     visitor_category: Name = Field(default="visitor", description="the category of somebody without a known pass")
     on_journal_failure: JournalFailure = Field(default=JournalFailure.RESIDENTS_ONLY, description="who gets in then")
     no_phone_waives: bool = Field(default=True, description="the guard's 'no phone' waives the health code")
@@ -286,8 +292,10 @@ class Policy(Section):
     cards: CardRules = Field(default_factory=CardRules)
     holds: Holds = Field(default_factory=Holds)
     waits: Waits = Field(default_factory=Waits)
-    waiver: tuple[Waiver, ...] = Field(default=(), description="the rules by which checks are not asked")
-    category: tuple[Category, ...] = Field(min_length=1, description="who comes to this gate")
+    waiver: tuple[Waiver, ...] = Field(
+        default=(), max_length=200, description="the rules by which checks are not asked"
+    )
+    category: tuple[Category, ...] = Field(min_length=1, max_length=100, description="who comes to this gate")
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -341,6 +349,21 @@ def _refuse_sorting_people(policy: Policy) -> None:
                 raise ValueError(
                     f"{what} {name!r}: rules on origin, ethnicity or the prefix of an identity number are refused"
                 )
+
+
+def parse_policy(body: bytes, source: str) -> Policy:
+    """The policy in a TOML text of at most 256 kB, as it comes down from the central; ``source`` names it in errors.
+
+    Raises ConfigError naming every bad key and its nearest known name.
+    """
+    if len(body) > MAX_POLICY_BYTES:
+        raise ConfigError(source, seen=f"{len(body)} bytes", expected=f"at most {MAX_POLICY_BYTES}")
+    try:
+        return load_table(Policy, parse_toml(body, source), source, {}).settings
+    except ConfigError as error:
+        if error.thing != "settings":
+            raise
+        raise ConfigError(source, seen=error.seen, hint="docs/policy.md") from None
 
 
 def load_policy(path_or_name: str | Path) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
-from config.policy import BUILT_IN_WAIVERS, CHECKS, DAYS, REQUIRED, Hours, load_policy, shipped_policies
+from config.policy import (
+    BUILT_IN_WAIVERS,
+    CHECKS,
+    DAYS,
+    MAX_POLICY_BYTES,
+    REQUIRED,
+    Hours,
+    load_policy,
+    parse_policy,
+    shipped_policies,
+)
 from tests.conftest import ROOT
 
 MINIMAL = """
@@ -166,3 +177,46 @@ def test_the_policy_of_the_documentation_loads(tmp_path: Path) -> None:
         assert f"`{rule}" in page
     for name in shipped_policies():
         assert f"`{name}`" in page
+
+
+def test_a_text_reads_as_the_file_does(tmp_path: Path) -> None:
+    """What the central sends is the very file, and errors name the document instead of a path."""
+    assert parse_policy(MINIMAL.encode(), "policy document 7") == load_policy(written(tmp_path, MINIMAL))
+    with pytest.raises(ConfigError, match="policy document 7") as caught:
+        parse_policy(MINIMAL.replace("lives_here", "livs_here").encode(), "policy document 7")
+    assert "did you mean 'lives_here'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xfe",
+        b"version = ",
+        b"x = " + b"[" * 100_000,
+        MINIMAL.encode() + b"#" * MAX_POLICY_BYTES,
+        MINIMAL.encode() + b'[[category]]\nname = "a"\n' * 101,
+        b"",
+    ],
+    ids=["not text", "cut", "deep", "long", "many", "empty"],
+)
+def test_a_text_that_is_no_policy_is_refused_whole(body: bytes) -> None:
+    """Not UTF-8, cut, nested without end, too long, too many categories, nothing: one error, no traceback."""
+    with pytest.raises(ConfigError):
+        parse_policy(body, "policy document 7")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(MINIMAL) - 1), st.binary(min_size=0, max_size=6))
+def test_an_altered_text_is_a_policy_or_an_error(place: int, put: bytes) -> None:
+    """Whatever stands in one place of it: nothing but ConfigError comes out."""
+    body = MINIMAL.encode()
+    with contextlib.suppress(ConfigError):
+        parse_policy(body[:place] + put + body[place + 1 :], "policy document 7")
+
+
+def test_a_policy_may_name_its_kiosks() -> None:
+    """None named: every kiosk. A name that no kiosk can have is an error."""
+    assert parse_policy(MINIMAL.encode(), "p").kiosks == ()
+    assert parse_policy(b'kiosks = ["north-1"]\n' + MINIMAL.encode(), "p").kiosks == ("north-1",)
+    with pytest.raises(ConfigError, match="kiosks"):
+        parse_policy(b'kiosks = ["North 1"]\n' + MINIMAL.encode(), "p")
