@@ -8,7 +8,8 @@ from config.errors import GatepostError
 from config.policy import load_policy
 from config.settings import Settings, Strength
 from kiosk.evidence import CardStrength
-from kiosk.run import check_passback, open_card_keys, open_roster
+from kiosk.policy_fit import check_passback
+from kiosk.run import open_card_keys, open_roster
 
 
 def card_lines(settings: Settings) -> Iterator[tuple[bool, str, str]]:

@@ -18,11 +18,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import ConfigError
-from config.policy import Passback, Policy, load_policy
+from config.policy import Policy, load_policy
 from config.settings import (
     DOCUMENTS,
     PASS_CERTIFICATE,
-    Contact,
     Lane,
     LaneDirection,
     Settings,
@@ -40,6 +39,7 @@ from kiosk.capture import Gate, Note
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant, ShiftedClock, SystemClock, utc_of
+from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
@@ -59,9 +59,11 @@ from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.passage_record import facts_only
 from kiosk.people import RosterPeople
 from kiosk.photos import Photos
+from kiosk.policy_fit import check_passback
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
+from kiosk.release import RELEASED
 from kiosk.roster import Roster
 from kiosk.screens.app import LOOPBACK_HOSTS, create_app
 from kiosk.screens.guards import GuardBook
@@ -123,29 +125,14 @@ def clock_of(settings: Settings) -> Clock:
     """The machine's judged clock, or the simulated day's."""
     if settings.start_at is not None:
         return ShiftedClock(int(settings.start_at.timestamp() * 1_000_000))
-    return SystemClock(settings.state.folder / "clock.floor")
+    return SystemClock(settings.state.folder / "clock.floor", built_at_us=round(RELEASED.timestamp()) * 1_000_000)
 
 
-def check_passback(settings: Settings, policy: Policy) -> None:
-    """A hard anti-passback needs to see everybody go in and to read everybody out, at this kiosk; else ConfigError."""
-    hard = [category.name for category in policy.category if category.passback is Passback.HARD]
-    if not hard:
-        return
-    passing = {Contact.PASSAGE_BEAM, Contact.DOOR_CONTACT}
-    blind = [
-        lane.name
-        for lane in settings.lane
-        if lane.reader is not None and not (lane.contacts and passing & set(lane.contacts.inputs.values()))
-    ]
-    read_out = any(lane.direction is LaneDirection.OUT and lane.reader is not None for lane in settings.lane)
-    if blind or not read_out:
-        seen = f"no passage beam or door contact at {', '.join(blind)}" if blind else "no way out with a reader"
-        raise ConfigError(
-            f'policy {policy.version}: passback = "hard" for {", ".join(hard)}',
-            seen=seen,
-            expected="a reader on a way out, and a beam or door contact at every lane with a reader",
-            hint='passback = "soft" tells the guard instead',
-        )
+def clock_desk(clock: Clock, gate: Gate) -> ClockDesk | None:
+    """Where two people set the clock; None for a simulated one."""
+    if not isinstance(clock, SystemClock):
+        return None
+    return ClockDesk(clock, lambda facts: gate.write(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**facts))))
 
 
 def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
@@ -286,6 +273,7 @@ def build(
         guards=guards,
         cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
         trust=trust,
+        clock=clock_desk(clock, gate),
         passes=pass_book(settings, clock, gate, verifier),
         people=RosterPeople(roster, photos),
         id_cards=id_desk,

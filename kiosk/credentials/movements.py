@@ -2,7 +2,7 @@
 
 A card that went in and comes in again without having gone out was handed back over the fence, or its holder left by
 another way; so by itself it is no more than a remark (``soft``). It refuses (``hard``) only where the lane saw that the
-holder really passed, and :func:`kiosk.run.check_passback` has made sure that the way out is read, too.
+holder really passed, and :func:`kiosk.policy_fit.check_passback` has made sure that the way out is read, too.
 
 Who is meant is the keyed pseudonym of the holder. Time is the machine's monotonic clock, so a wrong wall clock changes
 nothing; a restart of the gate forgets everything, which lets people in and never keeps anybody out.

@@ -21,8 +21,9 @@ from kiosk.capture import Gate
 from kiosk.journal import JournalReader
 from kiosk.line_wire import Heard
 from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
+from kiosk.policy_fit import check_passback
 from kiosk.records import Kind, PayloadClass, Record
-from kiosk.run import build, check_passback, derived_key, open_roster
+from kiosk.run import build, derived_key, open_roster
 from tests.fakes import FakeClock
 
 RESIDENT, COURIER, LENT, STRANGER = "04a1b2c3d4e501", "11223344", "21223344", "99223344"
