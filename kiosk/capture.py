@@ -37,6 +37,7 @@ from drivers.rack import LaneDevices, Rack
 from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant
+from kiosk.clock_watch import ClockWatch
 from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
@@ -187,6 +188,7 @@ class Gate:
         memory: LaneMemory | None = None,
     ) -> None:
         self._card_watch = card_watch or CardWatch()
+        self._clock_watch = ClockWatch()
         self._setups = setups
         self.rack = rack
         self._unwritten = Unwritten(journal)
@@ -278,6 +280,9 @@ class Gate:
         for lane, state in list(self._states.items()):
             if state.wake_at_ns is not None and now.mono_ns >= state.wake_at_ns:
                 self._step(lane, TimePassed(at_ns=now.mono_ns))
+        trust_changed = self._clock_watch.changed(now)
+        if trust_changed is not None:
+            self._put_down(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**trust_changed)), now)
         self._unwritten.retry(now)
         self._upkeep.tick(now)
         if self._memory is not None:

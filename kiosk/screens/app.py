@@ -28,12 +28,15 @@ from kiosk.id_desk import IdDesk
 from kiosk.reasons import Direction
 from kiosk.screens import forms
 from kiosk.screens.aim import Aim, LaneCamera
+from kiosk.screens.clock_pages import ClockPages
+from kiosk.screens.clock_pages import Desk as SettableClock
 from kiosk.screens.console import console
 from kiosk.screens.events import HEARTBEAT_S, STALE_AFTER_S, stream
 from kiosk.screens.faces import Face, resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
 from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
+from kiosk.screens.page_tools import PageTools
 from kiosk.screens.pass_pages import PassDesk, PassPages
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
@@ -57,6 +60,7 @@ def create_app(
     guards: GuardBook,
     cameras: Mapping[str, LaneCamera] | None = None,
     trust: TrustDesk | None = None,
+    clock: SettableClock | None = None,
     passes: PassDesk | None = None,
     people: People | None = None,
     id_cards: IdDesk | None = None,
@@ -71,7 +75,7 @@ def create_app(
 
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
     and may block. ``cameras`` are those of the lanes, for the page for aiming; ``trust`` keeps the trust
-    store by bundles. ``site_code_text`` is the place code's
+    store by bundles, ``clock`` takes two people's word for the time. ``site_code_text`` is the place code's
     text ("" for none), ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
     login delays, ``heartbeat_s`` the pause between heartbeats. ``app.state.watch`` knows when a browser last painted.
     """
@@ -84,6 +88,7 @@ def create_app(
         sessions=sessions,
         aim=Aim(cameras or {}),
         trust=trust,
+        clock=clock,
         passes=passes,
         people=people,
         id_cards=id_cards,
@@ -119,6 +124,7 @@ class Screens:
         sessions: Sessions,
         aim: Aim,
         trust: TrustDesk | None,
+        clock: SettableClock | None,
         passes: PassDesk | None,
         people: People | None,
         id_cards: IdDesk | None,
@@ -136,10 +142,15 @@ class Screens:
         self._aim = aim
         self._has_trust = trust is not None
         self._has_passes = passes is not None
-        self._pass_pages = PassPages(passes, zone, page=self._page, answer=self._answer, touch=self._touch)
+        tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
+        self._pass_pages = PassPages(passes, tools)
         self._id_cards = id_cards
-        self._holders = HolderPages(people, lane_now=self._lane_now, page=self._page, touch=self._touch)
-        self._trust_pages = TrustPages(trust, zone, page=self._page, answer=self._answer, touch=self._touch)
+        self._holders = HolderPages(people, tools, self._lane_now)
+        self._trust_pages = TrustPages(trust, tools)
+        self._has_clock = clock is not None
+        self._clock_pages = ClockPages(
+            clock, tools, lambda login, secret: guards.log_in(login, secret, now_ns=self._now_ns())
+        )
         self._site_code_text = site_code_text
         self._zone = zone
         self._now_ns = now_ns
@@ -187,6 +198,7 @@ class Screens:
             (f"{lane}/visitor", "POST", self.visitor),
             (f"{lane}/emergency-close", "POST", self.emergency_close),
             *self._trust_pages.routes(),
+            *self._clock_pages.routes(),
             *self._pass_pages.routes(),
             *self._holders.routes(),
         ]
@@ -333,6 +345,7 @@ class Screens:
             guard_name=self._guards.name_of(request.state.guard),
             has_camera=bool(self._aim.lanes),
             has_trust=self._has_trust,
+            has_clock=self._has_clock,
             has_passes=self._has_passes,
             note=words.find("done", note, default=""),
         )

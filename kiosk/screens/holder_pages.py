@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio.to_thread
 from fastapi import Request
@@ -16,9 +16,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from kiosk.board import LaneView
+from kiosk.screens.page_tools import PageTools, Route
 from kiosk.screens.security import Role, role
-
-Route = tuple[str, str, Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +45,12 @@ class People(Protocol):
 
 
 class HolderPages:
-    """Two routes. ``lane_now`` is the newest view of a lane (404 for an unknown one), ``page`` draws a template."""
+    """Two routes. ``lane_now`` is the newest view of a lane (404 for an unknown one)."""
 
-    def __init__(
-        self,
-        people: People | None,
-        *,
-        lane_now: Callable[[str], LaneView],
-        page: Callable[..., Response],
-        touch: Callable[[Request], None],
-    ) -> None:
+    def __init__(self, people: People | None, tools: PageTools, lane_now: Callable[[str], LaneView]) -> None:
         self._people = people
         self._lane_now = lane_now
-        self._page = page
-        self._touch = touch
+        self._tools = tools
 
     def routes(self) -> list[Route]:
         """Path, method and endpoint."""
@@ -76,11 +67,11 @@ class HolderPages:
     async def holder_page(self, request: Request, lane: str, passage: str = "") -> Response:
         """Name, photograph, lender of the passage that the lane shows now; ``passage`` insists on that one."""
         people, found = self._asked(lane, passage)
-        self._touch(request)
+        self._tools.touch(request)
         holder = await anyio.to_thread.run_sync(people.holder, found.holder) if found.holder else None
         lender = await anyio.to_thread.run_sync(people.holder, found.lent_by) if found.lent_by else None
         pictured = holder is not None and await anyio.to_thread.run_sync(people.has_photo, found.holder)
-        return self._page(request, "holder.html", lane=found, holder=holder, lender=lender, pictured=pictured)
+        return self._tools.page(request, "holder.html", lane=found, holder=holder, lender=lender, pictured=pictured)
 
     @role(Role.GUARD)
     async def photo(self, lane: str, passage: str = "") -> Response:

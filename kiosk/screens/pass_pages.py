@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
 import anyio.to_thread
@@ -17,9 +15,8 @@ from starlette.exceptions import HTTPException
 from kiosk.board import CommandResult, PassWish
 from kiosk.pass_book import IssuedPass, PassError
 from kiosk.screens import forms
+from kiosk.screens.page_tools import PageTools, Route
 from kiosk.screens.security import Role, role
-
-Route = tuple[str, str, Callable[..., Any]]
 
 
 class PassDesk(Protocol):
@@ -39,22 +36,11 @@ class PassDesk(Protocol):
 
 
 class PassPages:
-    """The pages around one desk. ``page`` draws a template, ``answer`` tells a command's result."""
+    """The pages around one desk."""
 
-    def __init__(
-        self,
-        desk: PassDesk | None,
-        zone: tzinfo,
-        *,
-        page: Callable[..., Response],
-        answer: Callable[[Request, CommandResult, str], Response],
-        touch: Callable[[Request], None],
-    ) -> None:
+    def __init__(self, desk: PassDesk | None, tools: PageTools) -> None:
         self._desk = desk
-        self._zone = zone
-        self._page = page
-        self._answer = answer
-        self._touch = touch
+        self._tools = tools
 
     def routes(self) -> list[Route]:
         """Path, method and endpoint."""
@@ -67,7 +53,7 @@ class PassPages:
     @role(Role.GUARD)
     async def passes_page(self, request: Request) -> Response:
         """The form, and the passes that are still current."""
-        self._touch(request)
+        self._tools.touch(request)
         return self._form(request, {}, {})
 
     @role(Role.GUARD)
@@ -80,9 +66,14 @@ class PassPages:
         try:
             issued, text = await anyio.to_thread.run_sync(desk.issue, wish)
         except PassError as error:
-            return self._answer(request, CommandResult(done=False, message=error.key), "pass_issued")
-        return self._page(
-            request, "pass.html", issued=issued, until=self._time(issued.expires_at), qr=_qr_svg(text), text=text
+            return self._tools.answer(request, CommandResult(done=False, message=error.key), "pass_issued")
+        return self._tools.page(
+            request,
+            "pass.html",
+            issued=issued,
+            until=self._tools.local(issued.expires_at, "%m-%d %H:%M"),
+            qr=_qr_svg(text),
+            text=text,
         )
 
     @role(Role.GUARD)
@@ -93,19 +84,19 @@ class PassPages:
         try:
             await anyio.to_thread.run_sync(desk.revoke, pass_id, guard)
         except PassError as error:
-            return self._answer(request, CommandResult(done=False, message=error.key), "pass_revoked")
-        return self._answer(request, CommandResult(done=True), "pass_revoked")
+            return self._tools.answer(request, CommandResult(done=False, message=error.key), "pass_revoked")
+        return self._tools.answer(request, CommandResult(done=True), "pass_revoked")
 
     def _asked(self, request: Request) -> PassDesk:
         if self._desk is None:
             raise HTTPException(404, "no passes here")
-        self._touch(request)
+        self._tools.touch(request)
         return self._desk
 
     def _form(self, request: Request, values: Any, errors: Any, *, status: int = 200) -> Response:
         if self._desk is None:
             raise HTTPException(404, "no passes here")
-        return self._page(
+        return self._tools.page(
             request,
             "passes.html",
             status=status,
@@ -113,11 +104,8 @@ class PassPages:
             errors=errors,
             categories=forms.VISITOR_CATEGORIES,
             lives=forms.PASS_HOURS,
-            passes=[(issued, self._time(issued.expires_at)) for issued in self._desk.listed()],
+            passes=[(issued, self._tools.local(issued.expires_at, "%m-%d %H:%M")) for issued in self._desk.listed()],
         )
-
-    def _time(self, at: datetime) -> str:
-        return at.astimezone(self._zone).strftime("%m-%d %H:%M")
 
 
 def _qr_svg(text: str) -> Markup:

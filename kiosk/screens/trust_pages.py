@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, tzinfo
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Protocol
 
 import anyio.to_thread
 from fastapi import Request
@@ -12,10 +11,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from kiosk.board import CommandResult
+from kiosk.screens.page_tools import PageTools, Route
 from kiosk.screens.security import Role, role
 from kiosk.trust_keeper import TrustStatus
-
-Route = tuple[str, str, Callable[..., Any]]
 
 
 class TrustDesk(Protocol):
@@ -31,22 +29,11 @@ class TrustDesk(Protocol):
 
 
 class TrustPages:
-    """The page and its one button. ``page`` draws a template, ``answer`` a command's result, for a request."""
+    """The page and its one button."""
 
-    def __init__(
-        self,
-        desk: TrustDesk | None,
-        zone: tzinfo,
-        *,
-        page: Callable[..., Response],
-        answer: Callable[[Request, CommandResult, str], Response],
-        touch: Callable[[Request], None],
-    ) -> None:
+    def __init__(self, desk: TrustDesk | None, tools: PageTools) -> None:
         self._desk = desk
-        self._zone = zone
-        self._page = page
-        self._answer = answer
-        self._touch = touch
+        self._tools = tools
 
     def routes(self) -> list[Route]:
         """Path, method and endpoint."""
@@ -57,9 +44,9 @@ class TrustPages:
         """Version, dates, keys; and the question where a shorter list waits."""
         if self._desk is None:
             raise HTTPException(404, "no bundles")
-        self._touch(request)
+        self._tools.touch(request)
         status = self._desk.status()
-        return self._page(
+        return self._tools.page(
             request,
             "trust.html",
             trust=status,
@@ -73,10 +60,10 @@ class TrustPages:
         desk = self._desk
         if desk is None:
             raise HTTPException(404, "no bundles")
-        self._touch(request)
+        self._tools.touch(request)
         guard = request.state.guard
         done = await anyio.to_thread.run_sync(lambda: desk.confirm(guard))
-        return self._answer(request, CommandResult(done=done, message="" if done else "no_trust_waits"), "trust")
+        return self._tools.answer(request, CommandResult(done=done, message="" if done else "no_trust_waits"), "trust")
 
     def _day(self, at: datetime | None) -> str:
-        return "–" if at is None else at.astimezone(self._zone).strftime("%Y-%m-%d %H:%M")
+        return "–" if at is None else self._tools.local(at)
