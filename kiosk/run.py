@@ -40,7 +40,6 @@ from kiosk.card_keys import CardKeyStore
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant, ShiftedClock, SystemClock, utc_of
 from kiosk.clock_desk import ClockDesk
-from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
@@ -64,7 +63,6 @@ from kiosk.policy_fit import check_passback
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
-from kiosk.release import RELEASED
 from kiosk.release import RELEASED
 from kiosk.roster import Roster
 from kiosk.screens.app import LOOPBACK_HOSTS, create_app
