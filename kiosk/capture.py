@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import structlog
 
 from config.errors import GatepostError
+from config.policy import Policy
 from drivers.devices import (
     AirReading,
     BodyHint,
@@ -42,6 +43,7 @@ from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.evidence import CodeFinding, PassFinding
 from kiosk.journal_types import JournalError
+from kiosk.lane_change import LaneChanges
 from kiosk.lane_memory import LaneMemory
 from kiosk.line_wire import Answered, Heard, NoAnswer, Silent
 from kiosk.neighbours import Fact, HeardFact
@@ -116,6 +118,13 @@ class Note:
     written: Future[None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NewSetups:
+    """What lanes are to go by from the next person on, by lane."""
+
+    setups: Mapping[str, LaneSetup]
+
+
 class Verifier(Protocol):
     """What cards and codes turn out to be (``kiosk/verifier.py``)."""
 
@@ -152,6 +161,10 @@ class Verifier(Protocol):
         """Write a visitor into the register; the finding is their one-visit pass."""
         ...
 
+    def follow(self, lane: str, policy: Policy) -> None:
+        """Judge codes in the lane by this policy from now on."""
+        ...
+
 
 class Watcher(Protocol):
     """Who wants to know what happened: the views of the screens (``kiosk/views.py``)."""
@@ -162,6 +175,10 @@ class Watcher(Protocol):
 
     def effect(self, lane: str, effect: Effect, at: Instant) -> None:
         """An effect was carried out."""
+        ...
+
+    def follow(self, lane: str, setup: LaneSetup) -> None:
+        """The lane goes by this set-up from now on."""
         ...
 
     def show(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> None:
@@ -189,7 +206,8 @@ class Gate:
     ) -> None:
         self._card_watch = card_watch or CardWatch()
         self._clock_watch = ClockWatch()
-        self._setups = setups
+        self._setups = dict(setups)
+        self._changes = LaneChanges()
         self.rack = rack
         self._unwritten = Unwritten(journal)
         self._verifier = verifier
@@ -199,9 +217,9 @@ class Gate:
         self._notifier = notifier
         self._until_idle_s = until_idle_s
         self._last_news_ns = clock.now().mono_ns
-        self._inbox: queue.SimpleQueue[Observed | News | Note | tuple[GuardCommand, Future[CommandResult]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._inbox: queue.SimpleQueue[
+            Observed | News | Note | NewSetups | tuple[GuardCommand, Future[CommandResult]] | None
+        ] = queue.SimpleQueue()
         self._asked: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._next_doubt_ns = 0
         self._states: dict[str, LaneState] = {lane: initial(setup) for lane, setup in setups.items()}
@@ -222,6 +240,8 @@ class Gate:
 
     def note(self, note: Note) -> None:
         """For other threads of the kiosk: queue a record that belongs to no lane."""
+        for lane, setup in setups.items():
+            verifier.follow(lane, setup.policy)
         self._inbox.put(note)
 
     def write(self, note: Note) -> None:
@@ -234,6 +254,10 @@ class Gate:
             raise JournalError("journal", seen="no answer of the loop", expected="a durable record") from None
 
     def command(self, command: GuardCommand) -> CommandResult:
+    def follow(self, setups: Mapping[str, LaneSetup]) -> None:
+        """For other threads: let these lanes go by another set-up, each as soon as it is between two persons."""
+        self._inbox.put(NewSetups(setups))
+
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
         answer: Future[CommandResult] = Future()
         self._inbox.put((command, answer))
@@ -300,6 +324,8 @@ class Gate:
         try:
             self._unwritten.commit(draft)
         except JournalError as error:
+        elif isinstance(item, NewSetups):
+            self._changes.ask(item.setups, now.mono_ns)
             note.written.set_exception(error)
         else:
             note.written.set_result(None)
@@ -319,6 +345,19 @@ class Gate:
                 return
             case DeviceFault() as fault:
                 log.warning(
+    def _change_lanes(self, now: Instant) -> None:
+        """Lanes that are to go by another policy do, where nobody is in them."""
+        for lane, setup in self._changes.due(self._states, now.mono_ns).items():
+            before, self._setups[lane] = self._setups[lane], setup
+            self._verifier.follow(lane, setup.policy)
+            self._watcher.follow(lane, setup)
+            if self._memory is not None and setup.sensor is not None:
+                self._memory.follow(lane, setup.sensor.rule)
+            log.info("lane_follows", lane=lane, policy=setup.policy.version, before=before.policy.version)
+            payloads = facts_only(event="lane_follows", policy=setup.policy.version, before=before.policy.version)
+            draft = Draft(stream=Stream.DIAGNOSTIC, kind=Kind.POLICY, lane=lane, ref="", at=now, payloads=payloads)
+            self._unwritten.remember(draft, now)
+
                     "device_fault", lane=seen.lane, device=seen.device, kind=str(fault.kind), detail=fault.detail
                 )
                 self._step(seen.lane, DeviceDown(name=seen.device, at_ns=now.mono_ns, detail=fault.detail))

@@ -40,9 +40,13 @@ class LaneMemory:
 
     def __init__(self, folder: Path, rules: dict[str, str]) -> None:
         self._path = folder / FILE
-        self._rules = rules
+        self._rules = dict(rules)
         self._written: dict[str, Any] = {}
         self._next_ns = 0
+
+    def follow(self, lane: str, rule: str) -> None:
+        """The lane's model has another threshold: what is remembered of its drift, which hangs on none, goes on."""
+        self._rules[lane] = rule
 
     def recall(self, states: dict[str, LaneState], at: Instant) -> dict[str, LaneState]:
         """The states with what was kept. Drift of another calibration or model is left behind; never raises."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from config.sensor_model import load_sensor_model
+from config.sensor_model import SensorModel, load_sensor_model
 from config.settings import Lane, ThermometerDriver
 from kiosk.calibration_store import calibrated, load_calibration
 from kiosk.screening import Sensor, window_for
@@ -34,9 +35,18 @@ def sensor_of(lane: Lane, state: Path, *, borderline_from_c: float | None = None
     site, period_s = SITES[lane.thermometer.driver]
     if lane.thermometer.rate_hz is not None:
         period_s = 1 / lane.thermometer.rate_hz
-    model = load_sensor_model(site)
-    if borderline_from_c is not None:
-        low_c = min(borderline_from_c, model.high_c - 0.01)
-        model = model.model_copy(update={"low_c": low_c, "version": f"{model.version}@{low_c:.2f}"})
-    sensor = Sensor(model=model, window=window_for(period_s), air_c=lane.thermometer.air_c)
+    sensor = Sensor(model=_model_of(site, borderline_from_c), window=window_for(period_s), air_c=lane.thermometer.air_c)
     return as_recorded(calibrated(sensor, load_calibration(state, lane.name)))
+
+
+def with_borderline(sensor: Sensor, borderline_from_c: float | None) -> Sensor:
+    """The sensor under a policy with another threshold for a second measurement; its calibration stays."""
+    return as_recorded(replace(sensor, model=_model_of(sensor.model.site, borderline_from_c)))
+
+
+def _model_of(site: str, borderline_from_c: float | None) -> SensorModel:
+    model = load_sensor_model(site)
+    if borderline_from_c is None:
+        return model
+    low_c = min(borderline_from_c, model.high_c - 0.01)
+    return model.model_copy(update={"low_c": low_c, "version": f"{model.version}@{low_c:.2f}"})

@@ -38,12 +38,10 @@ from kiosk.board import KioskView
 from kiosk.capture import Gate, Note
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_watch import CardWatch
-from kiosk.clock import Clock, Instant, ShiftedClock, SystemClock, utc_of
+from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
 from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
-from kiosk.credentials.challenge import shown_challenge
 from kiosk.credentials.trust import TrustStore, describe_skipped
-from kiosk.decision import lapsed_order
 from kiosk.evidence import CardStrength
 from kiosk.id_desk import IdDesk
 from kiosk.identity import load_authority, load_kiosk_key
@@ -207,10 +205,9 @@ def build(
         register_book=register,
         store=_trust_store(settings, key),
         rule_set=settings.trust.rule_set,
-        risk_regions=risk_regions_of(policy),
         place=settings.site.place,
         zone=settings.site.zone,
-        challenge_secret=secrets.token_bytes(32) if policy.health_code.challenge else b"",
+        challenge_secret=secrets.token_bytes(32),
         used_passes=UsedPasses(derived_key(key, "neighbours"), passes_let_in(folder / "journal.db")),
         outside=outside_of(settings, key, line),
     )
@@ -236,7 +233,7 @@ def build(
     hub = Hub()
     id_desk = IdDesk(clock, settings.site.zone)
     views = Views(
-        _template(settings, policy, clock),
+        _template(settings, clock),
         setups=setups,
         lights=Lights([(lane, role) for lane, role, _ in rack.devices()], _frame_ages(rack)),
         publish=hub.publish,
@@ -247,13 +244,14 @@ def build(
             *(trust.alarms if trust is not None else ()),
             *(arrivals.alarms if arrivals is not None else ()),
         ),
-        challenge=lambda at: digits_of(verifier, policy, at),
+        challenge=verifier.digits,
         trust=lambda at: None if trust is None else trust.age(at.utc()),
         id_card=id_desk.observed,
     )
     gate = Gate(
         setups=setups,
         rack=rack,
+        policy=lambda: policy.version,
         journal=journal,
         verifier=verifier,
         clock=clock,
@@ -353,20 +351,6 @@ def outside_of(settings: Settings, key: bytes, line: SyncLine | None) -> Outside
         lookup_limit_s=settings.lookup.time_limit_s,
         remember=timedelta(minutes=settings.neighbours.remember_min),
     )
-
-
-def risk_regions_of(policy: Policy) -> frozenset[str] | None:
-    """The regions that the policy's order names; None where there is no order or it names none."""
-    if policy.order is None or policy.order.risk_regions is None:
-        return None
-    return frozenset(policy.order.risk_regions)
-
-
-def digits_of(verifier: GateVerifier, policy: Policy, at: Instant) -> str:
-    """What the screens show for phones to sign in; "" where none is asked, or the order behind the codes has ended."""
-    if not verifier.challenge_secret or lapsed_order(policy, at):
-        return ""
-    return shown_challenge(verifier.challenge_secret, at.utc())
 
 
 def pass_book(settings: Settings, clock: Clock, gate: Gate, verifier: GateVerifier) -> PassBook:
@@ -484,7 +468,7 @@ def _trust_store(settings: Settings, key: bytes) -> TrustStore:
     return store
 
 
-def _template(settings: Settings, policy: Policy, clock: Clock) -> KioskView:
+def _template(settings: Settings, clock: Clock) -> KioskView:
     return KioskView(
         kiosk_id=settings.site.kiosk_id,
         site_name=settings.site.name,
@@ -493,5 +477,4 @@ def _template(settings: Settings, policy: Policy, clock: Clock) -> KioskView:
         lanes=(),
         simulated=settings.simulation.devices,
         duty_number=settings.site.duty_number,
-        policy=policy.version,
     )

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from config.policy import Policy
 from drivers.devices import CardTap, QrText
 from kiosk.board import RegisterVisitor
 from kiosk.card_keys import CardKeysError, CardKeyStore
@@ -23,12 +24,13 @@ from kiosk.clock import Instant, utc_of
 from kiosk.credentials import online
 from kiosk.credentials.card_counter import AcceptedCode, CounterConflict
 from kiosk.credentials.card_pass import pass_of_card
-from kiosk.credentials.challenge import accepted_challenges
+from kiosk.credentials.challenge import accepted_challenges, shown_challenge
 from kiosk.credentials.code_verdict import CodeVerdict, GateContext
 from kiosk.credentials.desk import CodeDesk
 from kiosk.credentials.reuse import REMEMBER, ReuseMemory, Use
 from kiosk.credentials.shc_chunks import ChunksMissing
 from kiosk.credentials.trust import TrustStore
+from kiosk.decision import lapsed_order
 from kiosk.evidence import CardStrength, CodeFinding, PassFinding
 from kiosk.line_wire import Answered
 from kiosk.neighbours import NO_SHOWING, Fact, FactKind, HeardFact, UsedPasses, keyed
@@ -83,9 +85,9 @@ class Outside:
 class GateVerifier:
     """For one kiosk. ``store`` may be replaced whole at any time; a verification uses the one it began with.
 
-    ``rule_set`` names the rules of the store that codes have to meet at this gate, "" for none. ``risk_regions`` are
-    those that the order names, None where it names none: codes then say nothing of the trip.
-    ``challenge_secret`` (16 bytes or more) draws the digits that a phone signs into its code; empty asks for none.
+    ``rule_set`` names the rules of the store that codes have to meet at this gate, "" for none.
+    ``challenge_secret`` (16 bytes or more) draws the digits that a phone signs into its code, in lanes whose policy
+    asks for them. What hangs on a lane's policy comes by :meth:`follow`; before that nothing is asked.
     ``used_passes`` are the ids of passes let in before, so that a one-time pass counts once also over a restart.
     ``outside`` is what the site's settings say of lookup and neighbours; None for neither.
     """
@@ -97,10 +99,10 @@ class GateVerifier:
     place: str
     zone: ZoneInfo
     rule_set: str = ""
-    risk_regions: frozenset[str] | None = None
     challenge_secret: bytes = field(default=b"", repr=False)
     used_passes: UsedPasses = field(default_factory=UsedPasses)
     outside: Outside | None = None
+    _policies: dict[str, Policy] = field(default_factory=dict)
     _desks: dict[str, CodeDesk] = field(default_factory=dict)
     _asked: OrderedDict[int, str] = field(default_factory=OrderedDict)
     _revoked: frozenset[bytes] = frozenset()
@@ -132,7 +134,7 @@ class GateVerifier:
     def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing | Asking:
         """The finding for one text in a lane: a temporary pass, a health code, that more codes are needed, or that its
         server is being asked (then :meth:`looked_up` has the finding)."""
-        found = self._desk(lane).read(code.text, self.store, at.utc(), self._context(at))
+        found = self._desk(lane).read(code.text, self.store, at.utc(), self._context(lane, at))
         if not isinstance(found, CodeFinding) or found.refusal is not Reason.CODE_NEEDS_ONLINE or self.outside is None:
             return found
         number = self.outside.line.ask(code.text, round(self.outside.lookup_limit_s * 1000))
@@ -170,6 +172,22 @@ class GateVerifier:
                     continue
                 conflicts += [conflict] if conflict is not None else []
         return conflicts
+
+    def follow(self, lane: str, policy: Policy) -> None:
+        """The lane goes by this policy from its next person on: regions of risk, and digits that phones sign."""
+        self._policies[lane] = policy
+        self._desk(lane).risk_regions = risk_regions_of(policy)
+
+    def digits(self, lane: str, at: Instant) -> str:
+        """What the lane's screen shows for phones to sign in; "" where none is asked, or the order has ended."""
+        policy = self._policies.get(lane)
+        if not self._asks_digits(lane) or policy is None or lapsed_order(policy, at):
+            return ""
+        return shown_challenge(self.challenge_secret, at.utc())
+
+    def _asks_digits(self, lane: str) -> bool:
+        policy = self._policies.get(lane)
+        return bool(self.challenge_secret) and policy is not None and policy.health_code.challenge
 
     def use(self, store: TrustStore) -> None:
         """Judge by this store from the next text on; one in hand is judged by the store that it began with."""
@@ -214,14 +232,12 @@ class GateVerifier:
     def _desk(self, lane: str) -> CodeDesk:
         if lane not in self._desks:
             hash_id = self.outside.hash_id if self.outside is not None else str
-            self._desks[lane] = CodeDesk(
-                memory=self._memory, used_passes=self.used_passes, hash_id=hash_id, risk_regions=self.risk_regions
-            )
+            self._desks[lane] = CodeDesk(memory=self._memory, used_passes=self.used_passes, hash_id=hash_id)
         return self._desks[lane]
 
-    def _context(self, at: Instant) -> GateContext:
+    def _context(self, lane: str, at: Instant) -> GateContext:
         local: datetime = at.utc().astimezone(self.zone)
-        secret = self.challenge_secret
+        secret = self.challenge_secret if self._asks_digits(lane) else b""
         return GateContext(
             rule_set=self.rule_set,
             gate=self.place,
@@ -230,6 +246,14 @@ class GateVerifier:
             weekday=local.weekday(),
             online_prefixes=self.outside.online_prefixes if self.outside is not None else (),
         )
+
+
+def risk_regions_of(policy: Policy) -> frozenset[str] | None:
+    """The regions that the policy's order names; None where there is no order or it names none: codes then say nothing
+    of the trip."""
+    if policy.order is None or policy.order.risk_regions is None:
+        return None
+    return frozenset(policy.order.risk_regions)
 
 
 def _verdict_of(answered: Answered, text: str, issuer: str, now: datetime) -> CodeVerdict:

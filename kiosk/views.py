@@ -27,10 +27,11 @@ PUBLISH_EVERY_NS = 1_000_000_000
 
 
 class Views:
-    """Collects and publishes. ``template`` holds what never changes (names, policy, duty number).
+    """Collects and publishes. ``template`` holds what never changes (names, duty number).
 
-    ``challenge`` gives the digits that the screens of lanes with a camera show now, "" for none; ``trust`` the age of
-    the trust store, None where it is not kept by bundles; ``id_card`` is told of every event and takes ID cards.
+    ``challenge`` gives the digits that the screen of a lane with a camera shows now, "" for none; ``trust`` the age of
+    the trust store, None where it is not kept by bundles; ``id_card`` is told of every event and takes ID cards;
+    ``policy`` is the version of the policy in force.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Views:
         publish: Callable[[KioskView], None],
         sync: Callable[[], SyncState],
         standing_alarms: Callable[[], tuple[str, ...]],
-        challenge: Callable[[Instant], str] = lambda _: "",
+        challenge: Callable[[str, Instant], str] = lambda lane, at: "",
         trust: Callable[[Instant], TrustAge | None] = lambda _: None,
         id_card: Callable[[Observed], None] = lambda _: None,
+        policy: Callable[[], str] = lambda: "",
     ) -> None:
         self._template = template
-        self._setups = setups
+        self._setups = dict(setups)
         self._lights = lights
         self._publish = publish
         self._sync = sync
@@ -55,21 +57,25 @@ class Views:
         self._challenge = challenge
         self._trust = trust
         self._id_card = id_card
+        self._policy = policy
         self._recent: deque[RecentPassage] = deque(maxlen=RECENT)
         self._alarms: deque[tuple[int, str]] = deque(maxlen=MAX_ALARMS)
         self._shown: KioskView | None = None
         self._shown_ns = 0
         self._last_states: dict[str, LaneState] = {}
-        sensors = {lane: setup.sensor for lane, setup in setups.items()}
-        self._expectations = {
-            lane: None if sensor is None else expected_view(sensor) for lane, sensor in sensors.items()
-        }
+        self._expectations = {lane: _expectation(setup) for lane, setup in setups.items()}
         self._news = True
 
     def observed(self, seen: Observed) -> None:
         """A device said something."""
         self._lights.observe(seen)
         self._id_card(seen)
+
+    def follow(self, lane: str, setup: LaneSetup) -> None:
+        """The lane goes by another policy: what its thermometer can be expected to find changes with the threshold."""
+        self._setups[lane] = setup
+        self._expectations[lane] = _expectation(setup)
+        self._news = True
 
     def effect(self, lane: str, effect: Effect, at: Instant) -> None:
         """An effect was carried out: verdicts go to the list, alarms to the strip."""
@@ -108,20 +114,19 @@ class Views:
             self._publish(view)
 
     def _expected(self, lane: str, state: LaneState) -> ExpectedView | None:
-        # Reckoned once: a lane's calibration is read at the start. A thermometer that drifted promises nothing.
+        # Reckoned once a policy: a calibration is read at the start. A thermometer that drifted promises nothing.
         return None if state.drift.state is Drift.STOP else self._expectations[lane]
 
     def _view(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> KioskView:
         sync = self._sync()
         while self._alarms and at.mono_ns - self._alarms[0][0] > ALARM_SHOWN_NS:
             self._alarms.popleft()
-        digits = self._challenge(at)
         lanes = tuple(
             replace(
                 lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns)),
                 measures=self._setups[lane].sensor is not None,
                 expected=self._expected(lane, state),
-                challenge=digits if "camera" in self._setups[lane].devices.values() else "",
+                challenge=self._challenge(lane, at) if "camera" in self._setups[lane].devices.values() else "",
             )
             for lane, state in states.items()
         )
@@ -135,8 +140,13 @@ class Views:
             last_ack_us=sync.last_ack_us,
             journal_ok=journal_ok,
             trust=self._trust(at),
+            policy=self._policy(),
             alarms=tuple(dict.fromkeys([*self._standing_alarms(), *(code for _, code in self._alarms)])),
         )
+
+
+def _expectation(setup: LaneSetup) -> ExpectedView | None:
+    return None if setup.sensor is None else expected_view(setup.sensor)
 
 
 def _rounded(lights: Lights, lane: str, now_ns: int) -> tuple[DeviceLight, ...]:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from config.policy import Policy, load_policy
 from drivers.devices import CardTap, QrText
 from kiosk.board import RegisterVisitor
 from kiosk.card_keys import CardKeyStore
@@ -48,6 +49,19 @@ def verifier(tmp_path: Path) -> Iterator[GateVerifier]:
             place="north-gate",
             zone=ZoneInfo("Asia/Shanghai"),
         )
+
+
+def under(regions: frozenset[str] | None, *, challenge: bool = False) -> Policy:
+    """A policy whose order names these regions of risk, and which asks phones for the screen's digits or not."""
+    case = load_policy("case")
+    assert case.order is not None
+    named = None if regions is None else tuple(sorted(regions))
+    return case.model_copy(
+        update={
+            "order": case.order.model_copy(update={"risk_regions": named}),
+            "health_code": case.health_code.model_copy(update={"challenge": challenge}),
+        }
+    )
 
 
 def at() -> Instant:
@@ -125,11 +139,27 @@ def test_the_orders_regions_decide_what_a_stated_trip_means(
 ) -> None:
     """Clear when none of them was touched; unknown where the order names none or the code says nothing."""
     verifier.use(trusting())
-    verifier.risk_regions = named
+    verifier.follow("in", under(named))
     now = Instant(int(NOW.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", 0)
     found = verifier.code(show(gc1.issue(a_code(regions=travelled), COMMUNITY)), "in", now)
     assert isinstance(found, CodeFinding)
     assert found.trip_clear is clear
+
+
+def test_each_lane_goes_by_its_own_policy(verifier: GateVerifier) -> None:
+    """While one lane still has somebody under the old policy, the other already judges by the new one."""
+    verifier.use(trusting())
+    verifier.challenge_secret = bytes(32)
+    verifier.follow("in", under(frozenset({"420100"})))
+    verifier.follow("gate-2", under(frozenset({"110000"}), challenge=True))
+    now = Instant(int(NOW.timestamp() * 1_000_000), ClockTrust.SYNCED, "boot", 0)
+    text = gc1.issue(a_code(regions=("110000",)), COMMUNITY)
+    found = [verifier.code(show(text), lane, now) for lane in ("in", "gate-2")]
+    assert [finding.trip_clear for finding in found if isinstance(finding, CodeFinding)] == [True, False]
+    assert verifier.digits("in", now) == ""
+    assert len(verifier.digits("gate-2", now)) == 3
+    verifier.follow("gate-2", under(None))
+    assert verifier.digits("gate-2", now) == ""
 
 
 def test_a_text_that_is_no_health_code_is_refused_as_one(verifier: GateVerifier) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from config.sensor_model import load_sensor_model
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind, Observed
 from kiosk.board import KioskView
 from kiosk.clock import Instant
+from kiosk.lane_sensor import with_borderline
 from kiosk.lights import Lights
 from kiosk.passage import initial
 from kiosk.passage_events import Announce, RaiseAlarm
@@ -136,9 +138,27 @@ def test_the_digits_to_type_are_shown_by_lanes_that_read_codes() -> None:
         publish=seen.append,
         sync=SyncState,
         standing_alarms=lambda: (),
-        challenge=lambda at: f"{at.at_us // 30_000_000:03}",
+        challenge=lambda lane, at: f"{at.at_us // 30_000_000:03}",
     )
     states = {"in": initial(setup), "out": initial(blind)}
     for seconds in (1.0, 31.0):
         views.show(states, at(seconds), journal_ok=True, unwritten=0)
     assert [[lane.challenge for lane in view.lanes] for view in seen] == [["000", ""], ["001", ""]]
+
+
+def test_another_policy_shows_at_once() -> None:
+    """Its version, and what the thermometer can be expected to find from the new threshold on; no second is waited."""
+    stand, version = Stand(), ["case-1"]
+    stand.views._policy = lambda: version[0]
+    stand.show(1.0)
+    assert stand.setup.sensor is not None
+    sensor = replace(stand.setup.sensor, model=load_sensor_model("full_face"), calibration="in-0001", unit_error_c=0.2)
+    lower = with_borderline(sensor, 37.1)
+    version[0] = "case-2"
+    stand.views.follow("in", replace(stand.setup, sensor=lower))
+    stand.show(1.1)
+    before, after = stand.published
+    assert (before.policy, after.policy) == ("case-1", "case-2")
+    assert before.lanes[0].expected is None
+    assert after.lanes[0].expected is not None
+    assert after.lanes[0].expected.low_c == 37.1
