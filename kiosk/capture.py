@@ -186,6 +186,18 @@ class Watcher(Protocol):
         ...
 
 
+class Consoles(Protocol):
+    """The guards' sessions at the console (``kiosk/screens/sessions.py``)."""
+
+    def expire(self, *, now_ns: int) -> None:
+        """End those whose time is over; what that means for the journal comes back as a note."""
+        ...
+
+    def end_all(self, *, now_ns: int) -> None:
+        """The program stops: end them all."""
+        ...
+
+
 class Gate:
     """The loop with its lanes. :meth:`run` blocks; the other methods are for other threads."""
 
@@ -203,7 +215,9 @@ class Gate:
         until_idle_s: float | None = None,
         card_watch: CardWatch | None = None,
         memory: LaneMemory | None = None,
+        consoles: Consoles | None = None,
     ) -> None:
+        self._consoles = consoles
         self._card_watch = card_watch or CardWatch()
         self._clock_watch = ClockWatch()
         self._setups = dict(setups)
@@ -226,6 +240,8 @@ class Gate:
         self._memory = memory
         if memory is not None:
             self._states = memory.recall(self._states, clock.now())
+        for lane, setup in setups.items():
+            verifier.follow(lane, setup.policy)
         self._stopping = threading.Event()
         #: How many neighbouring kiosks have not been heard for a while.
         self.neighbours_silent = 0
@@ -238,10 +254,12 @@ class Gate:
         """For the line to sync, from its own thread: queue an answer or what neighbours told."""
         self._inbox.put(news)
 
+    def follow(self, setups: Mapping[str, LaneSetup]) -> None:
+        """For other threads: let these lanes go by another set-up, each as soon as it is between two persons."""
+        self._inbox.put(NewSetups(setups))
+
     def note(self, note: Note) -> None:
         """For other threads of the kiosk: queue a record that belongs to no lane."""
-        for lane, setup in setups.items():
-            verifier.follow(lane, setup.policy)
         self._inbox.put(note)
 
     def write(self, note: Note) -> None:
@@ -254,10 +272,6 @@ class Gate:
             raise JournalError("journal", seen="no answer of the loop", expected="a durable record") from None
 
     def command(self, command: GuardCommand) -> CommandResult:
-    def follow(self, setups: Mapping[str, LaneSetup]) -> None:
-        """For other threads: let these lanes go by another set-up, each as soon as it is between two persons."""
-        self._inbox.put(NewSetups(setups))
-
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
         answer: Future[CommandResult] = Future()
         self._inbox.put((command, answer))
@@ -283,6 +297,17 @@ class Gate:
             self.rack.stop()
             if self._memory is not None:
                 self._memory.keep(self._states, self._clock.now(), now=True)
+            self._last_notes()
+
+    def _last_notes(self) -> None:
+        """What other threads still brought, and the end of every guard's log-in, go into the journal as well."""
+        now = self._clock.now()
+        if self._consoles is not None:
+            self._consoles.end_all(now_ns=now.mono_ns)
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, Note):
+                self._put_down(item, now)
 
     def _round(self) -> None:
         now = self._clock.now()
@@ -299,6 +324,8 @@ class Gate:
             self._heard(item, now)
         elif isinstance(item, Note):
             self._put_down(item, now)
+        elif isinstance(item, NewSetups):
+            self._changes.ask(item.setups, now.mono_ns)
         elif item is not None:
             self._commanded(*item)
         for lane, state in list(self._states.items()):
@@ -309,12 +336,27 @@ class Gate:
             self._put_down(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**trust_changed)), now)
         self._unwritten.retry(now)
         self._upkeep.tick(now)
+        if self._consoles is not None:
+            self._consoles.expire(now_ns=now.mono_ns)
         if self._memory is not None:
             self._memory.keep(self._states, now)
         self._watcher.show(self._states, now, journal_ok=self._unwritten.journal_ok, unwritten=self._unwritten.count)
         self._notifier.progress(now.mono_ns)
         if self._until_idle_s is not None and now.mono_ns - self._last_news_ns > self._until_idle_s * 1e9:
             self._stopping.set()
+
+    def _change_lanes(self, now: Instant) -> None:
+        """Lanes that are to go by another policy do, where nobody is in them."""
+        for lane, setup in self._changes.due(self._states, now.mono_ns).items():
+            before, self._setups[lane] = self._setups[lane], setup
+            self._verifier.follow(lane, setup.policy)
+            self._watcher.follow(lane, setup)
+            if self._memory is not None and setup.sensor is not None:
+                self._memory.follow(lane, setup.sensor.rule)
+            log.info("lane_follows", lane=lane, policy=setup.policy.version, before=before.policy.version)
+            payloads = facts_only(event="lane_follows", policy=setup.policy.version, before=before.policy.version)
+            draft = Draft(stream=Stream.DIAGNOSTIC, kind=Kind.POLICY, lane=lane, ref="", at=now, payloads=payloads)
+            self._unwritten.remember(draft, now)
 
     def _put_down(self, note: Note, now: Instant) -> None:
         draft = Draft(stream=note.stream, kind=note.kind, lane="", ref="", at=now, payloads=note.payloads)
@@ -324,8 +366,6 @@ class Gate:
         try:
             self._unwritten.commit(draft)
         except JournalError as error:
-        elif isinstance(item, NewSetups):
-            self._changes.ask(item.setups, now.mono_ns)
             note.written.set_exception(error)
         else:
             note.written.set_result(None)
@@ -345,19 +385,6 @@ class Gate:
                 return
             case DeviceFault() as fault:
                 log.warning(
-    def _change_lanes(self, now: Instant) -> None:
-        """Lanes that are to go by another policy do, where nobody is in them."""
-        for lane, setup in self._changes.due(self._states, now.mono_ns).items():
-            before, self._setups[lane] = self._setups[lane], setup
-            self._verifier.follow(lane, setup.policy)
-            self._watcher.follow(lane, setup)
-            if self._memory is not None and setup.sensor is not None:
-                self._memory.follow(lane, setup.sensor.rule)
-            log.info("lane_follows", lane=lane, policy=setup.policy.version, before=before.policy.version)
-            payloads = facts_only(event="lane_follows", policy=setup.policy.version, before=before.policy.version)
-            draft = Draft(stream=Stream.DIAGNOSTIC, kind=Kind.POLICY, lane=lane, ref="", at=now, payloads=payloads)
-            self._unwritten.remember(draft, now)
-
                     "device_fault", lane=seen.lane, device=seen.device, kind=str(fault.kind), detail=fault.detail
                 )
                 self._step(seen.lane, DeviceDown(name=seen.device, at_ns=now.mono_ns, detail=fault.detail))

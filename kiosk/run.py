@@ -64,9 +64,11 @@ from kiosk.register import Register
 from kiosk.release import RELEASED
 from kiosk.roster import Roster
 from kiosk.screens.app import LOOPBACK_HOSTS, create_app
+from kiosk.screens.duty import DutyBook
 from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
 from kiosk.screens.server import ScreensServer
+from kiosk.screens.sessions import Sessions
 from kiosk.sync_line import SyncLine
 from kiosk.trust_keeper import Sources, TrustKeeper
 from kiosk.upkeep import Upkeep
@@ -248,6 +250,8 @@ def build(
         trust=lambda at: None if trust is None else trust.age(at.utc()),
         id_card=id_desk.observed,
     )
+    duty = DutyBook(lambda facts: gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(**facts))))
+    sessions = Sessions(duty)
     gate = Gate(
         setups=setups,
         rack=rack,
@@ -261,10 +265,16 @@ def build(
         until_idle_s=until_idle_s,
         card_watch=CardWatch(derived_key(key, "neighbours")),
         memory=LaneMemory(folder, {name: setup.sensor.rule for name, setup in setups.items() if setup.sensor}),
+        consoles=sessions,
     )
     guards = GuardBook()
     if settings.keys.guards is not None:
-        guards = GuardBook.load(secret_file(settings.keys.guards), tries_file=folder / "guard-tries.json")
+        guards = GuardBook.load(
+            secret_file(settings.keys.guards),
+            tries_file=folder / "guard-tries.json",
+            now_ns=clock.now().mono_ns,
+            on_lock_out=duty.locked_out,
+        )
     app = create_app(
         hub,
         gate.command,
@@ -278,6 +288,8 @@ def build(
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
+        now_ns=lambda: clock.now().mono_ns,
+        sessions=sessions,
     )
     server = ScreensServer(app, host=settings.web.host, port=settings.web.port)
     server.start()

@@ -70,6 +70,7 @@ def create_app(
     now_ns: Callable[[], int] = time.monotonic_ns,
     texts_of: Callable[[Language], Texts] = texts,
     heartbeat_s: float = HEARTBEAT_S,
+    sessions: Sessions | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -77,10 +78,11 @@ def create_app(
     and may block. ``cameras`` are those of the lanes, for the page for aiming; ``trust`` keeps the trust
     store by bundles, ``clock`` takes two people's word for the time. ``site_code_text`` is the place code's
     text ("" for none), ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
-    login delays, ``heartbeat_s`` the pause between heartbeats. ``app.state.watch`` knows when a browser last painted.
+    login delays, ``heartbeat_s`` the pause between heartbeats, ``sessions`` the guards' (new ones without).
+    ``app.state.watch`` knows when a browser last painted.
     """
     app = FastAPI(title="Gatepost", docs_url=None, redoc_url=None, openapi_url=None)
-    sessions = Sessions()
+    sessions = sessions or Sessions()
     screens = Screens(
         hub,
         commands,
@@ -305,7 +307,7 @@ class Screens:
             key = "wait" if result.wait_s else "wrong"
             error = words.get("login_error", key, seconds=result.wait_s)
             return self._login(request, error=error, status=429 if result.wait_s else 403)
-        session = self._sessions.open(result.guard.login, now_ns=self._now_ns())
+        session = self._sessions.open(result.guard.login, now_ns=self._now_ns(), instead_of=request.state.session)
         response = RedirectResponse("/guard", 303)
         response.set_cookie(
             COOKIE, session, max_age=SHIFT_S, httponly=True, samesite="strict", secure=request.url.scheme == "https"
@@ -315,7 +317,7 @@ class Screens:
     @role(Role.GUARD)
     async def log_out(self, request: Request) -> Response:
         """Lock the console."""
-        self._sessions.close(request.state.session)
+        self._sessions.close(request.state.session, now_ns=self._now_ns())
         response = RedirectResponse("/guard/login", 303)
         response.delete_cookie(COOKIE)
         return response

@@ -19,7 +19,7 @@ import re
 import stat
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from config.errors import ConfigError
+from kiosk.screens.duty import LockOut
 
 FREE_TRIES = 5
 FIRST_DELAY_S = 2
@@ -93,7 +94,10 @@ def set_guard(path: Path, login: str, name: str, secret: str, *, hasher: Passwor
 
 
 class GuardBook:
-    """The guards of a kiosk. Safe to call from several threads; one hash is computed at a time (64 MiB each)."""
+    """The guards of a kiosk. Safe to call from several threads; one hash is computed at a time (64 MiB each).
+
+    ``on_lock_out`` hears of each wait once, when it begins; it must not wait itself.
+    """
 
     def __init__(
         self,
@@ -102,7 +106,9 @@ class GuardBook:
         tries_file: Path | None = None,
         hasher: PasswordHasher | None = None,
         now_ns: int = 0,
+        on_lock_out: Callable[[LockOut], None] = lambda lock_out: None,
     ) -> None:
+        self._on_lock_out = on_lock_out
         self._guards = dict(guards or {})
         self._hasher = hasher or PasswordHasher()
         self._tries_file = tries_file
@@ -114,9 +120,16 @@ class GuardBook:
         self._nobody_hash = self._hasher.hash("nobody has this secret")
 
     @classmethod
-    def load(cls, path: Path, *, tries_file: Path | None = None, now_ns: int = 0) -> GuardBook:
+    def load(
+        cls,
+        path: Path,
+        *,
+        tries_file: Path | None = None,
+        now_ns: int = 0,
+        on_lock_out: Callable[[LockOut], None] = lambda lock_out: None,
+    ) -> GuardBook:
         """The guards of a file. Raises ConfigError for a readable-by-others, malformed or unhashed file."""
-        return cls(read_guards(path), tries_file=tries_file, now_ns=now_ns)
+        return cls(read_guards(path), tries_file=tries_file, now_ns=now_ns, on_lock_out=on_lock_out)
 
     def __len__(self) -> int:
         return len(self._guards)
@@ -141,9 +154,12 @@ class GuardBook:
                 return LoginResult(guard)
             count = self._wrong.get(key, 0) + 1
             self._wrong[key] = count
-            self._wait_until_ns[key] = now_ns + _delay_s(count) * 10**9
+            wait_s = _delay_s(count)
+            self._wait_until_ns[key] = now_ns + wait_s * 10**9
             self._write_tries()
-            return LoginResult(None, _delay_s(count))
+            if wait_s:
+                self._on_lock_out(LockOut(key, count, wait_s))
+            return LoginResult(None, wait_s)
 
     def _matches(self, guard: Guard | None, secret: str) -> bool:
         if len(secret) > MAX_SECRET:

@@ -78,7 +78,7 @@ def test_locking_ends_the_session_and_unknown_ids_are_nobody() -> None:
     """A closed session stays closed."""
     sessions = Sessions()
     session = sessions.open("wang", now_ns=0)
-    sessions.close(session)
+    sessions.close(session, now_ns=1)
     assert sessions.guard_of(session, now_ns=1) is None
     assert sessions.guard_of("made-up", now_ns=1) is None
 
