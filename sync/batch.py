@@ -26,6 +26,7 @@ from typing import Any
 
 import zstandard
 
+from kiosk.nesting import deeper_than
 from kiosk.records import (
     FORMAT_VERSION,
     MAX_DEPTH,
@@ -321,6 +322,9 @@ def _gunzip(packed: bytes, max_bytes: int) -> bytes:
     return body
 
 
+MAX_NESTING = 24
+"""Levels of lists and objects: 16 of a record's payload (``kiosk.records``) and those of the batch around it."""
+
 # A number token of canonical JSON follows one of these three; digits inside a string follow a quote or a letter.
 _LONG_NUMBER = re.compile(rb"[:,\[]-?(?:9\d{15}|\d{17})")
 
@@ -340,7 +344,7 @@ def loads_canonical(body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
     """The value of canonical JSON ``body``.
 
     Raises WireError when it is too large (413), not JSON, not canonical (other spacing, key order, escapes,
-    repeated keys), or holds a float, an integer beyond ±(2^53 - 1) or a lone surrogate.
+    repeated keys), nested deeper than 24, or holds a float, an integer beyond ±(2^53 - 1) or a lone surrogate.
     """
     if len(body) > max_bytes:
         raise WireError("JSON", status=413, seen=f"{len(body)} bytes", expected=f"at most {max_bytes}")
@@ -350,6 +354,8 @@ def loads_canonical(body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
         value = json.loads(
             body.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=parse_int
         )
+        if deeper_than(MAX_NESTING, body, value):
+            raise WireError("JSON", seen="deeper nesting", expected=f"at most {MAX_NESTING} levels")
         # Python sorts keys by code point, RFC 8785 by UTF-16 code unit; they differ above U+FFFF only, and the
         # slow form decides then. Equality with the bytes received also rules out repeated keys and other spacing.
         if fast_canonical(value) != body and _slow_canonical(value) != body:
