@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -181,12 +182,30 @@ def batch_of(journal: ChainJournal, stream: Stream, first: int, last: int, **cha
     return sign_batch(header, build(header, part.records))
 
 
+def empty_store() -> Store:
+    """A new store in memory, as a copy of one that was made once: making one takes longer than most schedules."""
+    store = Store.as_it_stands("sqlite://")
+    with store.reading() as connection:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        connection.rollback()
+        raw.deserialize(_new_store())
+    return store
+
+
+@cache
+def _new_store() -> bytes:
+    with Store("sqlite://").reading() as connection:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        connection.rollback()
+        return raw.serialize()
+
+
 class MemoryCentral:
     """The real ingest over SQLite in memory, reached by a call; it can be backed up and restored."""
 
     def __init__(self, now: Any, *, store: Store | None = None) -> None:
         self._now = now
-        self.store = store or Store("sqlite://")
+        self.store = store or empty_store()
         self.ingest = Ingest(self.store, now_us=self._now_us)
         if store is None:
             self.admit(KIOSK)

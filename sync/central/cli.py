@@ -12,7 +12,7 @@ import typer
 
 from config.central import Codes, load_central
 from config.errors import ConfigError, GatepostError
-from sync.central import trust_cli
+from sync.central import database_cli, trust_cli
 
 if TYPE_CHECKING:
     from sync.central.access import Role
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.add_typer(trust_cli.app, name="trust")
+app.add_typer(database_cli.app, name="database")
 
 Database = Annotated[str, typer.Option("--database", help="path of a SQLite file, or an SQLAlchemy URL")]
 By = Annotated[str, typer.Option("--by", help="who does this, for the audit log")]

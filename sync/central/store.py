@@ -30,16 +30,16 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from sync.central.migrate import LEGACY_SCHEMA_VERSION, History, Standing, bring_up, is_current, standing
 from sync.errors import SyncError
-
-SCHEMA_VERSION = 1
 
 
 class Bytes(LargeBinary):
@@ -69,7 +69,7 @@ def _serial() -> Any:
 
 
 class Meta(CentralTable, table=True):
-    """Facts of the store itself: ``schema_version``, ``store_epoch``, ``store_id``."""
+    """Facts of the store: ``store_epoch``, ``store_id``, and ``schema_version`` for programs before migrations."""
 
     __tablename__ = "meta"
     name: str = Field(primary_key=True)
@@ -398,6 +398,7 @@ def table(model: type[CentralTable]) -> Table:
     return result
 
 
+HISTORY = History(models=CentralTable.metadata)
 _EPOCH = select(table(Meta).c.value).where(table(Meta).c.name == "store_epoch")
 
 
@@ -409,22 +410,60 @@ def database_url(database: str) -> str:
 class Store:
     """The central's database. Thread-safe; several processes may open the same one (not ``sqlite://``, in memory).
 
-    Raises SyncError when it cannot be opened or its schema is of another version.
+    Opening makes a new database and runs what is missing where that is safe (``sync/central/migrate.py``). Raises
+    SyncError when it cannot be opened, is newer than this program, or must be upgraded by hand.
     """
 
     def __init__(self, database: str | Path) -> None:
-        self.url = database_url(str(database))
-        self.is_sqlite = self.url.startswith("sqlite")
-        if self.url.startswith("sqlite:///"):
-            _make_private(Path(self.url.removeprefix("sqlite:///")))
-        self.engine: Engine = create_engine(
-            self.url, connect_args={"timeout": 30.0} if self.is_sqlite else {}, pool_pre_ping=not self.is_sqlite
-        )
+        self._open(database)
+        with self._readable():
+            with self.reading() as connection:
+                current = is_current(connection, HISTORY)
+            if not current:
+                self._bring_up(HISTORY, any_revision=False)
+
+    @classmethod
+    def as_it_stands(cls, database: str | Path) -> Store:
+        """The same, nothing made or upgraded: for the commands that look at the schema itself."""
+        store = cls.__new__(cls)
+        store._open(database)
+        return store
+
+    def standing(self, history: History | None = None) -> Standing:
+        """Where the schema stands; raises SyncError when it cannot be read or is none of ours."""
+        with self._readable(), self.reading() as connection:
+            return standing(connection, history or HISTORY, database=self.url)
+
+    def upgrade(self, history: History | None = None) -> Standing:
+        """Run every revision that is missing; returns where the schema stood. Raises SyncError as opening does."""
+        with self._readable():
+            return self._bring_up(history or HISTORY, any_revision=True)
+
+    def _open(self, database: str | Path) -> None:
+        address = database_url(str(database))
+        self.is_sqlite = address.startswith("sqlite")
+        if address.startswith("sqlite:///"):
+            _make_private(Path(address.removeprefix("sqlite:///")))
+        try:
+            self.url = make_url(address).render_as_string(hide_password=True)
+            self.engine: Engine = create_engine(
+                address, connect_args={"timeout": 30.0} if self.is_sqlite else {}, pool_pre_ping=not self.is_sqlite
+            )
+        except (ArgumentError, ImportError) as error:
+            raise SyncError(
+                "central database",
+                seen=str(error)[:200],
+                expected="the path of a SQLite file, or postgresql+psycopg://user@host/name",
+                hint="PostgreSQL needs the extra: pip install gatepost[postgresql]",
+            ) from error
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)
-            event.listen(self.engine, "begin", _begin_deferred)
+            event.listen(self.engine, "begin", _begin)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            self._set_up()
+            yield
         except SQLAlchemyError as error:
             raise SyncError(
                 f"central database {self.url}", seen=str(error)[:200], expected="a database that can be written"
@@ -460,27 +499,23 @@ class Store:
         connection.execute(update(table(Meta)).where(table(Meta).c.name == "store_epoch").values(value=str(epoch)))
         return epoch
 
-    def _set_up(self) -> None:
-        with self.writing() as connection:
-            CentralTable.metadata.create_all(connection)
-            meta = {row.name: row.value for row in connection.execute(select(table(Meta)))}
-            if not meta:
-                connection.execute(
-                    insert(table(Meta)),
-                    [
-                        {"name": "schema_version", "value": str(SCHEMA_VERSION)},
-                        {"name": "store_epoch", "value": "1"},
-                        {"name": "store_id", "value": os.urandom(8).hex()},
-                    ],
-                )
-                connection.execute(insert(table(Counter)).values(name="receive_id", value=0))
-            elif int(meta["schema_version"]) != SCHEMA_VERSION:
-                raise SyncError(
-                    f"central database {self.url}",
-                    seen=f"schema version {meta['schema_version']}",
-                    expected=str(SCHEMA_VERSION),
-                    hint="use the gatepost-central that matches it",
-                )
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A transaction beside which no other process writes (SQLite) or upgrades (the lock in ``bring_up``)."""
+        with self.engine.connect().execution_options(gatepost_begin="EXCLUSIVE") as connection, connection.begin():
+            yield connection
+
+    def _bring_up(self, history: History, *, any_revision: bool) -> Standing:
+        return bring_up(
+            self._alone, history, database=self.url, first_rows=_insert_first_rows, any_revision=any_revision
+        )
+
+
+def _insert_first_rows(connection: Connection) -> None:
+    """What a new store begins with."""
+    first = {"schema_version": LEGACY_SCHEMA_VERSION, "store_epoch": "1", "store_id": os.urandom(8).hex()}
+    connection.execute(insert(table(Meta)), [{"name": name, "value": value} for name, value in first.items()])
+    connection.execute(insert(table(Counter)).values(name="receive_id", value=0))
 
 
 def _make_private(path: Path) -> None:
@@ -497,6 +532,6 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_deferred(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     mode = connection.get_execution_options().get("gatepost_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
