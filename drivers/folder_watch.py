@@ -23,15 +23,6 @@ _IN_DELETE = 0x200
 _IN_DELETE_SELF = 0x400
 _CHANGES = _IN_ATTRIB | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | _IN_DELETE_SELF
 
-
-def still_named(path: str, fd: int) -> bool:
-    """Does the name still lead to the device that is open, and not to another one or nowhere?"""
-    try:
-        return os.stat(path).st_rdev == os.fstat(fd).st_rdev
-    except OSError:
-        return False
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

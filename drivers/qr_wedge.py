@@ -1,37 +1,17 @@
 """A QR scanner that types: USB "keyboard wedge" scanners, read as an input device and kept from typing elsewhere.
 
-As delivered nearly every hand scanner is a keyboard that types the text and Enter. It is opened by its stable name,
-``/dev/input/by-id/...-event-kbd``, and *grabbed* (``EVIOCGRAB``), so that a visitor's code never lands in a console's
-input field. Keys are read by the US layout, which is what scanners type unless configured otherwise.
-
-Input events (Linux, ``struct input_event``): two longs of time, u16 type, u16 code, s32 value. Type 1 is a key, value 1
-its press and 0 its release.
+As delivered nearly every hand scanner is a keyboard that types the text and Enter (``drivers/typed_input.py``). Keys
+are read by the US layout, which is what scanners type unless configured otherwise.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import select
-import struct
-import threading
 import time
 from collections.abc import Callable
 
-from drivers.devices import DeviceEvent, DeviceFault, DeviceReady, Emit, FaultKind, QrText
-from drivers.errors import PortError
-from drivers.folder_watch import still_named
-from drivers.qr_scanner import LINE_SILENCE_S, QrScannerDecoder
-
-EVENT = struct.Struct("@llHHi")
-EVIOCGRAB = 0x40044590
-
-_LOOK_S = 0.5
-"""How often an open device is compared with what its name leads to: one moved to another socket goes on sending."""
-
-_KEY, _PRESS, _RELEASE = 1, 1, 0
-_SHIFTS = frozenset({42, 54})  # left, right
-_ENTERS = frozenset({28, 96})  # main block, keypad
+from drivers.devices import DeviceEvent, Emit, QrText
+from drivers.qr_scanner import QrScannerDecoder
+from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, SHIFT_KEYS, Keys, TypedInput, grab_keys
 
 
 def _row(first: int, plain: str, shifted: str) -> dict[int, tuple[str, str]]:
@@ -56,7 +36,7 @@ class QrWedgeDecoder:
 
     def __init__(self) -> None:
         self._line = QrScannerDecoder()
-        self._rest = b""
+        self._keys = Keys()
         self._shifts: set[int] = set()
 
     @property
@@ -64,23 +44,13 @@ class QrWedgeDecoder:
         """Characters that belonged to no acceptable line."""
         return self._line.discarded
 
-    @property
-    def in_line(self) -> bool:
-        """A line was begun and has not ended."""
-        return self._line.in_line
-
     def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
         """The next bytes of the device, cut anywhere."""
-        data = self._rest + data
-        whole = len(data) - len(data) % EVENT.size
-        self._rest = data[whole:]
         events: list[DeviceEvent] = []
-        for _, _, kind, code, value in EVENT.iter_unpack(data[:whole]):
-            if kind != _KEY:
-                continue
-            if code in _SHIFTS:
-                (self._shifts.discard if value == _RELEASE else self._shifts.add)(code)
-            elif value == _PRESS:
+        for code, value, _ in self._keys.feed(data):
+            if code in SHIFT_KEYS:
+                (self._shifts.discard if value == KEY_UP else self._shifts.add)(code)
+            elif value == KEY_DOWN:
                 events += self._line.feed(self._typed(code), at_ns)
         return [self._named(event) for event in events]
 
@@ -89,7 +59,7 @@ class QrWedgeDecoder:
         return self._line.silence(at_ns)
 
     def _typed(self, code: int) -> bytes:
-        if code in _ENTERS:
+        if code in ENTER_KEYS:
             return b"\n"
         pair = _LAYOUT.get(code)
         # a key that no text has (a function key) spoils the line, as a control character does
@@ -102,11 +72,7 @@ class QrWedgeDecoder:
         return event
 
 
-def _grab(fd: int) -> None:
-    fcntl.ioctl(fd, EVIOCGRAB, 1)
-
-
-class QrWedge:
+class QrWedge(TypedInput):
     """A ``Device``: the typing scanner at ``path``. One text within ``repeat_s`` counts once."""
 
     def __init__(
@@ -115,97 +81,23 @@ class QrWedge:
         path: str,
         *,
         repeat_s: float = 3.0,
-        reopen_s: float = 0.5,
         clock_ns: Callable[[], int] = time.monotonic_ns,
-        grab: Callable[[int], None] = _grab,
+        grab: Callable[[int], object] = grab_keys,
     ) -> None:
-        self.name = name
-        self._path = path
+        super().__init__(name, path, QrWedgeDecoder, clock_ns=clock_ns, grab=grab)
         self._repeat_ns = int(repeat_s * 1e9)
-        self._reopen_s = reopen_s
-        self._clock_ns = clock_ns
-        self._grab = grab
-        self._emit: Emit = lambda event: None
-        self._fault: FaultKind | None = None
         self._last: tuple[bytes, int] = (b"", 0)
-        self._stop = threading.Event()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name=f"{name}-wedge", daemon=True)
 
     def start(self, emit: Emit) -> None:
         """See :class:`drivers.devices.Device`."""
-        self._emit = emit
-        self._thread.start()
 
-    def stop(self) -> None:
-        """See :class:`drivers.devices.Device`."""
-        self._stop.set()
-        os.eventfd_write(self._wake, 1)
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(1.0)
+        def once(event: DeviceEvent) -> None:
+            if not isinstance(event, QrText) or self._is_new(event):
+                emit(event)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            fd = -1
-            try:
-                fd = self._open()
-                self._fault = None
-                self._emit(DeviceReady(detail=f"{self._path}, for this gate alone", at_ns=self._clock_ns()))
-                self._listen(fd)
-            except PortError as error:
-                self._fail(error)
-            finally:
-                if fd >= 0:
-                    os.close(fd)
-            self._stop.wait(self._reopen_s)
+        super().start(once)
 
-    def _open(self) -> int:
-        fd = -1
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._grab(fd)
-        except OSError as error:
-            if fd >= 0:
-                os.close(fd)
-            hint = {
-                PermissionError: "not permitted; give it to the gate by a udev rule, as in systemd/60-gatepost.rules",
-                FileNotFoundError: "no such device; `ls /dev/input/by-id` lists keyboards",
-            }.get(type(error), "busy or no input device: another program may have grabbed it")
-            raise PortError(f"scanner {self._path}: {hint}") from error
-        return fd
-
-    def _listen(self, fd: int) -> None:
-        """Until the device is gone (raises PortError) or stopped."""
-        decoder = QrWedgeDecoder()
-        while not self._stop.is_set():
-            wait_s = LINE_SILENCE_S if decoder.in_line else _LOOK_S
-            if not still_named(self._path, fd):
-                raise PortError(f"scanner {self._path}: gone; unplugged, or the name now leads elsewhere")
-            readable, _, _ = select.select([fd, self._wake], [], [], wait_s)
-            at_ns = self._clock_ns()
-            events = decoder.silence(at_ns) if not readable else []
-            if fd in readable:
-                try:
-                    data = os.read(fd, 64 * EVENT.size)
-                except OSError as error:
-                    raise PortError(f"scanner {self._path}: gone ({error.strerror}); unplugged?") from error
-                if not data:
-                    raise PortError(f"scanner {self._path}: gone; unplugged?")
-                events += decoder.feed(data, at_ns)
-            for event in events:
-                self._tell(event)
-
-    def _tell(self, event: DeviceEvent) -> None:
-        if isinstance(event, QrText):
-            text, told_ns = self._last
-            self._last = (event.data, event.at_ns)
-            if event.data == text and event.at_ns - told_ns < self._repeat_ns:
-                return
-        self._emit(event)
-
-    def _fail(self, error: PortError) -> None:
-        kind = FaultKind.NOT_PERMITTED if "not permitted" in str(error) else FaultKind.MISSING
-        kind = FaultKind.BUSY if "busy" in str(error) else kind
-        if self._fault is not kind and not self._stop.is_set():
-            self._fault = kind
-            self._emit(DeviceFault(kind=kind, detail=str(error), at_ns=self._clock_ns()))
+    def _is_new(self, code: QrText) -> bool:
+        text, told_ns = self._last
+        self._last = (code.data, code.at_ns)
+        return code.data != text or code.at_ns - told_ns >= self._repeat_ns

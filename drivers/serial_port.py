@@ -21,18 +21,16 @@ import errno
 import fcntl
 import os
 import re
-import select
 import stat
 import termios
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import serial
 import structlog
 
+from drivers.device_file import DeviceThread, StopAskedError, fault_kind, still_named
 from drivers.devices import (
     Broken,
     Conversation,
@@ -45,7 +43,6 @@ from drivers.devices import (
     Step,
 )
 from drivers.errors import PortError
-from drivers.folder_watch import FolderWatch, still_named
 
 REOPEN_MIN_S = 0.25
 REOPEN_MAX_S = 1.0
@@ -62,20 +59,6 @@ _UNSTABLE_NAME = re.compile(r"/dev/tty(USB|ACM)\d+")
 
 _PTY_MAJORS = range(136, 144)
 """Unix98 pseudo-terminals (Linux devices.txt)."""
-
-_KIND_OF_ERRNO = {
-    errno.ENOENT: FaultKind.MISSING,
-    errno.ENODEV: FaultKind.MISSING,
-    errno.ENXIO: FaultKind.MISSING,
-    errno.EIO: FaultKind.MISSING,
-    errno.EACCES: FaultKind.NOT_PERMITTED,
-    errno.EPERM: FaultKind.NOT_PERMITTED,
-    errno.EBUSY: FaultKind.BUSY,
-    errno.EWOULDBLOCK: FaultKind.BUSY,
-    errno.ENOTTY: FaultKind.WRONG_DEVICE,
-    errno.EISDIR: FaultKind.WRONG_DEVICE,
-    errno.EINVAL: FaultKind.WRONG_DEVICE,
-}
 
 _TRY_NEXT = {
     FaultKind.MISSING: "plug the device in; `ls -l /dev/serial/by-id /dev/serial/by-path` lists what is there",
@@ -114,10 +97,6 @@ class _Loss:
     probe_on: bool = False
 
 
-class _StoppedError(Exception):
-    """Somebody called stop()."""
-
-
 class SerialDevice:
     """One device on one port: a thread between the port and ``emit``, led by a sans-I/O conversation.
 
@@ -142,8 +121,7 @@ class SerialDevice:
         self._conversation = conversation
         self._clock_ns = clock_ns
         self._emit: Emit = lambda _event: None
-        self._thread: threading.Thread | None = None
-        self._stop_read = self._stop_write = -1
+        self._thread: DeviceThread | None = None
         self._fault: FaultKind | None = None
         self._ready = False
         self._proven = False
@@ -154,44 +132,31 @@ class SerialDevice:
             raise PortError(f"device {self.name}", seen="start() of a running device", expected="stop() before")
         self._emit = emit
         self._fault, self._ready = None, False
-        self._stop_read, self._stop_write = os.pipe()
-        self._thread = threading.Thread(target=self._run, name=f"serial-{self.name}", daemon=True)
-        self._thread.start()
+        self._thread = DeviceThread(f"serial-{self.name}", self.path, self._run)
 
     def stop(self) -> None:
         """Close the port and end the thread within a second; harmless when it does not run."""
         thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        os.write(self._stop_write, b"x")
-        thread.join(1.0)
-        if not thread.is_alive():
-            os.close(self._stop_read)
-        os.close(self._stop_write)
+        if thread is not None:
+            thread.stop()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        watch = FolderWatch(Path(self.path).parent)
+    def _run(self, thread: DeviceThread) -> None:
         pause_s = REOPEN_MIN_S
-        try:
-            while True:
-                self._proven = False
-                try:
-                    loss = self._serve(watch)
-                except _StoppedError:
-                    return
-                except Exception as error:  # noqa: BLE001 - a fault in a protocol file must not silence the port for ever
-                    if self._fault is not FaultKind.GARBLED:  # told once, not once a second
-                        _log.exception("serial_conversation_failed", device=self.name)
-                    loss = _Loss(FaultKind.GARBLED, f"{self.path}: {type(error).__name__}: {error}")
-                pause_s = REOPEN_MIN_S if self._proven else min(2 * pause_s, REOPEN_MAX_S)
-                self._report(loss)
-                self._wait(watch, pause_s)
-        except _StoppedError:
-            return
-        finally:
-            watch.close()
+        while True:
+            self._proven = False
+            try:
+                loss = self._serve(thread)
+            except StopAskedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault in a protocol file must not silence the port for ever
+                if self._fault is not FaultKind.GARBLED:  # told once, not once a second
+                    _log.exception("serial_conversation_failed", device=self.name)
+                loss = _Loss(FaultKind.GARBLED, f"{self.path}: {type(error).__name__}: {error}")
+            pause_s = REOPEN_MIN_S if self._proven else min(2 * pause_s, REOPEN_MAX_S)
+            self._report(loss)
+            thread.wait(pause_s)
 
     def _report(self, loss: _Loss) -> None:
         """One fault a period of absence; another one only when the reason is another."""
@@ -199,23 +164,7 @@ class SerialDevice:
             self._fault, self._ready = loss.kind, False
             self._emit(DeviceFault(kind=loss.kind, detail=loss.detail, at_ns=self._clock_ns()))
 
-    def _wait(self, watch: FolderWatch, pause_s: float) -> None:
-        """Sleep until the pause is over, the folder changes, or stop() is called (then _StoppedError)."""
-        poller = self._poller(watch)
-        for fd, _ in poller.poll(pause_s * 1000):
-            if fd == self._stop_read:
-                raise _StoppedError
-        watch.drain()
-
-    def _poller(self, watch: FolderWatch) -> select.poll:
-        poller = select.poll()
-        poller.register(self._stop_read, select.POLLIN)
-        watch_fd = watch.fileno()
-        if watch_fd is not None:
-            poller.register(watch_fd, select.POLLIN)
-        return poller
-
-    def _serve(self, watch: FolderWatch) -> _Loss:
+    def _serve(self, thread: DeviceThread) -> _Loss:
         """Open at each baud rate until one is proven, then stay until the device is lost."""
         rates = sorted(self._conversation.baud_rates, key=lambda rate: rate != self.baud)
         loss = _Loss(FaultKind.SILENT, "no baud rate to try")
@@ -226,7 +175,7 @@ class SerialDevice:
             except OSError as error:
                 return _loss_of(self.path, error)
             with contextlib.closing(port):
-                loss = self._converse(port, rate, watch)
+                loss = self._converse(port, rate, thread)
             if not loss.probe_on:
                 return loss
             # A rate at which bytes came says more about the device than one at which nothing did.
@@ -234,11 +183,9 @@ class SerialDevice:
                 worst = loss
         return worst or loss
 
-    def _converse(self, port: serial.Serial, rate: int, watch: FolderWatch) -> _Loss:
+    def _converse(self, port: serial.Serial, rate: int, thread: DeviceThread) -> _Loss:
         """Carry the conversation over one opening; returns when it ended."""
         fd = port.fileno()
-        poller = self._poller(watch)
-        poller.register(fd, select.POLLIN)
         conversation = self._conversation
         proof_ns = int(conversation.proof_timeout_s * 1e9)
         look_ns = int(_LOOK_S * 1e9)
@@ -252,10 +199,8 @@ class SerialDevice:
             if not self._proven:
                 until = min(until, opened + proof_ns)
             # At least a millisecond, so that a conversation that asks for the past cannot spin the processor.
-            ready = dict(poller.poll(max(1.0, (until - self._clock_ns()) / 1e6)))
+            woken = thread.wait(max(0.001, (until - self._clock_ns()) / 1e9), fd)
             now = self._clock_ns()
-            if self._stop_read in ready:
-                raise _StoppedError
             if now - last_pass > look_ns + int(_STALL_S * 1e9):
                 with contextlib.suppress(termios.error):  # a device that left meanwhile shows at the next read
                     termios.tcflush(fd, termios.TCIFLUSH)
@@ -264,14 +209,11 @@ class SerialDevice:
                 loss = self._carry(port, rate, conversation.begin(now))
                 continue
             last_pass = now
-            if ready.keys() - {fd} or now - last_look >= look_ns:
-                watch.drain()
-                poller = self._poller(watch)
-                poller.register(fd, select.POLLIN)
+            if woken.folder_changed or now - last_look >= look_ns:
                 last_look = now
                 if not still_named(self.path, fd):
                     return _Loss(FaultKind.MISSING, f"{self.path}: unplugged, or the name now leads elsewhere")
-            if fd in ready:
+            if woken.readable:
                 try:
                     data = os.read(fd, READ_BYTES_MAX)
                 except BlockingIOError:
@@ -341,7 +283,7 @@ def _loss_of(path: str, error: OSError) -> _Loss:
     """An operating system error as the fault that people are told."""
     if isinstance(error, serial.SerialTimeoutException):
         return _Loss(FaultKind.SILENT, f"{path}: takes no bytes for {WRITE_TIMEOUT_S} s; check the cable")
-    kind = _KIND_OF_ERRNO.get(error.errno or 0, FaultKind.MISSING)
+    kind = fault_kind(error)
     reason = os.strerror(error.errno) if error.errno else str(error)
     return _Loss(kind, f"{path}: {reason}; {_TRY_NEXT[kind]}")
 

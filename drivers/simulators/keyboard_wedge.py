@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.cards.keyboard_wedge import EV_KEY, EVENT
 from drivers.simulators.registry import Spec
+from drivers.typed_input import EV_KEY, EVENT
 
 KEY_US = 4_000
 EV_SYN = 0

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from drivers.cards.card_numbers import Form
-from drivers.cards.keyboard_wedge import EV_KEY, EVENT, WedgeDevice
+from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind
 from drivers.errors import PortError
+from drivers.typed_input import EV_KEY, EVENT
 
 CODES = dict(zip("1234567890", range(2, 12), strict=True)) | {"\n": 28}
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.devices import DeviceEvent, DeviceFault, DeviceReady, FaultKind, QrText
-from drivers.qr_wedge import _LAYOUT, EVENT, QrWedge, QrWedgeDecoder
+from drivers.qr_wedge import _LAYOUT, QrWedge, QrWedgeDecoder
+from drivers.typed_input import EVENT
 
 BASE45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 KEYS = {
@@ -69,7 +70,7 @@ def plugged(keyboard: Path) -> Iterator[tuple[queue.Queue[DeviceEvent], QrWedge,
     grabbed: list[int] = []
     # A pipe without a writer is at its end at once: one is held open from the start.
     keep = os.open(keyboard, os.O_RDWR)
-    wedge = QrWedge("scanner", str(keyboard), reopen_s=0.05, grab=grabbed.append)
+    wedge = QrWedge("scanner", str(keyboard), grab=grabbed.append)
     wedge.start(events.put)
     yield events, wedge, keyboard, grabbed
     wedge.stop()
@@ -104,7 +105,7 @@ def test_a_missing_scanner_is_a_fault_until_it_is_plugged_in(tmp_path: Path) -> 
     """Told once, with the command that lists what there is."""
     events: queue.Queue[DeviceEvent] = queue.Queue()
     path = tmp_path / "later"
-    wedge = QrWedge("scanner", str(path), reopen_s=0.05, grab=lambda fd: None)
+    wedge = QrWedge("scanner", str(path), grab=lambda fd: None)
     wedge.start(events.put)
     try:
         fault = events.get(timeout=5)
@@ -127,7 +128,7 @@ def test_a_scanner_is_followed_by_its_name(tmp_path: Path) -> None:
     name = tmp_path / "usb-scanner-event-kbd"
     name.symlink_to(os.ttyname(ends[0][1]))
     events: queue.Queue[DeviceEvent] = queue.Queue()
-    wedge = QrWedge("scanner", str(name), reopen_s=0.05, grab=lambda fd: None)
+    wedge = QrWedge("scanner", str(name), grab=lambda fd: None)
     wedge.start(events.put)
     try:
         assert isinstance(events.get(timeout=5), DeviceReady)
