@@ -1,4 +1,4 @@
-"""Puts into force what the central sent down: the roster, revocations, and the cards' second keys.
+"""Puts into force what the central sent down: roster, revocations, the cards' second keys, and the policy.
 
 ``gatepost-sync`` brings signed documents into a folder (``sync/downlink.py``); a thread of its own looks there, checks
 each one again against the authority's key and the version that is in force here, and applies it whole or not at all.
@@ -28,6 +28,8 @@ from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_release import FIRST_GATE_KEY_NO, open_release
+from kiosk.policy_keeper import PolicyKeeper
+from kiosk.policy_shelf import SignedDocument
 from kiosk.revocation_list import RevocationList
 from kiosk.roster import Roster
 from kiosk.signed_document import (
@@ -45,8 +47,9 @@ LOOK_EVERY_S = 2.0
 STATE = "documents-in-force.json"
 REFUSED = "document_refused"
 RETIRED = "retired_gate_key"
-#: Revocations first: they keep somebody out. The trust bundle and the policy have readers of their own.
-KINDS = (DocumentKind.REVOCATIONS, DocumentKind.CARDS, DocumentKind.ROSTER)
+#: Revocations first: they keep somebody out; the policy last, since it is held against the roster. The trust bundle has
+#: a reader of its own.
+KINDS = (DocumentKind.REVOCATIONS, DocumentKind.CARDS, DocumentKind.ROSTER, DocumentKind.POLICY)
 
 Facts = dict[str, Any]
 
@@ -116,7 +119,7 @@ class Appliers:
 class Arrivals:
     """Looks for documents in ``folder``; believes those of ``authority`` (32 raw bytes).
 
-    ``state`` is the kiosk's own folder.
+    ``state`` is the kiosk's own folder; ``policy`` takes policies, None where they are left alone.
     ``note`` journals facts; ``alarm`` raises an alarm with its facts. Both may be called from this thread.
     """
 
@@ -126,13 +129,19 @@ class Arrivals:
     appliers: Appliers
     note: Callable[[Facts], None]
     alarm: Callable[[str, Facts], None]
+    policy: PolicyKeeper | None = None
     _held: dict[str, int] = field(default_factory=dict)
+    _policy_up_to: int | None = None
     _refused: dict[DocumentKind, bytes] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         self._held = _read_state(self.state / STATE)
+        if self.policy is not None:
+            known = max(self._held.get(str(DocumentKind.POLICY), 0), self.policy.in_force.document)
+            self._held[str(DocumentKind.POLICY)] = known
+            self._policy_up_to = self.policy.taken_up_to(known)
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -162,29 +171,50 @@ class Arrivals:
     def look(self) -> None:
         """Apply what is new."""
         for kind in KINDS:
-            if self._is_settled(kind):
+            if self._is_settled(kind) or (kind is DocumentKind.POLICY and self.policy is None):
                 continue
             found = self._read(kind)
             if found is not None:
-                self._take(kind, *found)
+                self._take(kind, found)
 
-    def _take(self, kind: DocumentKind, manifest_bytes: bytes, signature: bytes, body: bytes) -> None:
-        held = self._held.get(str(kind), 0)
+    def _take(self, kind: DocumentKind, found: SignedDocument) -> None:
+        held = self._up_to(kind)
         try:
-            manifest = check_document(manifest_bytes, signature, body, authority=self.authority, wanted=kind, held=held)
-            facts = self.appliers.apply(kind, body)
+            manifest = check_document(
+                found.manifest, found.signature, found.body, authority=self.authority, wanted=kind, held=held
+            )
+            facts = self._apply(manifest, found)
         except GatepostError as error:
-            self._refused[kind] = manifest_bytes
+            self._refused[kind] = found.manifest
+            if kind is DocumentKind.POLICY and self.policy is not None:
+                self.policy.refused(str(error))
             log.error("document_refused", kind=str(kind), error=str(error))
-            self.alarm(REFUSED, {"document": str(kind), "why": str(error)[:200]})
+            self.alarm(
+                REFUSED, {"document": str(kind), "version": _version_of(found.manifest), "why": str(error)[:200]}
+            )
             return
         self._held[str(kind)] = manifest.version
+        if kind is DocumentKind.POLICY:
+            self._policy_up_to = None
         if facts.get("keep_others") is False:
             self._held[RETIRED] = FIRST_GATE_KEY_NO
         _write_state(self.state / STATE, self._held)
         self._refused.pop(kind, None)
+        if kind is DocumentKind.ROSTER:
+            self._refused.pop(DocumentKind.POLICY, None)  # it may fit the people of today
         log.info("document_in_force", kind=str(kind), version=manifest.version)
         self.note({"document": str(kind), "version": manifest.version, "held": held} | facts)
+
+    def _apply(self, manifest: Manifest, found: SignedDocument) -> Facts:
+        if manifest.kind is DocumentKind.POLICY and self.policy is not None:
+            return self.policy.take(manifest, found, self.appliers.roster.categories())
+        return self.appliers.apply(manifest.kind, found.body)
+
+    def _up_to(self, kind: DocumentKind) -> int:
+        """Up to which version nothing is taken any more."""
+        if kind is DocumentKind.POLICY and self._policy_up_to is not None:
+            return self._policy_up_to
+        return self._held.get(str(kind), 0)
 
     def _is_settled(self, kind: DocumentKind) -> bool:
         """Cheaply, by the manifest alone: nothing is there, or the version in force, or one that was refused."""
@@ -192,7 +222,7 @@ class Arrivals:
             manifest = _bounded(self.folder / str(kind) / "manifest", MAX_MANIFEST_BYTES)
             if self._refused.get(kind) == manifest:
                 return True
-            return Manifest.parse(manifest).version == self._held.get(str(kind))
+            return Manifest.parse(manifest).version == self._up_to(kind)
         except OSError:
             return True
         except DocumentError:
@@ -204,20 +234,27 @@ class Arrivals:
         if found is None:
             return
         try:
-            check_document(*found, authority=self.authority, wanted=DocumentKind.REVOCATIONS, held=0)
-            self.appliers.revoke_passes(frozenset(RevocationList.parse(found[2]).passes))
+            check_document(
+                found.manifest,
+                found.signature,
+                found.body,
+                authority=self.authority,
+                wanted=DocumentKind.REVOCATIONS,
+                held=0,
+            )
+            self.appliers.revoke_passes(frozenset(RevocationList.parse(found.body).passes))
         except GatepostError as error:
             log.error("revocations_not_recalled", error=str(error))
 
-    def _read(self, kind: DocumentKind) -> tuple[bytes, bytes, bytes] | None:
-        """Manifest, signature and body of what lies there, bounded; None for nothing (whole)."""
+    def _read(self, kind: DocumentKind) -> SignedDocument | None:
+        """What lies there, bounded; None for nothing (whole)."""
         try:
             place = (self.folder / str(kind)).resolve(strict=True)
             parts = [
                 _bounded(place / name, limit)
                 for name, limit in (("manifest", MAX_MANIFEST_BYTES), ("signature", 200), ("body", MAX_BODY_BYTES))
             ]
-            return parts[0], base64.b64decode(parts[1]), parts[2]
+            return SignedDocument(parts[0], base64.b64decode(parts[1]), parts[2])
         except (OSError, ValueError):
             return None
 
@@ -225,6 +262,14 @@ class Arrivals:
 def retired_key_no(state: Path) -> int | None:
     """The card key slot that this kiosk was told to answer to no more; None for none. Raises DocumentError."""
     return _read_state(state / STATE).get(RETIRED)
+
+
+def _version_of(manifest: bytes) -> int:
+    """The version that a manifest claims; 0 for one that cannot be read."""
+    try:
+        return Manifest.parse(manifest).version
+    except DocumentError:
+        return 0
 
 
 def _bounded(path: Path, limit: int) -> bytes:

@@ -262,6 +262,10 @@ class Gate:
         """For other threads of the kiosk: queue a record that belongs to no lane."""
         self._inbox.put(note)
 
+    def begin_with(self, note: Note) -> None:
+        """Before :meth:`run`, from its own thread: a record that stands before whatever comes."""
+        self._put_down(note, self._clock.now())
+
     def write(self, note: Note) -> None:
         """For other threads: write a record and wait until it is durable. Raises JournalError when it is not."""
         written: Future[None] = Future()

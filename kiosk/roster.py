@@ -285,6 +285,11 @@ class Roster(Store):
         rows = self._rows("SELECT strength, count(*) FROM roster_card GROUP BY strength")
         return {CardStrength(strength): int(count) for strength, count in rows}
 
+    def categories(self) -> dict[str, int]:
+        """How many people are of which category. Raises RosterError."""
+        rows = self._rows("SELECT category, count(*) FROM roster_person GROUP BY category")
+        return {str(category): int(count) for category, count in rows}
+
     def import_csv(
         self, source: Path | str | Iterable[bytes], *, at_us: int, zone: tzinfo = UTC, replace: bool = False
     ) -> ImportReport:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.errors import ConfigError
-from config.policy import Policy, load_policy
+from config.policy import Policy
 from config.settings import (
     DOCUMENTS,
     PASS_CERTIFICATE,
@@ -57,7 +57,7 @@ from kiosk.passage_events import LaneSetup, LocalTime
 from kiosk.passage_record import facts_only
 from kiosk.people import RosterPeople
 from kiosk.photos import Photos
-from kiosk.policy_fit import check_passback
+from kiosk.policy_keeper import PolicyKeeper, policy_at_start
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
@@ -186,8 +186,7 @@ def build(
     folder = settings.state.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = community_key(settings.keys.community)
-    policy = load_policy(settings.policy.file)
-    check_passback(settings, policy)
+    start = policy_at_start(settings)
     clock = clock or clock_of(settings)
     journal = Journal.open(
         folder / "journal.db",
@@ -221,7 +220,7 @@ def build(
     )
     if trust is not None:
         verifier.use(trust.store)
-    setups = {lane.name: lane_setup(settings, lane, policy) for lane in settings.lane}
+    setups = {lane.name: lane_setup(settings, lane, start.in_force.policy) for lane in settings.lane}
     rack = Rack(settings, card_dialogue(settings, card_keys))
     upkeep = Upkeep(
         journal,
@@ -247,15 +246,16 @@ def build(
             *(arrivals.alarms if arrivals is not None else ()),
         ),
         challenge=verifier.digits,
+            *policy.alarms,
         trust=lambda at: None if trust is None else trust.age(at.utc()),
         id_card=id_desk.observed,
     )
     duty = DutyBook(lambda facts: gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(**facts))))
+        policy=lambda: policy.in_force.policy.version,
     sessions = Sessions(duty)
     gate = Gate(
         setups=setups,
         rack=rack,
-        policy=lambda: policy.version,
         journal=journal,
         verifier=verifier,
         clock=clock,
@@ -269,6 +269,7 @@ def build(
     )
     guards = GuardBook()
     if settings.keys.guards is not None:
+    policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
         guards = GuardBook.load(
             secret_file(settings.keys.guards),
             tries_file=folder / "guard-tries.json",
@@ -298,7 +299,8 @@ def build(
     if trust is not None:
         trust.start()
         stack.callback(trust.stop)
-    arrivals = open_arrivals(settings, stack, clock, gate=gate, verifier=verifier)
+    gate.begin_with(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**policy.at_start())))
+    arrivals = open_arrivals(settings, stack, clock, gate=gate, verifier=verifier, policy=policy)
     if line is not None:
         line.start(gate.hear)
         stack.callback(line.stop)
@@ -309,7 +311,7 @@ def build(
 
 
 def open_arrivals(
-    settings: Settings, stack: ExitStack, clock: Clock, *, gate: Gate, verifier: GateVerifier
+    settings: Settings, stack: ExitStack, clock: Clock, *, gate: Gate, verifier: GateVerifier, policy: PolicyKeeper
 ) -> Arrivals | None:
     """What takes the central's documents, with stores of its own; None where the settings name no authority."""
     if settings.sync.authority is None:
@@ -347,6 +349,7 @@ def line_to_sync(settings: Settings, key: bytes) -> SyncLine | None:
         kiosk_id=settings.site.kiosk_id,
         peer_key=derived_key(key, "neighbours"),
         match_key=derived_key(key, "person match"),
+        policy=policy,
     )
     return SyncLine(settings.state.folder, hello)
 
