@@ -661,7 +661,7 @@ def _told(genesis: dict[str, Any], salvage: Salvage, now: Instant) -> list[Entry
         for hole in salvage.holes
     ]
     facts = {
-        "alarm": "journal_damaged",
+        "code": "journal_damaged",
         "seen": genesis["seen"],
         "set_aside": genesis["set_aside"],
         "carried_over": salvage.records,

@@ -88,11 +88,11 @@ def plan(
         oldest = oldest_us.get(cls)
         if oldest is not None and before_us - oldest > LATE_US:
             late_s = (before_us - oldest) // 1_000_000
-            alarms.append({"alarm": "retention_failed", "why": f"{cls} payloads overdue", "late_s": late_s})
+            alarms.append({"code": "retention_failed", "why": f"{cls} payloads overdue", "late_s": late_s})
     if disk_used_percent >= DISK_FULL_PERCENT:
-        alarms.append({"alarm": "disk_full", "used_percent": disk_used_percent})
+        alarms.append({"code": "disk_full", "used_percent": disk_used_percent})
     elif disk_used_percent >= DISK_DIAGNOSTICS_GO_PERCENT:
-        alarms.append({"alarm": "disk_low", "used_percent": disk_used_percent})
+        alarms.append({"code": "disk_low", "used_percent": disk_used_percent})
     return Plan(
         erase=tuple(erase),
         purge_after_us=0 if disk_used_percent >= DISK_ACKNOWLEDGED_GO_PERCENT else rules.records_us if timed else None,
@@ -158,7 +158,7 @@ class Retention:
         report = RetentionReport()
         self._alarms = ()
         self._try(report, partial(self._carry_out, report, at))
-        failed = [{"alarm": "retention_failed", "why": why[:200], "late_s": 0} for why in report.failed]
+        failed = [{"code": "retention_failed", "why": why[:200], "late_s": 0} for why in report.failed]
         self._try(report, partial(self._tell, report, [*self._alarms, *failed], at))
         return report
 
@@ -220,9 +220,9 @@ class Retention:
         report.removed = tuple(removed)
 
     def _tell(self, report: RetentionReport, alarms: list[dict[str, Any]], at: Instant) -> None:
-        names = {str(alarm["alarm"]) for alarm in alarms}
+        names = {str(alarm["code"]) for alarm in alarms}
         report.alarms = tuple(sorted(names))
-        fresh = [alarm for alarm in alarms if alarm["alarm"] not in self._standing]
+        fresh = [alarm for alarm in alarms if alarm["code"] not in self._standing]
         self._standing &= names
         if fresh:
             self._journal.append_many(
@@ -231,7 +231,7 @@ class Retention:
                     for alarm in fresh
                 ]
             )
-            self._standing |= {str(alarm["alarm"]) for alarm in fresh}
+            self._standing |= {str(alarm["code"]) for alarm in fresh}
 
     def _note(self, at: Instant, facts: dict[str, Any]) -> None:
         self._journal.append(Stream.DIAGNOSTIC, Kind.POLICY, at=at, payloads={PayloadClass.FACTS: facts})

@@ -10,12 +10,12 @@ alerts = table(Alert)
 MAX_DETAIL_CHARS = 200
 
 
-def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str) -> None:
-    """Open an alert, or count one more for the one that is open already."""
+def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str, *, times: int = 1) -> None:
+    """Open an alert, or count ``times`` more for the one that is open already."""
     counted = connection.execute(
         update(alerts)
         .where(alerts.c.code == code, alerts.c.kiosk_id == kiosk_id, alerts.c.closed_us.is_(None))
-        .values(times=alerts.c.times + 1, last_us=now_us, detail=detail[:MAX_DETAIL_CHARS])
+        .values(times=alerts.c.times + times, last_us=now_us, detail=detail[:MAX_DETAIL_CHARS])
     )
     if counted.rowcount == 0:
         connection.execute(
@@ -24,7 +24,7 @@ def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, d
                 code=code,
                 kiosk_id=kiosk_id,
                 detail=detail[:MAX_DETAIL_CHARS],
-                times=1,
+                times=times,
                 last_us=now_us,
                 closed_by="",
             )

@@ -30,6 +30,7 @@ from sync import keys
 from sync.answer import Answer, Rejected, Result, StreamAck
 from sync.batch import BatchHeader, ParsedBatch, ParsedRecord, fast_canonical, head_statement, parse
 from sync.central.alerts import raise_alert
+from sync.central.gate_alarms import alerts_of
 from sync.central.passages import later_change, passage_row
 from sync.central.store import (
     Batch,
@@ -352,6 +353,8 @@ def _append(
     sound = [item for item in fresh if item.record is not None]
     if sound:
         _insert_records(connection, sound, entry)
+        for alert in alerts_of(item.record for item in sound if item.record is not None):
+            raise_alert(connection, entry.now_us, alert.code, header.kiosk_id, alert.detail, times=alert.times)
     set_aside = [item for item in fresh if item.record is None]
     if set_aside:
         _quarantine(connection, chain.key, set_aside, "outside the contract", entry)

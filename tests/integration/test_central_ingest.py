@@ -396,3 +396,29 @@ def test_an_erased_payload_leaves_the_chain_whole(central: MemoryCentral, journa
     report = verify_store(central.store)
     assert report.ok
     assert (report.records, report.heads_proved) == (20, 1)
+
+
+def test_an_alarm_at_a_gate_is_an_alert_at_the_central_at_once(central: MemoryCentral) -> None:
+    """Three forced doors are one line counted three times; a referral names the lane, never the finding."""
+    gate = ChainJournal()
+    for _ in range(3):
+        gate.append(Stream.ALARM, kind=Kind.ALARM, facts={"code": "door_forced", "detail": "in"})
+    gate.append(Stream.ALARM, kind=Kind.REFERRAL, facts={"passage": "p1", "state": "open", "owner": "guard"})
+    gate.append(Stream.ALARM, kind=Kind.REFERRAL, facts={"passage": "p1", "state": "closed:admitted"})
+    gate.append(Stream.ALARM, kind=Kind.EMERGENCY, facts={"open": True, "guard": "", "why": "fire_contact"})
+    gate.append(Stream.ALARM, kind=Kind.EMERGENCY, facts={"open": False, "guard": "", "why": "fire_contact"})
+    central.exchange(batch_of(gate, Stream.ALARM, 1, 7))
+    assert {row.code: (row.times, row.detail) for row in central.rows(Alert)} == {
+        "kiosk_door_forced": (3, "in (2026-11-21 08:00 UTC)"),
+        "kiosk_referral": (1, "in (2026-11-21 08:00 UTC)"),
+        "kiosk_fire": (1, "in (2026-11-21 08:00 UTC)"),
+    }
+
+
+def test_an_alarm_that_comes_twice_is_counted_once(central: MemoryCentral) -> None:
+    """A batch that is sent again after a lost answer raises nothing."""
+    gate = ChainJournal()
+    gate.append(Stream.ALARM, kind=Kind.ALARM, facts={"code": "tamper", "detail": "in"})
+    for _ in range(2):
+        central.exchange(batch_of(gate, Stream.ALARM, 1, 1))
+    assert [row.times for row in central.rows(Alert)] == [1]

@@ -27,7 +27,7 @@ def path(memory_folder: Path) -> Path:
     with open_journal(memory_folder, clock) as journal:
         for number in range(12):
             write_passage(journal, clock, number)
-        alarm = {PayloadClass.FACTS: {"alarm": "door_forced"}}
+        alarm = {PayloadClass.FACTS: {"code": "door_forced"}}
         journal.append(Stream.ALARM, Kind.ALARM, at=clock.advance(1), lane="in-1", payloads=alarm)
         mark = acknowledged(journal, Stream.PASSAGE, 4, clock.at_us)
         journal.purge([mark], now=clock.now(), retention_us=0)

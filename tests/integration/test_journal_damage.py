@@ -162,7 +162,7 @@ def start_after_damage(path: Path, before: dict[tuple[str, Stream], list[Record]
             return "untouched"
         assert len(asides) == 1
         told = after[journal.incarnation, Stream.ALARM]
-        assert told[-1].payloads[PayloadClass.FACTS].body["alarm"] == "journal_damaged"
+        assert told[-1].payloads[PayloadClass.FACTS].body["code"] == "journal_damaged"
         assert told[-1].payloads[PayloadClass.FACTS].body["set_aside"] == asides[0].name
         gaps = [record.payloads[PayloadClass.FACTS].body for record in told if record.kind is Kind.GAP]
         unreadable = told[-1].payloads[PayloadClass.FACTS].body["unreadable"]

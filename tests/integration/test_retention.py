@@ -45,7 +45,7 @@ class Case:
     def alarms(self) -> list[str]:
         """The alarms that were journaled."""
         return [
-            r.payloads[PayloadClass.FACTS].body["alarm"]  # type: ignore[index]
+            r.payloads[PayloadClass.FACTS].body["code"]  # type: ignore[index]
             for r in self.records(Stream.ALARM) if r.kind is Kind.ALARM
         ]  # fmt: skip
 

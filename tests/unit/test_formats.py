@@ -10,6 +10,7 @@ import pytest
 
 from kiosk.records import ZERO_HASH, Kind, PayloadClass, Record, Stream, canonical
 from kiosk.roster_csv import OPTIONAL, REQUIRED, ImportReport, read_lines
+from kiosk.screens.texts import Language, texts
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -66,3 +67,10 @@ def test_every_linked_page_exists() -> None:
     linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", PAGE))
     assert {"formats-sync.md", "formats-codes.md", "formats-scenario.md", "policy.md", "data-map.md"} <= linked
     assert [name for name in sorted(linked) if not (ROOT / "docs" / name).is_file()] == []
+
+
+def test_every_alarm_is_on_the_page() -> None:
+    """Whatever the console can name as an alarm, the page names as well."""
+    alarms = texts(Language.EN).keys("alarm")
+    assert len(alarms) > 20
+    assert [alarm for alarm in alarms if f"`{alarm}`" not in PAGE] == []

@@ -58,7 +58,7 @@ def test_a_filling_disk_is_answered_in_steps(
     """80 %: diagnostics go; 90 %: everything acknowledged goes; 97 %: the guard is told."""
     doing = plan(at(), RULES, disk_used_percent=percent, oldest_us=NOTHING)
     assert (doing.give_up_diagnostics, doing.purge_after_us) == (diagnostics, purge_after_us)
-    assert [a["alarm"] for a in doing.alarms] == ([alarm] if alarm else [])
+    assert [a["code"] for a in doing.alarms] == ([alarm] if alarm else [])
 
 
 @pytest.mark.parametrize(("late_us", "alarms"), [(DAY_US, 0), (DAY_US + 1_000_000, 1), (2 * DAY_US, 1)])
@@ -67,7 +67,7 @@ def test_data_that_should_be_gone_raises_an_alarm_after_a_day(late_us: int, alar
     oldest = {PayloadClass.HEALTH: MORNING_US - 3 * DAY_US - late_us, PayloadClass.PERSON: None}
     doing = plan(at(), RULES, disk_used_percent=10, oldest_us=oldest)
     assert len(doing.alarms) == alarms
-    assert all(a["alarm"] == "retention_failed" and a["late_s"] == late_us // 1_000_000 for a in doing.alarms)
+    assert all(a["code"] == "retention_failed" and a["late_s"] == late_us // 1_000_000 for a in doing.alarms)
 
 
 def test_a_full_disk_without_a_clock_still_frees_what_is_acknowledged() -> None:
