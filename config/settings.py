@@ -21,6 +21,7 @@ from config.errors import ConfigError
 from config.loader import Loaded, Section, load
 from config.lookup import Lookup
 from config.neighbours import Neighbours
+from config.voice import Voice
 
 DOCUMENTS = "documents"
 """Folder below ``state.folder`` for what the central gives down, written by ``gatepost-sync``, read by the gate."""
@@ -143,6 +144,7 @@ class Web(Section):
     names: tuple[str, ...] = Field(
         default=(), description="further host names under which the pages are asked for, besides those of loopback"
     )
+    voice: Voice = Field(default_factory=Voice)
 
 
 class Keys(Section):

@@ -21,6 +21,7 @@ from kiosk import (
     plan_cli,
     roster_cli,
     trust_cli,
+    voice_cli,
 )
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 
@@ -38,6 +39,7 @@ app.add_typer(plan_cli.app, name="plan")
 app.add_typer(roster_cli.app, name="roster")
 app.add_typer(trust_cli.app, name="trust")
 app.add_typer(code_cli.app, name="code")
+app.add_typer(voice_cli.app, name="voice")
 
 app.command("calibrate")(calibrate_cli.calibrate_lane)
 

@@ -30,6 +30,7 @@ from kiosk.lane_sensor import sensor_of
 from kiosk.reasons import ClockTrust
 from kiosk.retention import disk_used_percent
 from kiosk.run import community_key
+from kiosk.screens.voices import open_voices
 from kiosk.sync_line import SOCKET_NAME
 
 PROOF_WAIT_S = 8.0
@@ -65,6 +66,7 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     yield from _clock()
     yield from _trust(settings)
     yield from _outside(settings)
+    yield from _voice(settings)
     for lane in settings.lane:
         sensor = sensor_of(lane, settings.state.folder)
         if sensor is not None:
@@ -182,6 +184,19 @@ def _outside(settings: Settings) -> Iterator[Finding]:
     else:
         detail = "gatepost-sync does not run: no code is looked up, no neighbour heard; systemctl start gatepost-sync"
         yield Finding(Level.LOOK, "line to sync", detail)
+
+
+def _voice(settings: Settings) -> Iterator[Finding]:
+    """What the residents' screens can say aloud."""
+    folder = settings.web.voice.folder
+    if folder is None:
+        yield Finding(Level.LOOK, "voice", "tones alone: name a folder in web.voice.folder, then gatepost voice make")
+        return
+    voices = open_voices(settings.web.voice)
+    languages = ", ".join(settings.web.voice.languages)
+    yield Finding(Level.GOOD, "voice", f"{folder}: {len(voices.recordings)} sentences in {languages}")
+    for problem in voices.problems:
+        yield Finding(Level.LOOK, "voice", problem)
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:

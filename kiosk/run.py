@@ -50,6 +50,7 @@ from kiosk.lane_memory import LaneMemory
 from kiosk.lane_sensor import sensor_of
 from kiosk.lights import Lights
 from kiosk.line_wire import Hello
+from kiosk.movement_recall import recall_movements
 from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
 from kiosk.pass_book import PassBook, passes_issued
@@ -69,6 +70,8 @@ from kiosk.screens.guards import GuardBook
 from kiosk.screens.hub import Hub
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import Sessions
+from kiosk.screens.speech import Speech
+from kiosk.screens.voices import open_voices
 from kiosk.sync_line import SyncLine
 from kiosk.trust_keeper import Sources, TrustKeeper
 from kiosk.upkeep import Upkeep
@@ -244,14 +247,16 @@ def build(
             *(["neighbours_silent"] if gate.neighbours_silent else []),
             *(trust.alarms if trust is not None else ()),
             *(arrivals.alarms if arrivals is not None else ()),
+            *policy.alarms,
         ),
         challenge=verifier.digits,
-            *policy.alarms,
         trust=lambda at: None if trust is None else trust.age(at.utc()),
         id_card=id_desk.observed,
-    )
-    duty = DutyBook(lambda facts: gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(**facts))))
         policy=lambda: policy.in_force.policy.version,
+    )
+    card_watch = CardWatch(derived_key(key, "neighbours"))
+    recall_movements(card_watch, journal.path, journal.incarnation, clock.now())
+    duty = DutyBook(lambda facts: gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(**facts))))
     sessions = Sessions(duty)
     gate = Gate(
         setups=setups,
@@ -263,13 +268,13 @@ def build(
         upkeep=upkeep,
         notifier=Notifier(os.environ),
         until_idle_s=until_idle_s,
-        card_watch=CardWatch(derived_key(key, "neighbours")),
+        card_watch=card_watch,
         memory=LaneMemory(folder, {name: setup.sensor.rule for name, setup in setups.items() if setup.sensor}),
         consoles=sessions,
     )
+    policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
     guards = GuardBook()
     if settings.keys.guards is not None:
-    policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
         guards = GuardBook.load(
             secret_file(settings.keys.guards),
             tries_file=folder / "guard-tries.json",
@@ -286,6 +291,7 @@ def build(
         passes=pass_book(settings, clock, gate, verifier),
         people=RosterPeople(roster, photos),
         id_cards=id_desk,
+        speech=speech_of(settings),
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
@@ -308,6 +314,14 @@ def build(
         arrivals.start()
         stack.callback(arrivals.stop)
     return gate
+
+
+def speech_of(settings: Settings) -> Speech:
+    """What residents' screens say aloud. A sentence that cannot be said is logged; the gate goes on without it."""
+    voices = open_voices(settings.web.voice)
+    for problem in voices.problems:
+        log.warning("not_said", detail=problem)
+    return Speech(settings.web.voice, voices, settings.site.zone)
 
 
 def open_arrivals(
@@ -338,6 +352,7 @@ def open_arrivals(
         appliers=appliers,
         note=lambda facts: gate.note(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**facts))),
         alarm=lambda code, facts: gate.note(Note(Stream.ALARM, Kind.ALARM, facts_only(code=code, **facts))),
+        policy=policy,
     )
 
 
@@ -349,7 +364,6 @@ def line_to_sync(settings: Settings, key: bytes) -> SyncLine | None:
         kiosk_id=settings.site.kiosk_id,
         peer_key=derived_key(key, "neighbours"),
         match_key=derived_key(key, "person match"),
-        policy=policy,
     )
     return SyncLine(settings.state.folder, hello)
 

@@ -23,6 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from config.voice import Voice
 from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
 from kiosk.id_desk import IdDesk
 from kiosk.reasons import Direction
@@ -40,8 +41,10 @@ from kiosk.screens.page_tools import PageTools
 from kiosk.screens.pass_pages import PassDesk, PassPages
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
+from kiosk.screens.speech import Speech
 from kiosk.screens.texts import Language, Texts, texts
 from kiosk.screens.trust_pages import TrustDesk, TrustPages
+from kiosk.screens.voices import Voices
 from kiosk.screens.watch import BrowserWatch
 
 HERE = Path(__file__).parent
@@ -64,6 +67,7 @@ def create_app(
     passes: PassDesk | None = None,
     people: People | None = None,
     id_cards: IdDesk | None = None,
+    speech: Speech | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -77,7 +81,8 @@ def create_app(
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
     and may block. ``cameras`` are those of the lanes, for the page for aiming; ``trust`` keeps the trust
     store by bundles, ``clock`` takes two people's word for the time. ``site_code_text`` is the place code's
-    text ("" for none), ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
+    text ("" for none), ``speech`` what residents' screens say aloud,
+    ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
     login delays, ``heartbeat_s`` the pause between heartbeats, ``sessions`` the guards' (new ones without).
     ``app.state.watch`` knows when a browser last painted.
     """
@@ -94,6 +99,7 @@ def create_app(
         passes=passes,
         people=people,
         id_cards=id_cards,
+        speech=speech or Speech(Voice(), Voices(), zone),
         site_code_text=site_code_text,
         zone=zone,
         now_ns=now_ns,
@@ -130,6 +136,7 @@ class Screens:
         passes: PassDesk | None,
         people: People | None,
         id_cards: IdDesk | None,
+        speech: Speech,
         site_code_text: str,
         zone: tzinfo,
         now_ns: Callable[[], int],
@@ -147,6 +154,7 @@ class Screens:
         tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
         self._pass_pages = PassPages(passes, tools)
         self._id_cards = id_cards
+        self._speech = speech
         self._holders = HolderPages(people, tools, self._lane_now)
         self._trust_pages = TrustPages(trust, tools)
         self._has_clock = clock is not None
@@ -199,6 +207,7 @@ class Screens:
             (f"{lane}/temperature", "POST", self.temperature),
             (f"{lane}/visitor", "POST", self.visitor),
             (f"{lane}/emergency-close", "POST", self.emergency_close),
+            *self._speech.routes(),
             *self._trust_pages.routes(),
             *self._clock_pages.routes(),
             *self._pass_pages.routes(),
@@ -218,7 +227,8 @@ class Screens:
         view = self._hub.current()
         if view is None:
             return self._starting(request)
-        return self._page(request, "resident.html", **self._lane_values(view, _lane(view, lane)))
+        voices = self._speech.addresses()
+        return self._page(request, "resident.html", voices=voices, **self._lane_values(view, _lane(view, lane)))
 
     @role(Role.OPEN)
     async def lane_events(self, request: Request, lane: str) -> Response:
@@ -601,7 +611,8 @@ class Screens:
         screen = resident_screen(lane)
         # Whoever scans the gate does it while nobody's verdict stands there.
         shows_place = bool(self._site_code_text) and screen.face is Face.IDLE and lane.direction is Direction.IN
-        return {"view": view, "lane": lane, "screen": screen, "place_code": shows_place}
+        says = self._speech.says(screen)
+        return {"view": view, "lane": lane, "screen": screen, "says": says, "place_code": shows_place}
 
     def _draw_lane(self, view: KioskView, name: str) -> dict[str, Any]:
         lane = _lane(view, name)
@@ -610,7 +621,8 @@ class Screens:
             zh=self._texts_of(Language.ZH), en=self._texts_of(Language.EN), **values
         )
         screen = values["screen"]
-        return {"regions": {"face": html}, "lanes": [_heard(lane.lane, lane.passage, screen.face)]}
+        heard = _heard(lane.lane, lane.passage, screen.face) | self._speech.told(screen, view)
+        return {"regions": {"face": html}, "lanes": [heard]}
 
     def _draw_console(self, view: KioskView, words: Texts, form_values: Mapping[str, Any]) -> dict[str, Any]:
         board = console(view, words, self._zone, self._holders.pictured)
@@ -639,7 +651,7 @@ class Screens:
         return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-def _heard(lane: str, passage: str, face: str) -> dict[str, str]:
+def _heard(lane: str, passage: str, face: str) -> dict[str, Any]:
     return {"lane": lane, "passage": passage, "face": str(face)}
 
 

@@ -16,6 +16,7 @@ from kiosk.screens.guards import Guard, GuardBook, hash_secret
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view
 from kiosk.screens.server import ScreensServer
+from kiosk.screens.speech import Speech
 from kiosk.screens.texts import Language, Texts, texts
 from tests.chromium import chromium
 from tests.integration.test_screens_app import OnePass, WaitingTrust
@@ -74,7 +75,11 @@ def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
     made: list[Stage] = []
 
     def make(
-        *, texts_of: Callable[[Language], Texts] = texts, view: KioskView | None = None, **context_options: object
+        *,
+        texts_of: Callable[[Language], Texts] = texts,
+        view: KioskView | None = None,
+        speech: Speech | None = None,
+        **context_options: object,
     ) -> Stage:
         # The gate's clock stands still, so that a view stays fresh however slow the machine is.
         clock = {"now_ns": 0}
@@ -87,6 +92,7 @@ def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
             guards=guards,
             trust=WaitingTrust(),
             passes=OnePass(),
+            speech=speech,
             site_code_text="https://example.org/place/east-gate",
             zone=ZoneInfo("Asia/Shanghai"),
             texts_of=texts_of,

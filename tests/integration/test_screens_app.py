@@ -144,6 +144,7 @@ def test_every_route_declares_its_role(gate: Gate) -> None:
         "GET /events/lane/east-in",
         "GET /place-code",
         "GET /place-code.svg",
+        "GET /voices/{language}/{name}",
         "POST /alive",
         "POST /painted",
         "GET /emergency",

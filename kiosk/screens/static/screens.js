@@ -1,6 +1,8 @@
 // The one script of both screens. It makes quicker what already works without it: pages are drawn by the server,
 // events bring the same fragments, forms are plain POSTs. It never decides anything.
 
+import { hush, preload, say as sayAloud, sound } from "/static/sound.js";
+
 const NOT_LIVE_AFTER_MS = 8000;
 const HEARTBEAT_MS = 5000;
 const HOLD_MS = 2000;
@@ -12,7 +14,7 @@ const openToken = document.querySelector('meta[name="gatepost-token"]').content;
 // --- events --------------------------------------------------------------------------------------------------
 
 let heardAt = performance.now();
-let heard = new Map([...document.querySelectorAll("[data-face]")].map((e) => [laneOf(e), e.dataset.passage + e.dataset.face]));
+let heard = new Map([...document.querySelectorAll("[data-face]")].map((e) => [laneOf(e), e.dataset.passage + e.dataset.face + (e.dataset.says ?? "")]));
 
 function laneOf(element) {
   return element.dataset.lane ?? body.dataset.lane ?? "";
@@ -73,17 +75,29 @@ function show(state) {
     if (drawn.get(id) !== html) { drawn.set(id, html); place(id, html); }
   }
   for (const lane of state.lanes) {
-    const key = lane.passage + lane.face;
+    const key = lane.passage + lane.face + (lane.says ?? "");
     if (heard.get(lane.lane) !== key) {
       heard.set(lane.lane, key);
-      sound(lane.face);
-      if (body.dataset.lane) painted(lane);
+      if (body.dataset.lane) {
+        speak(lane);
+        painted(lane);
+      } else if (lane.face !== "admit") { // the console is quiet while all is well
+        sound(lane.face);
+      }
     }
     for (const field of document.querySelectorAll(`.lane[data-lane="${CSS.escape(lane.lane)}"] [data-current-passage]`)) {
       field.value = lane.passage;
     }
   }
   if (selected) select(selected);
+}
+
+// The chime, then the sentence. Whoever comes next is not told what was meant for the one before; somebody who just
+// walks through is not cut short.
+function speak(lane) {
+  if (lane.face === "idle") return;
+  hush();
+  sayAloud(lane.files, sound(lane.face, lane.volume), lane.volume);
 }
 
 setInterval(() => {
@@ -121,33 +135,6 @@ function painted(lane) {
   if (!["admit", "deny", "guard"].includes(lane.face)) return;
   // The second callback runs after the first frame with the verdict was handed to the display.
   requestAnimationFrame(() => requestAnimationFrame(() => post("/painted", { lane: lane.lane, passage: lane.passage })));
-}
-
-// --- sound: two rising tones admit, one low double tone deny, three level tones guard needed -------------------
-
-const TONES = {
-  admit: [[660, 0, 0.14], [990, 0.15, 0.22]],
-  deny: [[196, 0, 0.22], [196, 0.27, 0.3]],
-  guard: [[523, 0, 0.12], [523, 0.2, 0.12], [523, 0.4, 0.12]],
-};
-let audio;
-
-function sound(face) {
-  const tones = TONES[face];
-  if (!tones || typeof AudioContext === "undefined") return;
-  if (!body.dataset.lane && face === "admit") return; // the console is quiet while all is well
-  audio ??= new AudioContext();
-  audio.resume().catch(() => undefined);
-  for (const [frequency, start, length] of tones) {
-    const from = audio.currentTime + start;
-    const tone = new OscillatorNode(audio, { frequency, type: "triangle" });
-    const loudness = new GainNode(audio, { gain: 0 });
-    loudness.gain.setTargetAtTime(0.5, from, 0.008);
-    loudness.gain.setTargetAtTime(0, from + length - 0.03, 0.012);
-    tone.connect(loudness).connect(audio.destination);
-    tone.start(from);
-    tone.stop(from + length + 0.1);
-  }
 }
 
 // --- sheets and forms ----------------------------------------------------------------------------------------
@@ -306,5 +293,6 @@ addEventListener("keydown", (event) => {
   select(list[next].dataset.key, true);
 });
 
+if (body.dataset.voices) preload(JSON.parse(body.dataset.voices));
 if (body.dataset.events) listen(body.dataset.events);
 if (body.dataset.screen) { beat(); setInterval(beat, HEARTBEAT_MS); }
