@@ -1,309 +1,22 @@
-"""PN532 card reader over its serial port (HSU), 115200 baud, 8N1.
+"""PN532 card reader over its serial port (HSU), 115200 baud, 8N1: the conversation that turns cards into taps.
 
-Reference: NXP UM0701-02 "PN532 User Manual", sections 6.2.1 (frames), 7.2.2 (GetFirmwareVersion), 7.2.10
-(SAMConfiguration), 7.3.1 (RFConfiguration), 7.3.5 (InListPassiveTarget), 7.3.8 (InDataExchange); the wake-up as
-libnfc, nfcpy and Adafruit send it.
-
-    normal     00 | 00 FF | LEN | LCS | TFI PD0 .. PDn | DCS | 00    LEN+LCS = 0, TFI+PD+DCS = 0 (mod 256)
-    extended   00 | 00 FF | FF FF | LENM LENL | LCS | TFI PD .. | DCS | 00          LENM+LENL+LCS = 0
-    ACK        00 | 00 FF | 00 FF | 00               (sent by the host it aborts the running command)
-    NACK       00 | 00 FF | FF 00 | 00               (asks the other side to repeat its last frame)
-    error      00 | 00 FF | 01 FF 7F 81 | 00         (the chip could not read the command)
-
-TFI is D4 from the host and D5 from the chip; an answer carries the command's code plus one. Preamble and
-postamble are optional here, because adapters lose them. What breaks the rules costs one byte: the search goes
-on behind the failed start code, so that a damaged frame never swallows the good one after it.
+Frames are in ``drivers/cards/pn532_frames.py``, commands in ``drivers/cards/pn532_commands.py``.
+Reference: NXP UM0701-02 "PN532 User Manual", section 7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from dataclasses import replace
+from enum import StrEnum
 
 from config.errors import GatepostError
+from drivers.cards import pn532_commands as commands
 from drivers.cards import pn532_type_b as type_b
+from drivers.cards.pn532_commands import WAKE_UP, Code
+from drivers.cards.pn532_frames import ACK, NACK, Ack, BadFrame, Decoder, Defect, ErrorFrame, Frame, Message, Nack
 from drivers.devices import Broken, CardHint, CardProof, CardTap, DeviceFault, FaultKind, Proven, Send, Step
 from drivers.errors import FrameError
-
-ACK = bytes.fromhex("0000FF00FF00")
-NACK = bytes.fromhex("0000FFFF0000")
-ERROR = bytes.fromhex("0000FF01FF7F8100")
-WAKE_UP = b"\x55\x55" + bytes(14)
-HOST_TFI = 0xD4
-CHIP_TFI = 0xD5
-MAX_LENGTH = 265  # TFI, code and 263 bytes: the most that InDataExchange carries (UM0701-02, 6.2.1.2)
-
-
-class Code(IntEnum):
-    """Command codes (UM0701-02, section 7); the answer's code is one higher."""
-
-    GET_FIRMWARE_VERSION = 0x02
-    SAM_CONFIGURATION = 0x14
-    RF_CONFIGURATION = 0x32
-    IN_DATA_EXCHANGE = 0x40
-    IN_COMMUNICATE_THRU = 0x42
-    IN_LIST_PASSIVE_TARGET = 0x4A
-
-
-# --- frames ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ack:
-    """The other side has read our frame (or, from the host, wants its command aborted)."""
-
-    at_ns: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nack:
-    """The other side could not read our last frame."""
-
-    at_ns: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorFrame:
-    """The chip read the frame but not the command in it."""
-
-    at_ns: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A whole frame with good checksums: an answer of the chip (or, in a simulator, a command of the host)."""
-
-    code: int
-    data: bytes
-    at_ns: int
-    offset: int
-
-
-class Defect(StrEnum):
-    """Why bytes were passed over."""
-
-    ECHO = "echo"
-    """A good frame of our own direction: half-duplex adapters echo what we send."""
-    DATA_CHECKSUM = "data_checksum"
-    LENGTH_CHECKSUM = "length_checksum"
-    TRUNCATED = "truncated"
-    UNKNOWN_SENDER = "unknown_sender"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadFrame:
-    """Bytes that began like a frame and were none of ours."""
-
-    defect: Defect
-    at_ns: int
-    offset: int
-
-
-Frame = Ack | Nack | ErrorFrame | Message | BadFrame
-
-
-def frame(payload: bytes) -> bytes:
-    """Wrap TFI, code and data. The extended form is used only where the length does not fit in one byte."""
-    if not 2 <= len(payload) <= MAX_LENGTH:
-        raise FrameError("PN532 frame", seen=f"{len(payload)} bytes", expected=f"2 to {MAX_LENGTH}")
-    checksum = -sum(payload) & 0xFF
-    if len(payload) <= 255:
-        header = bytes((len(payload), -len(payload) & 0xFF))
-    else:
-        high, low = divmod(len(payload), 256)
-        header = bytes((0xFF, 0xFF, high, low, -(high + low) & 0xFF))
-    return b"\x00\x00\xff" + header + payload + bytes((checksum, 0))
-
-
-def command(code: int, params: bytes = b"") -> bytes:
-    """A whole command frame from the host."""
-    return frame(bytes((HOST_TFI, code)) + params)
-
-
-def get_firmware_version() -> bytes:
-    """Asks for IC, version, revision, support: what proves that a PN532 is there."""
-    return command(Code.GET_FIRMWARE_VERSION)
-
-
-def sam_configuration() -> bytes:
-    """Normal mode, no security module: must be the first command after the wake-up."""
-    return command(Code.SAM_CONFIGURATION, b"\x01")
-
-
-def field_off() -> bytes:
-    """Switches the field off: every card in it loses power and forgets where it was."""
-    return command(Code.RF_CONFIGURATION, b"\x01\x00")
-
-
-def limit_activation_tries(tries: int) -> bytes:
-    """MaxRetries: ATR and PSL as after reset; a poll gives up after ``tries`` + 1 attempts instead of never."""
-    return command(Code.RF_CONFIGURATION, bytes((0x05, 0xFF, 0x01, tries)))
-
-
-def in_list_passive_target(max_targets: int = 2) -> bytes:
-    """Looks for up to two ISO/IEC 14443 type A cards at 106 kbit/s, and runs RATS with those that know it."""
-    return command(Code.IN_LIST_PASSIVE_TARGET, bytes((max_targets, 0x00)))
-
-
-def in_list_type_b() -> bytes:
-    """Looks for one ISO/IEC 14443 type B card of any family at 106 kbit/s."""
-    return command(Code.IN_LIST_PASSIVE_TARGET, bytes((1, type_b.TYPE_B_106, type_b.ALL_FAMILIES)))
-
-
-def in_communicate_thru(data: bytes) -> bytes:
-    """These bytes to the card as they are, with a checksum and without the chip's protocol."""
-    return command(Code.IN_COMMUNICATE_THRU, data)
-
-
-def in_data_exchange(target: int, apdu: bytes) -> bytes:
-    """One APDU to a listed card. Raises FrameError over 262 bytes (no card of ours needs more)."""
-    return command(Code.IN_DATA_EXCHANGE, bytes((target,)) + apdu)
-
-
-class Decoder:
-    """Bytes of a PN532 to frames, for any cut of the stream.
-
-    ``sender`` is the TFI of the side listened to: the chip for the kiosk, the host for the simulator. Zero bytes
-    between frames are preambles and postambles and do not count as discarded.
-    """
-
-    def __init__(self, sender: int = CHIP_TFI) -> None:
-        self.discarded = 0
-        self._sender = sender
-        self._buffer = bytearray()
-        self._offset = 0  # of the buffer's first byte in the stream
-
-    @property
-    def pending(self) -> bool:
-        """A frame has begun; :meth:`silence` would drop it."""
-        return len(self._buffer) > 1
-
-    def feed(self, data: bytes, at_ns: int) -> list[Frame]:
-        """Take the next bytes of the stream."""
-        self._buffer += data
-        return self._scan(at_ns, at_end=False)
-
-    def silence(self, at_ns: int) -> list[Frame]:
-        """No byte came for the inter-byte time-out: a started frame will not be finished; look again inside it."""
-        frames = self._scan(at_ns, at_end=True)
-        self._drop(len(self._buffer))
-        return frames
-
-    def _scan(self, at_ns: int, *, at_end: bool) -> list[Frame]:
-        frames: list[Frame] = []
-        while True:
-            start = self._buffer.find(b"\x00\xff")
-            if start < 0:
-                self._drop(len(self._buffer) - self._buffer.endswith(b"\x00"))
-                return frames
-            self._drop(start)
-            found = self._parse(at_ns)
-            if found is None:
-                if not at_end:
-                    return frames
-                found = (BadFrame(defect=Defect.TRUNCATED, at_ns=at_ns, offset=self._offset), 0)
-            event, length = found
-            frames.append(event)
-            if length:
-                self._consume(length)
-            else:
-                self._drop(1)
-
-    def _parse(self, at_ns: int) -> tuple[Frame, int] | None:
-        """The frame at the buffer's start code and its length; length 0 for a broken one, None for more bytes."""
-        buffer, offset = self._buffer, self._offset
-        bad_length = BadFrame(defect=Defect.LENGTH_CHECKSUM, at_ns=at_ns, offset=offset), 0
-        if len(buffer) < 4:
-            return None
-        length, check = buffer[2], buffer[3]
-        if (length, check) == (0x00, 0xFF):
-            return Ack(at_ns=at_ns, offset=offset), 4
-        if (length, check) == (0xFF, 0x00):
-            return Nack(at_ns=at_ns, offset=offset), 4
-        body = 4
-        if (length, check) == (0xFF, 0xFF):
-            if len(buffer) < 7:
-                return None
-            length, check, body = buffer[4] * 256 + buffer[5], buffer[6], 7
-            if (buffer[4] + buffer[5] + check) & 0xFF or length > MAX_LENGTH:
-                return bad_length
-        elif (length + check) & 0xFF:
-            return bad_length
-        if not length:
-            return bad_length
-        end = body + length + 1
-        if len(buffer) < end:
-            return None
-        if sum(buffer[body:end]) & 0xFF:
-            return BadFrame(defect=Defect.DATA_CHECKSUM, at_ns=at_ns, offset=offset), 0
-        payload = bytes(buffer[body : end - 1])
-        if payload == b"\x7f":
-            return ErrorFrame(at_ns=at_ns, offset=offset), end
-        if payload[0] == self._sender and len(payload) >= 2:
-            return Message(code=payload[1], data=payload[2:], at_ns=at_ns, offset=offset), end
-        ours = payload[0] in (HOST_TFI, CHIP_TFI)
-        return BadFrame(defect=Defect.ECHO if ours else Defect.UNKNOWN_SENDER, at_ns=at_ns, offset=offset), end
-
-    def _consume(self, count: int) -> None:
-        del self._buffer[:count]
-        self._offset += count
-
-    def _drop(self, count: int) -> None:
-        self.discarded += count - self._buffer.count(0, 0, count)
-        self._consume(count)
-
-
-# --- targets --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One card of an InListPassiveTarget answer, the UID MSB first; ``tg`` is its number in later commands."""
-
-    tg: int
-    atqa: int
-    sak: int
-    uid: bytes
-    ats: bytes = b""
-
-    @property
-    def random_uid(self) -> bool:
-        """Four bytes beginning 08 are drawn afresh at each power-up (ISO/IEC 14443-3, 6.5.4)."""
-        return len(self.uid) == 4 and self.uid[0] == 0x08
-
-
-def parse_targets(data: bytes) -> tuple[Target, ...]:
-    """The cards of an InListPassiveTarget answer (its data without the code 4B). Raises FrameError."""
-    wrong = FrameError("PN532 list of cards", seen=data.hex(), expected="NbTg, then Tg ATQA SAK length UID ATS")
-    if not data or data[0] > 2:
-        raise wrong
-    targets = []
-    at = 1
-    for _ in range(data[0]):
-        if len(data) < at + 5:
-            raise wrong
-        tg, atqa, sak, uid_length = data[at], data[at + 1] * 256 + data[at + 2], data[at + 3], data[at + 4]
-        uid = data[at + 5 : at + 5 + uid_length]
-        at += 5 + uid_length
-        if uid_length not in (4, 7, 10) or len(uid) != uid_length:
-            raise wrong
-        ats = b""
-        if sak & 0x20 and at < len(
-            data
-        ):  # ISO/IEC 14443-4: the chip has asked for the ATS; its first byte is its length
-            ats = data[at : at + data[at]]
-            if not data[at] or len(ats) != data[at]:
-                raise wrong
-            at += data[at]
-        targets.append(Target(tg=tg, atqa=atqa, sak=sak, uid=uid, ats=ats))
-    return tuple(targets)
-
-
-# --- conversation ---------------------------------------------------------------------------------------------
 
 Dialogue = Generator[bytes, bytes, CardProof | None]
 """An exchange with one card: yields command APDUs, is sent the answers, returns what they prove. It may end early
@@ -438,10 +151,10 @@ class Pn532Conversation:
         return [Send(data)]
 
     def _initialise(self, at_ns: int) -> list[Step]:
-        return self._say(_Phase.SAM, WAKE_UP + sam_configuration(), at_ns)
+        return self._say(_Phase.SAM, WAKE_UP + commands.sam_configuration(), at_ns)
 
     def _poll(self, at_ns: int) -> list[Step]:
-        return self._say(_Phase.LIST, in_list_passive_target(2), at_ns)
+        return self._say(_Phase.LIST, commands.in_list_passive_target(2), at_ns)
 
     def _fail(self, why: str, at_ns: int, *, start_over: bool = False) -> list[Step]:
         self._failures += 1
@@ -459,7 +172,7 @@ class Pn532Conversation:
             return [Send(ACK), *self._initialise(at_ns)]
         if self._phase in (_Phase.LIST, _Phase.LIST_B):
             # It may have been carried out: a card that is listed already is found again only after the field was off.
-            return [Send(ACK), *self._say(_Phase.FIELD_OFF, WAKE_UP + field_off(), at_ns)]
+            return [Send(ACK), *self._say(_Phase.FIELD_OFF, WAKE_UP + commands.field_off(), at_ns)]
         return self._send(self._frame if self._phase is _Phase.SAM else WAKE_UP + self._frame, at_ns)
 
     # Frames.
@@ -502,7 +215,7 @@ class Pn532Conversation:
             self._heard = False
         match phase:
             case _Phase.SAM:
-                return self._say(_Phase.FIRMWARE, get_firmware_version(), at_ns)
+                return self._say(_Phase.FIRMWARE, commands.get_firmware_version(), at_ns)
             case _Phase.FIRMWARE:
                 return self._firmware(data, at_ns)
             case _Phase.RETRIES:
@@ -529,13 +242,13 @@ class Pn532Conversation:
         if not self._proven:
             self._proven = True
             steps.append(Proven(f"PN532 firmware {data[1]}.{data[2]}"))
-        return steps + self._say(_Phase.RETRIES, limit_activation_tries(ACTIVATION_TRIES), at_ns)
+        return steps + self._say(_Phase.RETRIES, commands.limit_activation_tries(ACTIVATION_TRIES), at_ns)
 
     # Presentations.
 
     def _listed(self, data: bytes, at_ns: int) -> list[Step]:
         try:
-            targets = parse_targets(data)
+            targets = commands.parse_targets(data)
         except FrameError as error:
             hint = CardHint(detail=str(error), at_ns=at_ns)
             return [hint, *self._release(at_ns)]
@@ -546,7 +259,9 @@ class Pn532Conversation:
             steps.append(CardHint(detail="the card left before it had answered", at_ns=at_ns))
             self._tap = None
         if not targets:
-            return steps + (self._say(_Phase.LIST_B, in_list_type_b(), at_ns) if self._id_cards else self._poll(at_ns))
+            return steps + (
+                self._say(_Phase.LIST_B, commands.in_list_type_b(), at_ns) if self._id_cards else self._poll(at_ns)
+            )
         first = targets[0]
         tap = CardTap(
             uid=first.uid,
@@ -582,7 +297,7 @@ class Pn532Conversation:
         if not self._note({b"type B"}, at_ns):
             return self._release(at_ns)
         if target.may_be_id_card:
-            return self._say(_Phase.ID_NUMBER, in_communicate_thru(type_b.ID_NUMBER_APDU), at_ns)
+            return self._say(_Phase.ID_NUMBER, commands.in_communicate_thru(type_b.ID_NUMBER_APDU), at_ns)
         return [CardTap(uid=target.pupi, at_ns=at_ns, random_uid=True), *self._release(at_ns)]
 
     def _id_numbered(self, data: bytes, at_ns: int) -> list[Step]:
@@ -608,7 +323,7 @@ class Pn532Conversation:
         return fresh
 
     def _release(self, at_ns: int) -> list[Step]:
-        return self._say(_Phase.FIELD_OFF, field_off(), at_ns)
+        return self._say(_Phase.FIELD_OFF, commands.field_off(), at_ns)
 
     def _prove(self, tap: CardTap, target: int, at_ns: int) -> list[Step]:
         try:
@@ -636,7 +351,7 @@ class Pn532Conversation:
             tap = replace(self._tap, proof=end.value, at_ns=at_ns)
             self._tap = self._dialogue = None
             return [tap, *self._release(at_ns)]
-        return self._say(_Phase.EXCHANGE, in_data_exchange(self._target, apdu), at_ns)
+        return self._say(_Phase.EXCHANGE, commands.in_data_exchange(self._target, apdu), at_ns)
 
     def _exchanged(self, data: bytes, at_ns: int) -> list[Step]:
         status = data[0] if data else 0xFF
@@ -646,7 +361,7 @@ class Pn532Conversation:
         if len(self._answer) > MAX_ANSWER_BYTES:
             return self._abandon("endless answer", at_ns)
         if status & 0x40:  # more information: the chip keeps the rest of a chained answer
-            return self._say(_Phase.EXCHANGE, in_data_exchange(self._target, b""), at_ns)
+            return self._say(_Phase.EXCHANGE, commands.in_data_exchange(self._target, b""), at_ns)
         answer, self._answer = self._answer, b""
         return self._advance(answer, at_ns)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from drivers.cards import pn532
+from drivers.cards import pn532_frames
+from drivers.cards.pn532_commands import Code
 from drivers.cards.pn532_type_b import ID_NUMBER_APDU, ID_NUMBER_BYTES, TYPE_B_106
 from drivers.simulators.ntag424_card import personalised
 from drivers.simulators.registry import Spec
@@ -108,7 +109,7 @@ class Pn532Player:
 
     def __init__(self) -> None:
         self._issued: dict[bytes, SimulatedCard] = {}
-        self._host = pn532.Decoder(sender=pn532.HOST_TFI)
+        self._host = pn532_frames.Decoder(sender=pn532_frames.HOST_TFI)
         self._awake = False
         self._tries = 0xFF
         self._arrivals: list[tuple[SimulatedCard, int]] = []
@@ -130,11 +131,11 @@ class Pn532Player:
             self._awake, data = True, data[wake:]
         for event in self._host.feed(data, at_ns):
             match event:
-                case pn532.Ack():
+                case pn532_frames.Ack():
                     self._queue.clear()
-                case pn532.Nack():
+                case pn532_frames.Nack():
                     self._after(ACK_DELAY_NS, self._repeat)
-                case pn532.Message(code=code, data=params):
+                case pn532_frames.Message(code=code, data=params):
                     self._command(code, params)
                 case _:
                     pass  # a frame with a wrong checksum is not acknowledged, that is all
@@ -196,7 +197,7 @@ class Pn532Player:
     def _power_on(self) -> None:
         self._awake = False
         self._tries = 0xFF
-        self._host = pn532.Decoder(sender=pn532.HOST_TFI)
+        self._host = pn532_frames.Decoder(sender=pn532_frames.HOST_TFI)
         self._queue.clear()
         self._field_off()
 
@@ -222,29 +223,29 @@ class Pn532Player:
 
     def _command(self, code: int, params: bytes) -> None:
         self._queue.clear()  # a new command replaces the running one
-        self._after(ACK_DELAY_NS, lambda _: pn532.ACK)
+        self._after(ACK_DELAY_NS, lambda _: pn532_frames.ACK)
         match code:
-            case pn532.Code.GET_FIRMWARE_VERSION:
+            case Code.GET_FIRMWARE_VERSION:
                 self._answer(COMMAND_NS, code, b"\x32\x01\x06\x07")
-            case pn532.Code.SAM_CONFIGURATION:
+            case Code.SAM_CONFIGURATION:
                 self._answer(COMMAND_NS, code, b"")
-            case pn532.Code.RF_CONFIGURATION:
+            case Code.RF_CONFIGURATION:
                 self._configure(params)
                 self._answer(COMMAND_NS, code, b"")
-            case pn532.Code.IN_LIST_PASSIVE_TARGET if len(params) == 3 and params[:2] == bytes((1, TYPE_B_106)):
+            case Code.IN_LIST_PASSIVE_TARGET if len(params) == 3 and params[:2] == bytes((1, TYPE_B_106)):
                 self._list(1, 0, type_b=True)
-            case pn532.Code.IN_LIST_PASSIVE_TARGET if len(params) == 2 and 1 <= params[0] <= 2 and not params[1]:
+            case Code.IN_LIST_PASSIVE_TARGET if len(params) == 2 and 1 <= params[0] <= 2 and not params[1]:
                 self._list(params[0], 0)
-            case pn532.Code.IN_COMMUNICATE_THRU:
-                self._exchange(1, params, pn532.Code.IN_COMMUNICATE_THRU)
-            case pn532.Code.IN_DATA_EXCHANGE if params:
+            case Code.IN_COMMUNICATE_THRU:
+                self._exchange(1, params, Code.IN_COMMUNICATE_THRU)
+            case Code.IN_DATA_EXCHANGE if params:
                 self._exchange(params[0], params[1:])
             case _:
-                self._after(ACK_DELAY_NS + COMMAND_NS, lambda _: pn532.ERROR)
+                self._after(ACK_DELAY_NS + COMMAND_NS, lambda _: pn532_frames.ERROR)
 
     def _answer(self, delay_ns: int, code: int, data: bytes) -> None:
         def make(_: int) -> bytes:
-            self._last_answer = pn532.frame(bytes((pn532.CHIP_TFI, code + 1)) + data)
+            self._last_answer = pn532_frames.frame(bytes((pn532_frames.CHIP_TFI, code + 1)) + data)
             return self._last_answer
 
         self._after(ACK_DELAY_NS + delay_ns, make)
@@ -268,7 +269,7 @@ class Pn532Player:
             if found:
                 self._listed(found)
             elif self._tries != 0xFF and tried >= self._tries:
-                self._answer(0, pn532.Code.IN_LIST_PASSIVE_TARGET, b"\x00")
+                self._answer(0, Code.IN_LIST_PASSIVE_TARGET, b"\x00")
             else:
                 self._list(most, tried + 1, type_b=type_b)
             return None
@@ -287,9 +288,9 @@ class Pn532Player:
                 continue
             data += bytes((number,)) + card.atqa.to_bytes(2) + bytes((card.sak, len(card.uid))) + card.uid + card.ats
             delay_ns += LISTED_NS + (RATS_NS if card.ats else 0)
-        self._answer(delay_ns, pn532.Code.IN_LIST_PASSIVE_TARGET, data)
+        self._answer(delay_ns, Code.IN_LIST_PASSIVE_TARGET, data)
 
-    def _exchange(self, tg: int, apdu: bytes, code: int = pn532.Code.IN_DATA_EXCHANGE) -> None:
+    def _exchange(self, tg: int, apdu: bytes, code: int = Code.IN_DATA_EXCHANGE) -> None:
         listed = next((held for held in self._field if held.tg == tg), None)
         if listed is None or not (listed.card.ats or isinstance(listed.card, TypeBCard)):
             self._answer(CARD_NS, code, bytes((GONE_STATUS,)))

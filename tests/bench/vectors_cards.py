@@ -20,6 +20,8 @@ from drivers.cards import (
     ntag424_ev2,
     osdp_frames,
     pn532,
+    pn532_commands,
+    pn532_frames,
     rdm6300,
     sdt_idcard,
     serial_uid,
@@ -90,22 +92,22 @@ def fed(decoder: Any, pieces: list[tuple[bytes, int]]) -> list[Any]:
 # --- PN532 ----------------------------------------------------------------------------------------------------
 
 
-def _frame_words(event: pn532.Frame) -> dict[str, str]:
+def _frame_words(event: pn532_frames.Frame) -> dict[str, str]:
     match event:
-        case pn532.Ack():
+        case pn532_frames.Ack():
             return {"type": "ack"}
-        case pn532.Nack():
+        case pn532_frames.Nack():
             return {"type": "nack"}
-        case pn532.ErrorFrame():
+        case pn532_frames.ErrorFrame():
             return {"type": "error_frame"}
-        case pn532.Message(code=code, data=data):
+        case pn532_frames.Message(code=code, data=data):
             return {"type": "response", "code": f"{code:02X}", "data": data.hex().upper()}
-        case pn532.BadFrame(defect=defect):
+        case pn532_frames.BadFrame(defect=defect):
             return {"bad": defect.value}
 
 
 def _target_words(data: bytes) -> dict[str, Any]:
-    targets = pn532.parse_targets(data)
+    targets = pn532_commands.parse_targets(data)
     words: dict[str, Any] = {"targets": len(targets)}
     for target in targets:
         words |= {"tg": target.tg, "atqa": f"{target.atqa:04X}", "sak": f"{target.sak:02X}"}
@@ -118,10 +120,10 @@ def _pn532_stream(case: Case) -> Outcome:
     expect = case["expect"]
 
     def run(pieces: list[tuple[bytes, int]]) -> str | None:
-        events = fed(pn532.Decoder(), pieces)
+        events = fed(pn532_frames.Decoder(), pieces)
         words = [_frame_words(event) for event in events]
         missing = set(expect["errors_at_least"]) - {word["bad"] for word in words if "bad" in word}
-        lists = [event.data for event in events if isinstance(event, pn532.Message) and event.code == 0x4B]
+        lists = [event.data for event in events if isinstance(event, pn532_frames.Message) and event.code == 0x4B]
         return first(
             compared([word for word in words if "type" in word], expect["events"]),
             compared(missing, set(), "defects not named"),
@@ -151,19 +153,19 @@ class RecordedReader:
     def answers(self, data: bytes) -> list[bytes]:
         """What the reader says to one write of the host."""
         usual = {
-            pn532.get_firmware_version(): (0x03, b"\x32\x01\x06\x07"),
-            pn532.field_off(): (0x33, b""),
-            pn532.limit_activation_tries(pn532.ACTIVATION_TRIES): (0x33, b""),
+            pn532_commands.get_firmware_version(): (0x03, b"\x32\x01\x06\x07"),
+            pn532_commands.field_off(): (0x33, b""),
+            pn532_commands.limit_activation_tries(pn532.ACTIVATION_TRIES): (0x33, b""),
         }
         if data == self._wake:
             return [bytes.fromhex(answer) for answer in self._wake_answers]
         if data in usual:
             code, answer = usual[data]
-            return [pn532.ACK, pn532.frame(bytes((pn532.CHIP_TFI, code)) + answer)]
+            return [pn532_frames.ACK, pn532_frames.frame(bytes((pn532_frames.CHIP_TFI, code)) + answer)]
         if self.finished:
             return []
         wanted = bytes.fromhex(self._exchanges[0]["host_sends"])
-        alone = pn532.in_list_passive_target(1) if data == pn532.in_list_passive_target(2) else data
+        alone = pn532_commands.in_list_passive_target(1) if data == pn532_commands.in_list_passive_target(2) else data
         if alone != wanted:
             self.failure = f"sent {data.hex()}, the session has {wanted.hex()}"
             return []
@@ -226,7 +228,7 @@ def _pn532_session(session: Case) -> Outcome:
 def pn532_hsu(contents: Case) -> Iterator[Outcome]:
     """Commands, streams, sessions."""
     for case in contents.get("commands", []):
-        built = pn532.command(int(case["command"], 16), bytes.fromhex(case["params"]))
+        built = pn532_commands.command(int(case["command"], 16), bytes.fromhex(case["params"]))
         yield case["id"], compared(built.hex().upper(), case["frame"])
     for case in contents.get("streams", []):
         yield _pn532_stream(case)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.cards import keyboard_wedge, osdp_frames, pn532, rdm6300, sdt_idcard, serial_uid, wiegand
+from drivers.cards import keyboard_wedge, osdp_frames, pn532_frames, rdm6300, sdt_idcard, serial_uid, wiegand
 from drivers.cards.card_numbers import Form
 from drivers.cards.osdp import OsdpConversation
 from drivers.cards.rdm6300 import Rdm6300Conversation
@@ -202,7 +202,7 @@ GOOD_PN532 = bytes.fromhex("0000FF0CF4D54B0101000408045AE2B3DE0100")
 GOOD_RDM6300 = bytes.fromhex("0230313030363345394145323503")
 DECODERS: dict[str, tuple[Callable[[], Any], bytes]] = {
     "osdp": (osdp_frames.Decoder, GOOD_OSDP),
-    "pn532": (pn532.Decoder, GOOD_PN532),
+    "pn532": (pn532_frames.Decoder, GOOD_PN532),
     "rdm6300": (rdm6300.Decoder, GOOD_RDM6300),
     "sdt_idcard": (sdt_idcard.Decoder, GOOD_SDT),
     "serial_uid": (lambda: serial_uid.Decoder(Form.HEX), b"7942BDF2\r\n"),
@@ -216,7 +216,7 @@ def good_ones(events: list[Any]) -> list[Any]:
 
 def content(event: Any) -> tuple[Any, ...]:
     """What an event says, wherever and whenever it stood in the stream."""
-    if isinstance(event, pn532.Ack | pn532.Nack | pn532.ErrorFrame):
+    if isinstance(event, pn532_frames.Ack | pn532_frames.Nack | pn532_frames.ErrorFrame):
         return ()  # no tap can come of these
     told = ("code", "address", "sequence", "status", "data", "number", "version", "known")
     return tuple((name, getattr(event, name)) for name in told if hasattr(event, name))

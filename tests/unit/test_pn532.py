@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.cards import pn532
+from drivers.cards import pn532_commands, pn532_frames
 from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import Broken, CardHint, CardProof, CardTap, DeviceFault, FaultKind, ProofKind, ProofOutcome
 from drivers.errors import FrameError
@@ -25,49 +25,49 @@ SEVEN = bytes.fromhex("042D18EC3F937A")
 FOUR = bytes.fromhex("5AE2B3DE")
 
 
-def shown(event: pn532.Frame) -> dict[str, str]:
+def shown(event: pn532_frames.Frame) -> dict[str, str]:
     """A frame in the words of the vectors."""
     match event:
-        case pn532.Ack():
+        case pn532_frames.Ack():
             return {"type": "ack"}
-        case pn532.Nack():
+        case pn532_frames.Nack():
             return {"type": "nack"}
-        case pn532.ErrorFrame():
+        case pn532_frames.ErrorFrame():
             return {"type": "error_frame"}
-        case pn532.Message(code=code, data=data):
+        case pn532_frames.Message(code=code, data=data):
             return {"type": "response", "code": f"{code:02X}", "data": data.hex().upper()}
-        case pn532.BadFrame(defect=defect):
+        case pn532_frames.BadFrame(defect=defect):
             return {"bad": defect.value}
 
 
 def played(chunks: list[bytes], gaps_ms: list[int]) -> tuple[list[dict[str, str]], set[str], list[bytes]]:
-    decoder = pn532.Decoder()
-    frames: list[pn532.Frame] = []
+    decoder = pn532_frames.Decoder()
+    frames: list[pn532_frames.Frame] = []
     for chunk, gap_ms in zip(chunks, gaps_ms, strict=True):
         if gap_ms >= 100:
             frames += decoder.silence(0)
         frames += decoder.feed(chunk, 0)
     frames += decoder.silence(0)
     words = [shown(event) for event in frames]
-    lists = [event.data for event in frames if isinstance(event, pn532.Message) and event.code == 0x4B]
+    lists = [event.data for event in frames if isinstance(event, pn532_frames.Message) and event.code == 0x4B]
     return [w for w in words if "type" in w], {w["bad"] for w in words if "bad" in w}, lists
 
 
 @pytest.mark.parametrize("case", HSU["commands"], ids=lambda case: case["id"])
 def test_a_command_is_built_byte_for_byte(case: dict[str, Any]) -> None:
     """Every published command frame comes out of the builder exactly."""
-    built = pn532.command(int(case["command"], 16), bytes.fromhex(case["params"]))
+    built = pn532_commands.command(int(case["command"], 16), bytes.fromhex(case["params"]))
     assert built.hex().upper() == case["frame"]
 
 
 def test_named_commands_are_the_published_ones() -> None:
     """The commands that the conversation uses are the vectors' own."""
     frames = {case["id"]: bytes.fromhex(case["frame"]) for case in HSU["commands"]}
-    assert pn532.get_firmware_version() == frames["GetFirmwareVersion"]
-    assert pn532.sam_configuration() == frames["SAMConfiguration normal"]
-    assert pn532.in_list_passive_target(1) == frames["InListPassiveTarget 1 x 106A"]
-    assert pn532.in_data_exchange(1, bytes.fromhex("3004")) == frames["InDataExchange MIFARE read block 4"]
-    assert pn532.field_off() == frames["RFConfiguration field off"]
+    assert pn532_commands.get_firmware_version() == frames["GetFirmwareVersion"]
+    assert pn532_commands.sam_configuration() == frames["SAMConfiguration normal"]
+    assert pn532_commands.in_list_passive_target(1) == frames["InListPassiveTarget 1 x 106A"]
+    assert pn532_commands.in_data_exchange(1, bytes.fromhex("3004")) == frames["InDataExchange MIFARE read block 4"]
+    assert pn532_commands.field_off() == frames["RFConfiguration field off"]
 
 
 @pytest.mark.parametrize("case", HSU["streams"], ids=lambda case: case["id"])
@@ -89,7 +89,7 @@ def test_a_stream_gives_its_events_however_it_is_cut(case: dict[str, Any]) -> No
         assert defects >= set(case["expect"]["errors_at_least"])
         wanted = case["expect"].get("target")
         if wanted:
-            targets = pn532.parse_targets(lists[-1])
+            targets = pn532_commands.parse_targets(lists[-1])
             assert len(targets) == wanted["targets"]
             for target in targets:
                 assert f"{target.atqa:04X}" == wanted["atqa"]
@@ -102,7 +102,7 @@ def test_a_stream_gives_its_events_however_it_is_cut(case: dict[str, Any]) -> No
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=12))
 def test_random_bytes_never_raise_and_the_next_good_frame_is_read(chunks: list[bytes]) -> None:
     """After any garbage and a silence a good answer is read, and the cut of the garbage does not matter."""
-    whole, pieces = pn532.Decoder(), pn532.Decoder()
+    whole, pieces = pn532_frames.Decoder(), pn532_frames.Decoder()
     first = whole.feed(b"".join(chunks), 0)
     second = [event for chunk in chunks for event in pieces.feed(chunk, 0)]
     assert first == second
@@ -114,9 +114,9 @@ def test_random_bytes_never_raise_and_the_next_good_frame_is_read(chunks: list[b
 @given(st.binary(min_size=0, max_size=263))
 def test_frames_of_every_length_come_back(data: bytes) -> None:
     """Normal and extended frames are read as they were built, start codes inside the data included."""
-    decoder = pn532.Decoder()
-    (event,) = decoder.feed(pn532.frame(bytes((0xD5, 0x41)) + data), 0)
-    assert isinstance(event, pn532.Message)
+    decoder = pn532_frames.Decoder()
+    (event,) = decoder.feed(pn532_frames.frame(bytes((0xD5, 0x41)) + data), 0)
+    assert isinstance(event, pn532_frames.Message)
     assert (event.code, event.data) == (0x41, data)
     assert decoder.discarded == 0
 
@@ -126,7 +126,7 @@ def test_frames_of_every_length_come_back(data: bytes) -> None:
 def test_a_list_of_cards_is_read_or_refused(data: bytes) -> None:
     """Whatever stands in an answer, it is at most two targets or a FrameError."""
     with contextlib.suppress(FrameError):
-        assert len(pn532.parse_targets(data)) <= 2
+        assert len(pn532_commands.parse_targets(data)) <= 2
 
 
 def reader(*, dialogue: Any = None, **options: Any) -> tuple[WireLoop, Pn532Player]:
@@ -236,7 +236,7 @@ def test_a_damaged_answer_is_asked_for_again_with_nack() -> None:
     player.put(uid_card(SEVEN), 300 * MS)
     loop.run(600)
     assert [tap.uid for tap in taps(loop)] == [SEVEN]
-    assert pn532.NACK in [data for _, data in loop.sent]
+    assert pn532_frames.NACK in [data for _, data in loop.sent]
 
 
 def test_a_reader_that_lost_its_power_is_set_up_again_without_a_word() -> None:
@@ -263,7 +263,7 @@ def test_a_hanging_command_is_aborted_by_an_ack() -> None:
     loop, _ = reader(to_host=hang)
     loop.run(2500)
     sent = [data for _, data in loop.sent]
-    assert sent[sent.index(pn532.ACK) + 1].startswith(b"\x55\x55")
+    assert sent[sent.index(pn532_frames.ACK) + 1].startswith(b"\x55\x55")
     assert loop.broken is None
 
 
@@ -273,7 +273,7 @@ def test_silence_is_reported_within_a_second_and_garbage_as_garbage() -> None:
     silent.run(1000)
     assert silent.broken is not None
     assert silent.broken.kind is FaultKind.SILENT
-    garbled, _ = reader(to_host=lambda data: data[:6].replace(pn532.ACK, pn532.ERROR))
+    garbled, _ = reader(to_host=lambda data: data[:6].replace(pn532_frames.ACK, pn532_frames.ERROR))
     garbled.run(5000)
     assert garbled.broken is not None
     other, _ = reader(
@@ -289,24 +289,24 @@ def test_a_late_answer_to_an_earlier_command_is_not_taken_for_this_one() -> None
     conversation = Pn532Conversation()
     conversation.begin(0)
     for answer in ("0000FF02FED5151600", "0000FF06FAD50332010607E800", "0000FF02FED533F800"):
-        conversation.receive(pn532.ACK + bytes.fromhex(answer), 0)
-    conversation.receive(pn532.ACK + bytes.fromhex("0000FF02FED533F800"), 0)
+        conversation.receive(pn532_frames.ACK + bytes.fromhex(answer), 0)
+    conversation.receive(pn532_frames.ACK + bytes.fromhex("0000FF02FED533F800"), 0)
     conversation.wake(conversation.wake_at_ns())
     card = bytes.fromhex("0000FF0CF4D54B0101000408045AE2B3DE0100")
     assert conversation.receive(card, 0) == []
-    assert isinstance(conversation.receive(pn532.ACK + card, 0)[0], CardTap)
+    assert isinstance(conversation.receive(pn532_frames.ACK + card, 0)[0], CardTap)
 
 
 def test_a_nack_or_error_frame_of_the_reader_is_answered_by_the_command_again() -> None:
     """What the chip could not read is said again, behind a wake-up; six times in a row is a fault."""
     conversation = Pn532Conversation()
     conversation.begin(0)
-    conversation.receive(pn532.ACK + bytes.fromhex("0000FF02FED5151600"), 0)
-    for refusal in (pn532.NACK, pn532.ERROR):
+    conversation.receive(pn532_frames.ACK + bytes.fromhex("0000FF02FED5151600"), 0)
+    for refusal in (pn532_frames.NACK, pn532_frames.ERROR):
         (step,) = conversation.receive(refusal, 0)
-        assert step.data == pn532.WAKE_UP + pn532.get_firmware_version()
+        assert step.data == pn532_commands.WAKE_UP + pn532_commands.get_firmware_version()
     for _ in range(4):
-        (step,) = conversation.receive(pn532.NACK, 0)
+        (step,) = conversation.receive(pn532_frames.NACK, 0)
     assert isinstance(step, Broken)
     assert step.kind is FaultKind.GARBLED
 
@@ -331,7 +331,7 @@ def test_a_card_whose_listing_was_lost_is_found_again(lost: str) -> None:
 
     def lose(data: bytes) -> bytes:
         listing = data[5:7] == b"\xd5\x4b" and data[7] == 1
-        here = listing if lost == "answer" else data == pn532.ACK and b"\xd4\x4a" in loop.sent[-1][1]
+        here = listing if lost == "answer" else data == pn532_frames.ACK and b"\xd4\x4a" in loop.sent[-1][1]
         return b"" if here and next(once, False) else data
 
     loop, player = reader()
@@ -346,7 +346,7 @@ def test_an_echoing_adapter_changes_nothing() -> None:
     """Own commands that come back first are passed over."""
     player = Pn532Player()
     loop = WireLoop(Pn532Conversation(), player)
-    loop.to_host = lambda data: loop.sent[-1][1] + data if data == pn532.ACK else data
+    loop.to_host = lambda data: loop.sent[-1][1] + data if data == pn532_frames.ACK else data
     loop.begin()
     player.put(uid_card(FOUR), 200 * MS)
     loop.run(1000)
@@ -398,13 +398,13 @@ def test_thirty_days_of_polls_one_by_one() -> None:
     conversation = Pn532Conversation()
     conversation.begin(0)
     now_ns, answers = 0, {0x14: "0000FF02FED5151600", 0x02: "0000FF06FAD50332010607E800", 0x32: "0000FF02FED533F800"}
-    conversation.receive(pn532.ACK + bytes.fromhex(answers[0x14]), now_ns)
-    conversation.receive(pn532.ACK + bytes.fromhex(answers[0x02]), now_ns)
-    conversation.receive(pn532.ACK + bytes.fromhex(answers[0x32]), now_ns)
-    conversation.receive(pn532.ACK + bytes.fromhex(answers[0x32]), now_ns)
+    conversation.receive(pn532_frames.ACK + bytes.fromhex(answers[0x14]), now_ns)
+    conversation.receive(pn532_frames.ACK + bytes.fromhex(answers[0x02]), now_ns)
+    conversation.receive(pn532_frames.ACK + bytes.fromhex(answers[0x32]), now_ns)
+    conversation.receive(pn532_frames.ACK + bytes.fromhex(answers[0x32]), now_ns)
     conversation.wake(now_ns := conversation.wake_at_ns())
-    no_card = pn532.ACK + bytes.fromhex("0000FF03FDD54B00E000")
-    poll = pn532.in_list_passive_target(2)
+    no_card = pn532_frames.ACK + bytes.fromhex("0000FF03FDD54B00E000")
+    poll = pn532_commands.in_list_passive_target(2)
     while now_ns < 30 * 86_400 * 1_000_000_000:
         now_ns += 900 * MS
         (step,) = conversation.receive(no_card, now_ns)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.cards.pn532 import Pn532Conversation, in_communicate_thru, in_list_type_b
+from drivers.cards.pn532 import Pn532Conversation
+from drivers.cards.pn532_commands import in_communicate_thru, in_list_type_b
 from drivers.cards.pn532_type_b import ID_NUMBER_APDU, TypeBTarget, parse_id_number, parse_type_b
 from drivers.devices import CardHint, CardTap
 from drivers.errors import FrameError
