@@ -1,7 +1,8 @@
 """Which records of a kiosk somebody at the central should hear of at once, and in which words. Pure.
 
-Alarms of the gate, emergencies, and referrals (somebody with a finding waits for the guard) become alerts beside those
-that the central raises itself; what was wrong with whom stays in the record, behind its own retention.
+Alarms of the gate, emergencies, referrals (somebody with a finding waits for the guard), devices that fell silent and
+trust stores that were not taken become alerts beside those that the central raises itself; what was wrong with whom
+stays in the record, behind its own retention.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kiosk.records import Kind, PayloadClass, Record, Stream
+from kiosk.records import Kind, PayloadClass, Record
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,48}")
 UNNAMED = "alarm"
@@ -39,8 +40,6 @@ def alerts_of(records: Iterable[Record]) -> list[GateAlert]:
 
 
 def _code(record: Record) -> str:
-    if record.stream is not Stream.ALARM:
-        return ""
     facts = _facts(record)
     match record.kind:
         case Kind.ALARM:
@@ -50,16 +49,24 @@ def _code(record: Record) -> str:
             return "fire" if facts.get("why") == "fire_contact" else "emergency_open"
         case Kind.REFERRAL if facts.get("state") == "open":
             return "referral"
+        case Kind.DEVICE if facts.get("up") is False:
+            return "device_down"
+        case Kind.POLICY if facts.get("event") in ("trust_refused", "trust_waits"):
+            return str(facts["event"])
         case _:
             return ""
 
 
 def _detail(record: Record) -> str:
     """Where, and when by the kiosk's own clock: an alarm of a kiosk that was offline may be a month old."""
-    said = _facts(record).get("detail")
-    where = record.lane or (said if isinstance(said, str) else "")
+    facts = _facts(record)
+    said = [
+        record.lane,
+        facts.get("role") or facts.get("device") if record.kind is Kind.DEVICE else facts.get("detail"),
+    ]
+    words = [text for text in dict.fromkeys(said) if isinstance(text, str) and text]
     at = datetime.fromtimestamp(record.at_us / 1e6, UTC)
-    return f"{where[:120]} ({at:%Y-%m-%d %H:%M} UTC)".lstrip()
+    return f"{' '.join(words)[:120]} ({at:%Y-%m-%d %H:%M} UTC)".lstrip()
 
 
 def _facts(record: Record) -> Mapping[str, Any]:
