@@ -21,10 +21,10 @@ ALARM, DIAGNOSTIC = Stream.ALARM, Stream.DIAGNOSTIC
         (ALARM, Kind.ALARM, {"code": "<b>Robert</b>"}, "kiosk_alarm", "in"),
         (ALARM, Kind.EMERGENCY, {"open": True, "guard": "wang", "why": ""}, "kiosk_emergency_open", "in"),
         (ALARM, Kind.REFERRAL, {"state": "open", "passage": "p1"}, "kiosk_referral", "in"),
-        (DIAGNOSTIC, Kind.DEVICE, {"device": "t1", "role": "thermometer", "up": False}, "kiosk_device_down", "in thermometer"),
+        (DIAGNOSTIC, Kind.DEVICE, {"device": "t1", "role": "reader", "up": False}, "kiosk_device_down", "in reader"),
         (DIAGNOSTIC, Kind.POLICY, {"event": "trust_refused", "why": "signature"}, "kiosk_trust_refused", "in"),
     ],
-)  # fmt: skip
+)
 def test_what_somebody_should_hear_of(
     stream: Stream, kind: Kind, facts: dict[str, Any], code: str, detail: str
 ) -> None:
