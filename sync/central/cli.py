@@ -288,23 +288,43 @@ def publish(
     *,
     database: Database,
     kind: Annotated[str, typer.Option(help="roster, revocations, policy or trust; cards has ship-card-keys")],
-    version: Annotated[int, typer.Option(min=1, help="higher than the last one")],
+    version: Annotated[int | None, typer.Option(min=1, help="higher than the last one; the next when left out")] = None,
     file: Annotated[Path, typer.Option(help="the document")],
-    authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")],
+    authority_key: Annotated[
+        Path | None, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")
+    ] = None,
+    only_check: Annotated[bool, typer.Option("--only-check", help="say what would be offered, and offer nothing")] = (
+        False
+    ),
     by: By = "cli",
 ) -> None:
-    """Sign a document with the authority's key and offer it to the kiosks."""
+    """Check a document, sign it with the authority's key and offer it to the kiosks.
+
+    A policy that is refused here changes nothing anywhere; one that is offered is in force at the gates within
+    seconds, each lane from its next person on.
+    """
     from kiosk.revocation_list import RevocationList
     from sync import keys
+    from sync.central import policies
     from sync.central.documents import sign_and_publish
     from sync.document import DocumentKind, kind_of
 
-    key, body, wanted = keys.load_private_key(authority_key), file.read_bytes(), kind_of(kind)
+    body, wanted = file.read_bytes(), kind_of(kind)
     if wanted is DocumentKind.REVOCATIONS:
         RevocationList.parse(body)  # what a gate would refuse is not offered
     with _open(database).writing() as connection:
-        sign_and_publish(connection, _now_us(), kind=wanted, version=version, body=body, authority_key=key, by=by)
-    typer.echo(f"{kind} version {version}: {len(body)} bytes are offered")
+        if wanted is DocumentKind.POLICY:
+            for line in policies.propose(connection, body, _now_us()).lines():
+                typer.echo(line)
+        if only_check:
+            return
+        if authority_key is None:
+            raise ConfigError("--authority-key", seen="nothing", expected="the authority's private key")
+        key = keys.load_private_key(authority_key)
+        manifest = sign_and_publish(
+            connection, _now_us(), kind=wanted, version=version, body=body, authority_key=key, by=by
+        )
+    typer.echo(f"{kind} version {manifest.version}: {len(body)} bytes are offered")
 
 
 @app.command("ship-card-keys")

@@ -1,0 +1,129 @@
+"""A policy is looked at before the authority signs it: what every gate would refuse, or nobody can mean, is not signed.
+
+What the central knows of the gates is their names, the roster it offered them and the policies before this one. What
+hangs on one gate's wiring (an anti-passback without contacts) that gate says itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from sqlalchemy import Connection, select
+
+from config.errors import ConfigError
+from config.policy import Policy, parse_policy
+from kiosk.policy_fit import check_homes, told, unnamed
+from kiosk.roster_csv import ImportReport, read_lines
+from kiosk.signed_document import DocumentKind
+from sync.central.enrolment import approved_keys
+from sync.central.store import Document, table
+
+documents = table(Document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A policy that may be signed. ``before`` is the name of the newest that was offered, "" for the first;
+    ``unnamed`` are categories of the roster that it says nothing of: their people would not be let in."""
+
+    policy: Policy
+    before: str = ""
+    unnamed: tuple[str, ...] = ()
+
+    def lines(self, zone: tzinfo = UTC) -> list[str]:
+        """What an admin should read before and after it is offered."""
+        policy = self.policy
+        told_of = [f"policy {policy.version} ({policy.title or 'no title'}), before: {self.before or 'none'}"]
+        told_of.append(f"for {told(policy.kiosks) if policy.kiosks else 'every kiosk'}")
+        if policy.order is not None:
+            until = policy.order.until.astimezone(zone)
+            told_of.append(f"order {policy.order.number} of {policy.order.issuer}, until {until:%Y-%m-%d %H:%M %Z}")
+        told_of.append("lets in: " + ", ".join(each.name for each in policy.category if each.entry is not None))
+        shut = [each.name for each in policy.category if each.entry is None]
+        if shut:
+            told_of.append("does not let in: " + ", ".join(shut))
+        if self.unnamed:
+            told_of.append(f"LOOK: the roster has people of {', '.join(self.unnamed)}, of whom it says nothing")
+        return told_of
+
+
+def propose(connection: Connection, body: bytes, now_us: int) -> Proposal:
+    """What the policy in ``body`` would change. Raises ConfigError naming what is wrong with it.
+
+    Refused are: what does not parse; an example's order, or one that has ended; a name that another policy had before;
+    kiosks that are not approved here; and a category of the roster that would lose its way home.
+    """
+    policy = parse_policy(body, "policy")
+    _check_order(policy, now_us)
+    offered = connection.execute(
+        select(documents.c.version, documents.c.body)
+        .where(documents.c.kind == str(DocumentKind.POLICY))
+        .order_by(documents.c.version.desc())
+    ).all()
+    before: Policy | None = None
+    for row in offered:
+        known = _known(bytes(row.body))
+        before = before or known
+        if known is not None and known.version == policy.version:
+            raise ConfigError(
+                f"policy {policy.version}",
+                seen=f"this name was offered before, as document {row.version}",
+                expected="a name of its own, since it stands in every verdict",
+            )
+    strangers = sorted(set(policy.kiosks) - set(approved_keys(connection)))
+    if strangers:
+        raise ConfigError(
+            f"policy {policy.version}: kiosks",
+            seen=told(strangers),
+            expected="approved kiosks",
+            hint="gatepost-central kiosks",
+        )
+    people = _people(connection)
+    if before is not None:
+        check_homes(policy, before, people)
+    return Proposal(policy=policy, before=before.version if before else "", unnamed=unnamed(policy, people))
+
+
+def _check_order(policy: Policy, now_us: int) -> None:
+    order = policy.order
+    if order is None:
+        return
+    if order.example:
+        raise ConfigError(
+            f"policy {policy.version}: order",
+            seen=f"the example {order.number}",
+            expected="number, issuer, scope and end of the order you act on, without example = true",
+        )
+    if policy.lapsed(now_us):
+        raise ConfigError(
+            f"policy {policy.version}: order.until",
+            seen=order.until.isoformat(),
+            expected="an order that has not ended: every health check would be waived",
+        )
+
+
+def _known(body: bytes) -> Policy | None:
+    """A policy that was offered before; None for one of a program that wrote them differently."""
+    try:
+        return parse_policy(body, "policy")
+    except ConfigError:
+        return None
+
+
+def _people(connection: Connection) -> dict[str, int]:
+    """How many people of each category the newest roster that was offered has."""
+    body = connection.execute(
+        select(documents.c.body)
+        .where(documents.c.kind == str(DocumentKind.ROSTER))
+        .order_by(documents.c.version.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if body is None:
+        return {}
+    lines = read_lines(bytes(body).splitlines(keepends=True), ImportReport(), zone=UTC)
+    category_of = {line.person_id: line.category for line in lines}
+    found: dict[str, int] = {}
+    for category in category_of.values():
+        found[category] = found.get(category, 0) + 1
+    return found
