@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,21 +28,14 @@ import zstandard
 
 from kiosk.nesting import deeper_than
 from kiosk.records import (
-    FORMAT_VERSION,
-    MAX_DEPTH,
     MAX_SAFE_INTEGER,
-    SALT_BYTES,
     JsonValue,
-    Kind,
-    Payload,
-    PayloadClass,
     Record,
     RecordError,
     Stream,
     canonical,
-    chain_hash,
-    digest_of,
 )
+from sync.batch_scan import ParsedRecord, scan_record, scan_value
 from sync.errors import WireError
 
 BATCH_VERSION = 1
@@ -170,23 +163,6 @@ _HEADER_FIELDS: dict[str, tuple[type, ...]] = {
     "gap_first": (int, type(None)),
     "held": (dict,),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedRecord:
-    """One record of a received batch.
-
-    ``hash`` is its link in the chain, recomputed, or None where the record is too broken to have one. ``record``
-    is None and ``refusal`` says why when it is outside the record contract; ``raw`` is its JSON either way.
-    ``bodies`` are the canonical bytes of its payloads, as they were hashed.
-    """
-
-    seq: int
-    hash: bytes | None
-    record: Record | None
-    refusal: str
-    raw: dict[str, Any]
-    bodies: dict[PayloadClass, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,14 +387,7 @@ def parse(packed: bytes, encoding: str) -> ParsedBatch:
     if len(packed) > MAX_COMPRESSED_BYTES:
         raise WireError("batch", status=413, seen=f"{len(packed)} bytes", expected=f"at most {MAX_COMPRESSED_BYTES}")
     body = decompress(packed, encoding)
-    document = take(loads_canonical(body), "batch", {"v": (int,), "header": (dict,), "records": (list,)})
-    if document["v"] != BATCH_VERSION:
-        raise WireError("batch v", seen=str(document["v"]), expected=str(BATCH_VERSION))
-    header = BatchHeader.from_wire(document["header"])
-    wires = document["records"]
-    if len(wires) != header.last - header.first + 1:
-        raise WireError("batch", status=422, seen=f"{len(wires)} records", expected=f"{header.last - header.first + 1}")
-    records, unproven_from = _parse_records(header, wires, body)
+    header, records, unproven_from = _scan(body) or _look_closer(body)
     return ParsedBatch(
         header=header,
         records=tuple(records),
@@ -429,119 +398,105 @@ def parse(packed: bytes, encoding: str) -> ParsedBatch:
     )
 
 
-def _parse_records(header: BatchHeader, wires: list[Any], body: bytes) -> tuple[list[ParsedRecord], int | None]:
-    records: list[ParsedRecord] = []
-    head: bytes | None = header.prev_head
-    unproven_from: int | None = None
-    # The whole body was proved canonical; in ASCII its parts can be written again without looking closer.
-    encode = fast_canonical if body.isascii() else canonical
-    for seq, wire in enumerate(wires, start=header.first):
-        item = _sound_record(header, seq, head, wire, encode) or _odd_record(header, seq, head, wire)
-        records.append(item)
-        if head is not None and item.hash is None:
-            unproven_from = seq
-        head = item.hash
-    if head is not None and head != header.last_head:
-        raise WireError(
-            "batch chain", status=422, seen=f"ends in {head.hex()}", expected=f"last_head {header.last_head.hex()}"
-        )
-    return records, unproven_from
+_Found = tuple[BatchHeader, list[ParsedRecord], int | None]
+_ABOVE_U_FFFF = re.compile(rb"[\xf0-\xf4]")  # the lead bytes of four in UTF-8
+_BEGINNING, _BETWEEN, _ENDING = '{"header":', ',"records":[', f'],"v":{BATCH_VERSION}}}'
 
 
-def _sound_record(
-    header: BatchHeader, seq: int, head: bytes | None, wire: Any, encode: Callable[[Any], bytes]
-) -> ParsedRecord | None:
-    """The record, if it keeps the contract of ``kiosk/records.py`` in every point; None says: look closer.
+def _scan(body: bytes) -> _Found | None:
+    """What is in a batch that is canonical JSON of the ordinary form; None for any other, which needs a closer look.
 
-    The same checks as ``Record.from_wire``, with every part written and hashed once only: what a batch costs is
-    mostly what is done here.
+    Every part is compared with its own canonical spelling, so that the whole is proved canonical as well.
     """
-    if head is None or type(wire) is not dict or wire.keys() != {"header", "payloads"}:
+    if _ABOVE_U_FFFF.search(body):
         return None
-    own, wired = wire["header"], wire["payloads"]
-    if type(own) is not dict or type(wired) is not dict or own.keys() != RECORD_HEADER.keys():
-        return None
-    if any(type(own[name]) is not kind for name, kind in RECORD_HEADER.items()):
-        return None
-    named = (own["kiosk_id"], own["incarnation"], own["stream"], own["seq"], own["v"])
-    if named != (header.kiosk_id, header.incarnation, header.stream, seq, FORMAT_VERSION):
-        return None
-    kind = _KINDS.get(own["kind"])
-    if kind is None or own["payloads"] != sorted(wired):
-        return None
-    payloads: dict[PayloadClass, Payload] = {}
-    bodies: dict[PayloadClass, bytes] = {}
-    digests = b""
     try:
-        for name in own["payloads"]:
-            cls, item = _CLASSES[name], wired[name]
-            if item.keys() == {"digest"}:
-                payloads[cls] = Payload(digest=_exact_hex(item["digest"], 32))
-            else:
-                (salt_text, content) = (item["salt"], item["body"])
-                if len(item) != 2 or type(content) is not dict or not _shallow(content, 0):
+        text = body.decode("utf-8")
+        if not text.startswith(_BEGINNING):
+            return None
+        wire, at = scan_value(text, len(_BEGINNING))
+        header = BatchHeader.from_wire(wire)
+        if not text.startswith(_BETWEEN, at):
+            return None
+        at += len(_BETWEEN)
+        chain = _Links(header)
+        for seq in range(header.first, header.last + 1):
+            if seq > header.first:
+                if not text.startswith(",", at):
                     return None
-                salt = _exact_hex(salt_text, SALT_BYTES)
-                bodies[cls] = encode(content)
-                payloads[cls] = Payload(digest=digest_of(salt, bodies[cls]), salt=salt, body=content)
-            digests += payloads[cls].digest
-        link = chain_hash(head, encode(own), digests)
-    except (AttributeError, KeyError, TypeError, ValueError):
+                at += 1
+            item = None
+            if chain.head is not None:
+                item = scan_record(
+                    text,
+                    at,
+                    kiosk_id=header.kiosk_id,
+                    incarnation=header.incarnation,
+                    stream=header.stream,
+                    seq=seq,
+                    prev_hash=chain.head,
+                )
+            if item is None:
+                wire, end = scan_value(text, at)
+                item = _odd_record(header, seq, chain.head, wire), end
+            record, at = item
+            chain.follow(record)
+    except (ValueError, RecursionError):
         return None
-    record = Record(
-        kiosk_id=header.kiosk_id,
-        incarnation=header.incarnation,
-        stream=header.stream,
-        seq=seq,
-        kind=kind,
-        at_us=own["at_us"],
-        clock_trust=own["clock_trust"],
-        boot_id=own["boot_id"],
-        mono_ns=own["mono_ns"],
-        lane=own["lane"],
-        ref=own["ref"],
-        payloads=payloads,
-    )
-    return ParsedRecord(seq=seq, hash=link, record=record, refusal="", raw=wire, bodies=bodies)
+    if text[at:] != _ENDING:
+        return None
+    return header, chain.records, chain.end()
 
 
-_KINDS = {str(kind): kind for kind in Kind}
-_CLASSES = {str(cls): cls for cls in PayloadClass}
-RECORD_HEADER: dict[str, type] = {
-    "v": int,
-    "kiosk_id": str,
-    "incarnation": str,
-    "stream": str,
-    "seq": int,
-    "kind": str,
-    "at_us": int,
-    "clock_trust": str,
-    "boot_id": str,
-    "mono_ns": int,
-    "lane": str,
-    "ref": str,
-    "payloads": list,
-}
+def _look_closer(body: bytes) -> _Found:
+    """As ``_scan``, for any form that there is; raises WireError saying what is wrong with it."""
+    document = take(loads_canonical(body), "batch", {"v": (int,), "header": (dict,), "records": (list,)})
+    if document["v"] != BATCH_VERSION:
+        raise WireError("batch v", seen=str(document["v"]), expected=str(BATCH_VERSION))
+    header = BatchHeader.from_wire(document["header"])
+    wires = document["records"]
+    if len(wires) != header.last - header.first + 1:
+        raise WireError("batch", status=422, seen=f"{len(wires)} records", expected=f"{header.last - header.first + 1}")
+    chain = _Links(header)
+    for seq, wire in enumerate(wires, start=header.first):
+        chain.follow(_odd_record(header, seq, chain.head, wire))
+    return header, chain.records, chain.end()
 
 
-def _exact_hex(text: str, length: int) -> bytes:
-    value = bytes.fromhex(text)
-    if len(value) != length or value.hex() != text:
-        raise ValueError(text)
-    return value
+class _Links:
+    """The chain over the records of a batch, as it is recomputed; ``head`` is None behind a record without a link."""
 
+    def __init__(self, header: BatchHeader) -> None:
+        self._last_head = header.last_head
+        self._unproven_from: int | None = None
+        self.head: bytes | None = header.prev_head
+        self.records: list[ParsedRecord] = []
 
-def _shallow(value: Any, depth: int) -> bool:
-    """Whether a payload is nested no deeper than the contract allows."""
-    if depth > MAX_DEPTH:
-        return False
-    inner = value.values() if type(value) is dict else value
-    return all(_shallow(item, depth + 1) for item in inner if type(item) is dict or type(item) is list)
+    def follow(self, item: ParsedRecord) -> None:
+        """The next record."""
+        self.records.append(item)
+        if self.head is not None and item.hash is None:
+            self._unproven_from = item.seq
+        self.head = item.hash
+
+    def end(self) -> int | None:
+        """From where the chain is unproven, if it is; raises WireError (422) when it ends elsewhere than was said."""
+        if self.head is not None and self.head != self._last_head:
+            raise WireError(
+                "batch chain",
+                status=422,
+                seen=f"ends in {self.head.hex()}",
+                expected=f"last_head {self._last_head.hex()}",
+            )
+        return self._unproven_from
 
 
 def _odd_record(header: BatchHeader, seq: int, head: bytes | None, wire: Any) -> ParsedRecord:
-    """A record that did not pass at first sight: with its refusal, or sound after all by the contract itself."""
-    raw = wire if isinstance(wire, dict) else {"not_an_object": wire}
+    """A record looked at by the contract itself: sound, or with its refusal."""
+    try:
+        raw = canonical(wire).decode("utf-8")
+    except RecordError:
+        raw = fast_canonical(wire).decode("utf-8")  # nested deeper than the contract allows: refused below
     if head is None:
         return ParsedRecord(seq=seq, hash=None, record=None, refusal="follows a record without a link", raw=raw)
     try:
@@ -555,7 +510,11 @@ def _odd_record(header: BatchHeader, seq: int, head: bytes | None, wire: Any) ->
     identity = (record.kiosk_id, record.incarnation, str(record.stream), record.seq)
     if identity != (header.kiosk_id, header.incarnation, str(header.stream), seq):
         return ParsedRecord(seq=seq, hash=link, record=None, refusal=f"identity {identity}"[:200], raw=raw)
-    bodies = {cls: canonical(payload.body) for cls, payload in record.payloads.items() if payload.body is not None}
+    bodies = {
+        cls: canonical(payload.body).decode("utf-8")
+        for cls, payload in record.payloads.items()
+        if payload.body is not None
+    }
     return ParsedRecord(seq=seq, hash=link, record=record, refusal="", raw=raw, bodies=bodies)
 
 

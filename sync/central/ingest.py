@@ -28,7 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from kiosk.records import ZERO_HASH
 from sync import keys
 from sync.answer import Answer, Rejected, Result, StreamAck
-from sync.batch import BatchHeader, ParsedBatch, ParsedRecord, fast_canonical, head_statement, parse
+from sync.batch import BatchHeader, ParsedBatch, head_statement, parse
+from sync.batch_scan import ParsedRecord
 from sync.central.alerts import raise_alert
 from sync.central.gate_alarms import alerts_of
 from sync.central.passages import later_change, passage_row
@@ -520,14 +521,13 @@ def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry
             }
         )
         for name, payload in record.payloads.items():
-            body = item.bodies.get(name)
             payload_rows.append(
                 {
                     "receive_id": receive_id,
                     "payload_class": str(name),
                     "digest": payload.digest,
                     "salt": payload.salt,
-                    "body": None if body is None else body.decode("utf-8"),
+                    "body": item.bodies.get(name),
                 }
             )
         row = passage_row(record)
@@ -556,15 +556,14 @@ def _quarantine(
 ) -> None:
     rows = []
     for item in items:
-        raw = fast_canonical(item.raw)
         rows.append(
             {
                 **key,
                 "seq": item.seq,
-                "digest": item.hash or hashlib.sha256(raw).digest(),
+                "digest": item.hash or hashlib.sha256(item.raw.encode()).digest(),
                 "reason": reason,
                 "detail": item.refusal,
-                "raw": raw.decode("utf-8"),
+                "raw": item.raw,
                 "batch_id": entry.batch_id,
                 "received_us": entry.now_us,
             }
