@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import structlog
 
 from kiosk.photos import Photos, PhotosError
-from kiosk.roster import Roster, RosterError
+from kiosk.roster import Roster
+from kiosk.roster_tables import RosterError
 from kiosk.screens.holder_pages import Holder
 
 log = structlog.get_logger("gatepost.people")

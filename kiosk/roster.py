@@ -10,122 +10,35 @@ A revocation is sticky: an import that forgets it does not lift it, only :meth:`
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import BinaryIO
 
-from sqlalchemy import BigInteger
-from sqlmodel import Field
-
-from config.errors import GatepostError
 from config.policy import Hours
 from kiosk.credentials.person_match import person_match
 from kiosk.credentials.pseudonym import subject_key_of, subject_of
-from kiosk.database import Database, KioskTable, OpenDatabase, SqliteDatabase
+from kiosk.database import Database, OpenDatabase, SqliteDatabase
 from kiosk.evidence import CardStrength
-from kiosk.roster_csv import MAX_LINE_BYTES, ImportReport, RosterLine, parse_hours, read_lines
+from kiosk.roster_csv import ImportReport, RosterLine, agreeing, bounded_lines, parse_hours, read_lines
+from kiosk.roster_tables import (
+    FIND,
+    FIND_BY_HEAD,
+    FIND_BY_TAIL,
+    PUT_CARD,
+    PUT_PERSON,
+    PUT_REVOCATION,
+    REINSTATE,
+    REVOKED,
+    STORE,
+    RosterError,
+)
 from kiosk.sealing import Seal, SealError, derived_key
-from kiosk.store_file import Store, StoreFile
+from kiosk.store_file import Store
 
-APPLICATION_ID = 0x47505231
-"""``GPR1`` in the file's header: this is a Gatepost roster."""
-
-SCHEMA_VERSION = 3
 KEY_BYTES = 32
 WHOLE_BYTES = 4
 """A number of which a reader of 26 bits tells three bytes."""
-
-
-class RosterError(GatepostError):
-    """The roster cannot be opened, read or written."""
-
-
-class RosterPerson(KioskTable, table=True):
-    """One person of the site. ``name_sealed`` and ``phone_sealed`` are AES-GCM; empty where unknown."""
-
-    __tablename__ = "roster_person"
-
-    person_id: str = Field(primary_key=True)
-    subject: str = Field(unique=True)
-    category: str
-    registered: bool
-    code_match: str
-    name_sealed: bytes
-    phone_sealed: bytes
-
-
-class RosterCard(KioskTable, table=True):
-    """One card of a person, by the keyed hash of its number. Times are UTC microseconds, null is unlimited.
-
-    ``lent_by`` is the member who answers for a temporary card, "" for a card of the holder's own. ``tail_hash`` and
-    ``head_hash`` are keyed hashes of the last and the first three bytes of a four-byte number, null for others: readers
-    of 26 bits tell no more.
-    """
-
-    __tablename__ = "roster_card"
-
-    card_hash: bytes = Field(primary_key=True)
-    person_id: str = Field(index=True)
-    strength: str
-    valid_from_us: int | None = Field(sa_type=BigInteger)
-    valid_until_us: int | None = Field(sa_type=BigInteger)
-    hours: str
-    places: str
-    lent_by: str = Field(default="")
-    tail_hash: bytes | None = Field(default=None, index=True)
-    head_hash: bytes | None = Field(default=None, index=True)
-
-
-class RosterRevocation(KioskTable, table=True):
-    """A card that opens nothing any more, whether or not the roster still knows it."""
-
-    __tablename__ = "roster_revocation"
-
-    card_hash: bytes = Field(primary_key=True)
-    at_us: int = Field(sa_type=BigInteger)
-    why: str
-
-
-ROSTER_TABLES: tuple[type[KioskTable], ...] = (RosterPerson, RosterCard, RosterRevocation)
-
-# Cards of an older file have no hashes of a part: they are found by their whole number until they are imported again.
-_UPGRADES = {
-    1: ("ALTER TABLE roster_card ADD COLUMN lent_by VARCHAR NOT NULL DEFAULT ''",),
-    2: (
-        "ALTER TABLE roster_card ADD COLUMN tail_hash BLOB",
-        "ALTER TABLE roster_card ADD COLUMN head_hash BLOB",
-        "CREATE INDEX ix_roster_card_tail_hash ON roster_card (tail_hash)",
-        "CREATE INDEX ix_roster_card_head_hash ON roster_card (head_hash)",
-    ),
-}
-
-STORE = StoreFile("a roster", APPLICATION_ID, SCHEMA_VERSION, ROSTER_TABLES, RosterError, _UPGRADES)
-
-_FIND = """
-    SELECT p.subject, p.category, p.registered, p.code_match, c.strength, c.valid_from_us, c.valid_until_us, c.hours,
-           c.places, c.lent_by, l.subject
-    FROM roster_card c JOIN roster_person p ON p.person_id = c.person_id
-    LEFT JOIN roster_person l ON l.person_id = c.lent_by WHERE c.card_hash = ?"""
-_FIND_BY_TAIL = "SELECT card_hash FROM roster_card WHERE tail_hash = ? LIMIT 2"
-_FIND_BY_HEAD = "SELECT card_hash FROM roster_card WHERE head_hash = ? LIMIT 2"
-_REVOKED = "SELECT 1 FROM roster_revocation WHERE card_hash = ?"
-_PUT_PERSON = """
-    INSERT INTO roster_person (person_id, subject, category, registered, code_match, name_sealed, phone_sealed)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET category = excluded.category,
-    registered = excluded.registered, code_match = excluded.code_match, name_sealed = excluded.name_sealed,
-    phone_sealed = excluded.phone_sealed"""
-_PUT_CARD = """
-    INSERT INTO roster_card (card_hash, person_id, strength, valid_from_us, valid_until_us, hours, places, lent_by,
-    tail_hash, head_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (card_hash) DO UPDATE SET person_id = excluded.person_id,
-    strength = excluded.strength, valid_from_us = excluded.valid_from_us, valid_until_us = excluded.valid_until_us,
-    hours = excluded.hours, places = excluded.places, lent_by = excluded.lent_by,
-    tail_hash = excluded.tail_hash, head_hash = excluded.head_hash"""
-_PUT_REVOCATION = """
-    INSERT INTO roster_revocation (card_hash, at_us, why) VALUES (?, ?, ?) ON CONFLICT (card_hash) DO NOTHING"""
-_REINSTATE = "DELETE FROM roster_revocation WHERE card_hash = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,15 +117,15 @@ class Roster(Store):
         None, one, or two of several; a card whose whole number is these three bytes is among them. Raises RosterError.
         """
         hashes = {self.card_hash(known)}
-        sql, part = (_FIND_BY_TAIL, b"tail") if last else (_FIND_BY_HEAD, b"head")
+        sql, part = (FIND_BY_TAIL, b"tail") if last else (FIND_BY_HEAD, b"head")
         hashes |= {bytes(row[0]) for row in self._rows(sql, (self._part_hash(part, known),))}
         entries = [entry for card_hash in sorted(hashes) if (entry := self._find(card_hash)) is not None]
         return entries[:2]
 
     def _find(self, card_hash: bytes) -> RosterEntry | None:
         with self._using() as database:
-            found = database.rows(_FIND, (card_hash,))
-            revoked = bool(database.rows(_REVOKED, (card_hash,)))
+            found = database.rows(FIND, (card_hash,))
+            revoked = bool(database.rows(REVOKED, (card_hash,)))
         if not found:
             return _NOBODY if revoked else None
         subject, category, registered, code_match, strength, valid_from_us, valid_until_us, hours, places = found[0][:9]
@@ -259,18 +172,18 @@ class Roster(Store):
 
     def revoke(self, uid: bytes, *, at_us: int, why: str) -> None:
         """This card opens nothing from now on, also one that the roster does not know. Raises RosterError."""
-        self._run(_PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
+        self._run(PUT_REVOCATION, (self.card_hash(uid), at_us, why[:200]))
 
     def revoke_all(self, cards: Iterable[tuple[bytes, str]], reinstated: Iterable[bytes], *, at_us: int) -> int:
         """A whole list (number and reason each) at once, and those that came back; how many did. Raises RosterError."""
         rows = [(self.card_hash(uid), at_us, why[:200]) for uid, why in cards]
         with self._changing() as database:
-            database.run_many(_PUT_REVOCATION, rows)
-            return sum(database.run(_REINSTATE, (self.card_hash(uid),)) for uid in reinstated)
+            database.run_many(PUT_REVOCATION, rows)
+            return sum(database.run(REINSTATE, (self.card_hash(uid),)) for uid in reinstated)
 
     def reinstate(self, uid: bytes) -> bool:
         """Lift a revocation (a lost card was found); whether there was one. Raises RosterError."""
-        return self._run(_REINSTATE, (self.card_hash(uid),)) > 0
+        return self._run(REINSTATE, (self.card_hash(uid),)) > 0
 
     def counts(self) -> tuple[int, int, int]:
         """How many people, cards and revocations there are. Raises RosterError."""
@@ -303,12 +216,12 @@ class Roster(Store):
         try:
             if isinstance(source, (str, Path)):
                 with Path(source).open("rb") as file:
-                    lines = list(read_lines(_bounded(file), report, zone=zone))
+                    lines = list(read_lines(bounded_lines(file), report, zone=zone))
             else:
                 lines = list(read_lines(source, report, zone=zone))
         except OSError as error:
             raise RosterError(str(source), seen=error.strerror or str(error), expected="a readable CSV file") from error
-        good = self._answered_for(_agreeing(lines, report), report, replace=replace)
+        good = self._answered_for(agreeing(lines, report), report, replace=replace)
         if replace and report.bad_lines:
             return report
         with self._changing() as database:
@@ -337,7 +250,7 @@ class Roster(Store):
             database.run("DELETE FROM roster_person")
         people = {line.person_id: line for line in lines}
         database.run_many(
-            _PUT_PERSON,
+            PUT_PERSON,
             [
                 (
                     person_id,
@@ -354,7 +267,7 @@ class Roster(Store):
         held = [line for line in lines if line.card_uid]
         hashed = {line.card_uid: self.card_hash(line.card_uid) for line in held}
         database.run_many(
-            _PUT_CARD,
+            PUT_CARD,
             [
                 (
                     hashed[line.card_uid],
@@ -373,7 +286,7 @@ class Roster(Store):
         )
         revoked = {card_hash for (card_hash,) in database.rows("SELECT card_hash FROM roster_revocation")}
         report.kept_revoked += sum(1 for line in held if not line.revoked and hashed[line.card_uid] in revoked)
-        database.run_many(_PUT_REVOCATION, [(hashed[line.card_uid], at_us, "roster") for line in held if line.revoked])
+        database.run_many(PUT_REVOCATION, [(hashed[line.card_uid], at_us, "roster") for line in held if line.revoked])
         report.people += len(people)
         report.cards += len(held)
 
@@ -409,31 +322,3 @@ _NOBODY = RosterEntry(
     hours=(),
     places=(),
 )
-
-
-def _bounded(file: BinaryIO) -> Iterator[bytes]:
-    # A line that is too long is cut one byte past the limit, so that it is seen as too long and still is one line.
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        rest = line
-        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(MAX_LINE_BYTES + 1)
-        yield line
-
-
-def _agreeing(lines: list[RosterLine], report: ImportReport) -> list[RosterLine]:
-    """The lines without those that contradict an earlier one: another person of the same id, the same card twice."""
-    first_of: dict[str, RosterLine] = {}
-    card_of: dict[bytes, RosterLine] = {}
-    good = []
-    for line in lines:
-        person = first_of.setdefault(line.person_id, line)
-        if person.person() != line.person():
-            report.refuse(line.line, f"person {line.person_id!r} differs from line {person.line}")
-            continue
-        if line.card_uid:
-            card = card_of.setdefault(line.card_uid, line)
-            if card is not line:
-                report.refuse(line.line, f"the card stands on line {card.line} already")
-                continue
-        good.append(line)
-    return good

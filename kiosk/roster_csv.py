@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import BinaryIO
 
 from config.policy import DAYS, Hours
 from kiosk.evidence import CardStrength
@@ -279,3 +280,31 @@ def inert(text: str) -> str:
     """A piece of a file as a report may repeat it: quoted, short, no control characters, never a formula."""
     shown = "".join(c if c.isprintable() else "?" for c in text[:40])
     return f"'{shown}'" if len(text) <= 40 else f"'{shown}…'"
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The raw lines of a file; one that is too long is cut one byte past the limit: it is seen as such, and is one."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        rest = line
+        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_LINE_BYTES + 1)
+        yield line
+
+
+def agreeing(lines: list[RosterLine], report: ImportReport) -> list[RosterLine]:
+    """The lines without those that contradict an earlier one: another person of the same id, the same card twice."""
+    first_of: dict[str, RosterLine] = {}
+    card_of: dict[bytes, RosterLine] = {}
+    good = []
+    for line in lines:
+        person = first_of.setdefault(line.person_id, line)
+        if person.person() != line.person():
+            report.refuse(line.line, f"person {line.person_id!r} differs from line {person.line}")
+            continue
+        if line.card_uid:
+            card = card_of.setdefault(line.card_uid, line)
+            if card is not line:
+                report.refuse(line.line, f"the card stands on line {card.line} already")
+                continue
+        good.append(line)
+    return good

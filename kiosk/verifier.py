@@ -36,7 +36,8 @@ from kiosk.line_wire import Answered
 from kiosk.neighbours import NO_SHOWING, Fact, FactKind, HeardFact, UsedPasses, keyed
 from kiosk.reasons import Reason
 from kiosk.register import Register
-from kiosk.roster import Roster, RosterError
+from kiosk.roster import Roster
+from kiosk.roster_tables import RosterError
 
 log = structlog.get_logger("gatepost.verifier")
 

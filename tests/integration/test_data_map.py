@@ -12,7 +12,7 @@ import kiosk.card_keys
 import kiosk.journal_tables
 import kiosk.photos
 import kiosk.register
-import kiosk.roster
+import kiosk.roster_tables
 from kiosk.database import KioskTable
 from sync.ackstore import AckStore
 from sync.central.store import CentralTable
@@ -51,5 +51,7 @@ def test_the_kiosk_tables_are_seen(tmp_path: Path) -> None:
     names = {name.partition(".")[0] for name in stored_columns(tmp_path)}
     assert {
         model.__tablename__
-        for model in kiosk.journal_tables.JOURNAL_TABLES + kiosk.roster.ROSTER_TABLES + kiosk.card_keys.CARD_KEY_TABLES
+        for model in kiosk.journal_tables.JOURNAL_TABLES
+        + kiosk.roster_tables.ROSTER_TABLES
+        + kiosk.card_keys.CARD_KEY_TABLES
     } | {kiosk.register.RegisterVisit.__tablename__, kiosk.photos.HolderPhoto.__tablename__} <= names

@@ -16,7 +16,8 @@ from kiosk.credentials.uid_card import pass_of_uid
 from kiosk.database import Failure
 from kiosk.evidence import CardStrength, PassFinding
 from kiosk.reasons import ClockTrust, Reason, Remark
-from kiosk.roster import SCHEMA_VERSION, Roster, RosterError
+from kiosk.roster import Roster
+from kiosk.roster_tables import SCHEMA_VERSION, RosterError
 from tests.fakes import MORNING_US
 from tests.faulty_database import FaultPlan
 
