@@ -335,6 +335,7 @@ class Gate:
         for lane, state in list(self._states.items()):
             if state.wake_at_ns is not None and now.mono_ns >= state.wake_at_ns:
                 self._step(lane, TimePassed(at_ns=now.mono_ns))
+        self._change_lanes(now)
         trust_changed = self._clock_watch.changed(now)
         if trust_changed is not None:
             self._put_down(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**trust_changed)), now)
