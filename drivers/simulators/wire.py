@@ -102,6 +102,12 @@ class Wire:
         """Is the device on the line?"""
         return self._master >= 0
 
+    @property
+    def speaking(self) -> bool:
+        """Is a message on its way to the kiosk?"""
+        with self._lock:
+            return self._line.speaking(time.monotonic_ns())
+
     def fault(self, name: str, *, share: float = 1.0, for_s: float | None = None) -> None:
         """Begin the fault ``name`` (it replaces the one before), for ``share`` (0 to 1) of the messages.
 

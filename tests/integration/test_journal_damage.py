@@ -228,15 +228,22 @@ def test_a_lost_end_is_told(written: Path, memory_folder: Path) -> None:
     assert [record.seq for record in all_records(path)[old, Stream.PASSAGE]] == [*range(1, 41)]
 
 
+def finding_of(audit: Audit) -> bool:
+    """What a begun audit says at its end; fails after half a minute."""
+    deadline = time.monotonic() + 30
+    while (sound := audit.poll()) is None:
+        assert time.monotonic() < deadline, "the audit has not ended"
+        time.sleep(0.01)
+    return sound
+
+
 def test_the_audit_of_a_sound_journal_is_content(written: Path) -> None:
     """And one that is not begun says nothing."""
     audit = Audit(written)
     assert audit.poll() is None
     audit.start()
     audit.start()
-    while (sound := audit.poll()) is None:
-        time.sleep(0.01)
-    assert sound is True
+    assert finding_of(audit) is True
     audit.start()
     audit.stop()
     assert audit.poll() is None
@@ -330,9 +337,7 @@ def test_an_old_bad_record_is_found_by_the_audit_and_dealt_with_at_the_next_reco
         assert journal.incarnation == first
         audit = Audit(journal.path)
         audit.start()
-        while (sound := audit.poll()) is None:
-            time.sleep(0.01)
-        assert sound is False
+        assert finding_of(audit) is False
         journal.suspect()
         write_passage(journal, clock, 101)
         assert journal.incarnation != first

@@ -137,7 +137,7 @@ def test_a_followed_folder_waits_for_new_pictures_and_for_the_end_of_writing(
         for at in range(0, len(whole), len(whole) // 4):
             file.write(whole[at : at + len(whole) // 4])
             file.flush()
-            time.sleep(0.1)
+            time.sleep(0.1)  # as slowly as somebody copies it there
     assert seen.next(QrText).text == "LATER"
 
 
@@ -145,7 +145,7 @@ def test_a_missing_folder_is_a_fault_until_it_is_there(tmp_path: Path, watch: Ca
     """Told once, looked for again and again."""
     seen = watch(FolderSource(tmp_path / "pictures"), reopen_s=0.05)
     assert seen.next(DeviceFault).kind is FaultKind.MISSING
-    time.sleep(0.3)
+    time.sleep(0.3)  # six more looks, none of which may be told: for what does not come there is nothing to wait for
     assert seen.events.empty()
     (tmp_path / "made").mkdir()
     cv2.imwrite(str(tmp_path / "made" / "a.png"), scene("HERE"))
@@ -221,7 +221,7 @@ class Sensor:
         return {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}.get(key, self.settings.get(key, 0.0))
 
     def read(self) -> tuple[bool, np.ndarray | None]:
-        time.sleep(0.02)
+        time.sleep(0.02)  # 50 frames a second
         self.count += 1
         frame = self.show(self.count) if self.path.exists() else None
         if frame is not None and self.yuyv:
@@ -400,7 +400,7 @@ def test_a_slow_reader_drops_frames_and_always_takes_the_newest(device: Path, wa
 
     class Slow(QrReader):
         def look(self, *args: Any, **options: Any) -> Sighting:
-            time.sleep(0.15)
+            time.sleep(0.15)  # seven frames long
             return super().look(*args, **options)
 
     source = V4l2Source(str(device), open_capture=lambda path: Sensor(Path(path), lambda i: scene(f"F{i // 20}", i)))
@@ -463,7 +463,9 @@ def test_a_decoder_child_that_dies_is_told_once_and_the_camera_serves_on(
         pid = child.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
         while child.pid in (pid, None) or not child.wait_ready(20):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
     fault = seen.next(DeviceFault)
     assert (fault.kind, fault.transient) == (FaultKind.CRASHED, True)

@@ -116,7 +116,7 @@ class Plugged:
         else:
             self.wire.command({"do": "tap", "uid": uid, "hold_ms": 250})
             heard = self.next(CardTap).uid.hex()
-        time.sleep(0.3)
+        time.sleep(0.3)  # a card counts as gone after 300 ms: a hand takes longer
         return bool(heard == self._told(uid))
 
 

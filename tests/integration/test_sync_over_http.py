@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from kiosk.clock import SystemClock
 from kiosk.journal import Journal, JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
 from sync import keys
+from sync.ackstore import AckStore
 from sync.agent import AgentOptions, run_agent
 from sync.central.store import Batch, Store, StoredRecord, table
 from sync.central.verify import verify_store
@@ -67,6 +69,11 @@ class Gate:
         self._stop.clear()
         self._thread = threading.Thread(target=run_agent, args=(options, self._stop), daemon=True)
         self._thread.start()
+
+    def last_error(self) -> str:
+        """Why the central last did not take what the agent sent."""
+        with closing(AckStore(self.folder / "sync.db")) as state:
+            return state.fact("last_error")
 
     def stop_agent(self) -> None:
         """Stop sending."""
@@ -172,7 +179,10 @@ def test_a_kiosk_waits_for_approval_and_then_sends(tmp_path: Path, gate: Gate) -
         for number in range(5):
             gate.passage(number)
         gate.start_agent(central.port)
-        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while not gate.last_error():
+            assert time.monotonic() < deadline, "the kiosk was never refused"
+            time.sleep(0.01)
         store = Store(tmp_path / "central.db")
         assert stored(store) == []
         central.admit(gate.kiosk_id, gate.key)
