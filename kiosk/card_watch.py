@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from kiosk.credentials.movements import Movement, Movements
 from kiosk.credentials.refused_cards import RefusedCards
 from kiosk.evidence import PassFinding
+from kiosk.movement_replay import replay
 from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
 from kiosk.passage_events import Announce, Draft, Effect, LaneSetup, Now, PassageClosed, RaiseAlarm, Remember
 from kiosk.passage_record import STREAM_OF, facts_only
 from kiosk.reasons import Direction, Remark
-from kiosk.records import Kind
+from kiosk.records import Kind, Record
 
 #: Alarms of a lane after which nobody knows who is inside.
 _EVERYBODY_LEAVES = frozenset({"emergency_open", "fire"})
@@ -25,8 +26,22 @@ class CardWatch:
     """For one kiosk. ``key`` is the one under which the gates of a site speak of holders (32 bytes)."""
 
     def __init__(self, key: bytes = b"") -> None:
-        self._movements = Movements(lambda subject: keyed(key, "holder", subject))
+        self._key = key
+        self._movements = self._none_known()
         self._refused: dict[str, RefusedCards] = {}
+
+    def _none_known(self) -> Movements:
+        return Movements(lambda subject: keyed(self._key, "holder", subject))
+
+    def recall(self, passages: Iterable[Record], alarms: Iterable[Record], now: Now, *, since_ns: int) -> int:
+        """Know again what these records of the journal tell, see :func:`kiosk.movement_replay.replay`.
+
+        How many holders' places are known. Where it raises, nothing is known of anybody.
+        """
+        movements = self._none_known()
+        replay(movements, passages, alarms, now, since_ns=since_ns)
+        self._movements = movements
+        return len(movements)
 
     def judged(self, finding: PassFinding, setup: LaneSetup, now: Now) -> tuple[PassFinding, tuple[Effect, ...]]:
         """The verifier's finding with what all lanes know of its holder, and the alarms that it raises."""
@@ -57,7 +72,7 @@ class CardWatch:
         match effect:
             case Announce(verdict=verdict, passage=passage) if verdict.admit and finding is not None:
                 if effect.by_guard:
-                    self._movements.forget(finding.subject)
+                    self._movements.forget(finding.subject, now.mono_ns)
                 elif finding.refusal is None:
                     movement = Movement(
                         place=setup.place, direction=setup.direction, passage=passage, mono_ns=now.mono_ns

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
 
 MAX_SLICE_RECORDS = 500
 MAX_SLICE_BYTES = 256 * 1024
+_TOLD_CLASSES = (PayloadClass.FACTS, PayloadClass.PERSON)
 
 
 class JournalReader:
@@ -72,6 +73,28 @@ class JournalReader:
                     hint="gatepost journal verify",
                 )
             return self._slice(database, row, max(after_seq, row.base.seq), max_records, max_bytes)
+
+    def told(
+        self, incarnation: str, stream: Stream, kinds: Collection[Kind], *, after_seq: int, up_to_seq: int
+    ) -> list[Record]:
+        """The records of these kinds beyond ``after_seq`` up to ``up_to_seq``, in order, for the kiosk's own use.
+
+        Quicker than :meth:`slice`: payloads of class health stay behind as digests, and the chain is not walked (the
+        daily audit does that). Raises JournalError for an unknown chain and for a record that cannot be read.
+        """
+        wanted = tuple(f'"kind":"{kind}"'.encode() for kind in kinds)
+        with self._reading() as database:
+            row = self._chain(database, incarnation, stream)
+            after = max(after_seq, row.base.seq)
+            if up_to_seq <= after:
+                return []
+            rows = database.rows(RECORDS_AFTER, rows_after(row.number, row.stream, after, up_to_seq - after))
+            payloads = payload_rows(database, row.number, row.stream, after + 1, up_to_seq, classes=_TOLD_CLASSES)
+            return [
+                record_of(header, digests, {cls: found[seq] for cls, found in payloads.items() if seq in found})
+                for seq, header, digests, _ in rows
+                if seq <= up_to_seq and any(kind in header for kind in wanted)
+            ]
 
     def close(self) -> None:
         """Let go of the file; the next question opens it again."""

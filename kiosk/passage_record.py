@@ -63,6 +63,8 @@ def passage_payloads(
     }
     if evidence.card is not None and evidence.card.remarks:
         facts["remarks"] = [str(remark) for remark in evidence.card.remarks]
+    if evidence.card is not None and evidence.card.refusal is not None:
+        facts["pass_refused"] = str(evidence.card.refusal)
     payloads: Payloads = {PayloadClass.FACTS: facts}
     health = _health(evidence, sensor, window)
     if health:

@@ -7,7 +7,7 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -254,8 +254,6 @@ def build(
         id_card=id_desk.observed,
         policy=lambda: policy.in_force.policy.version,
     )
-    card_watch = CardWatch(derived_key(key, "neighbours"))
-    recall_movements(card_watch, journal.path, journal.incarnation, clock.now())
     duty = DutyBook(lambda facts: gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(**facts))))
     sessions = Sessions(duty)
     gate = Gate(
@@ -268,19 +266,12 @@ def build(
         upkeep=upkeep,
         notifier=Notifier(os.environ),
         until_idle_s=until_idle_s,
-        card_watch=card_watch,
+        card_watch=card_watch(key, setups, journal, clock),
         memory=LaneMemory(folder, {name: setup.sensor.rule for name, setup in setups.items() if setup.sensor}),
         consoles=sessions,
     )
     policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
-    guards = GuardBook()
-    if settings.keys.guards is not None:
-        guards = GuardBook.load(
-            secret_file(settings.keys.guards),
-            tries_file=folder / "guard-tries.json",
-            now_ns=clock.now().mono_ns,
-            on_lock_out=duty.locked_out,
-        )
+    guards = guard_book(settings, clock, duty)
     app = create_app(
         hub,
         gate.command,
@@ -322,6 +313,26 @@ def speech_of(settings: Settings) -> Speech:
     for problem in voices.problems:
         log.warning("not_said", detail=problem)
     return Speech(settings.web.voice, voices, settings.site.zone)
+
+
+def card_watch(key: bytes, setups: Mapping[str, LaneSetup], journal: Journal, clock: Clock) -> CardWatch:
+    """What watches the cards of all lanes; it knows where they were before a restart."""
+    watch = CardWatch(derived_key(key, "neighbours"))
+    inside_min = max((setup.policy.cards.inside_min for setup in setups.values()), default=0)
+    recall_movements(watch, journal.path, journal.incarnation, clock.now(), inside_min=inside_min)
+    return watch
+
+
+def guard_book(settings: Settings, clock: Clock, duty: DutyBook) -> GuardBook:
+    """Who may log in: nobody where the settings name no file of guards."""
+    if settings.keys.guards is None:
+        return GuardBook()
+    return GuardBook.load(
+        secret_file(settings.keys.guards),
+        tries_file=settings.state.folder / "guard-tries.json",
+        now_ns=clock.now().mono_ns,
+        on_lock_out=duty.locked_out,
+    )
 
 
 def open_arrivals(

@@ -51,8 +51,9 @@ SETTLE_S = 0.05
 """A connection that was accepted takes a few rounds of the event loop until it can be closed."""
 MAX_HEARD = 5000
 MAX_WAITING_BYTES = 1024 * 1024
-RETOLD = frozenset({FactKind.CODE, FactKind.PASS})
-"""What a gate keeps in memory only and is told again after its restart; hearing it twice changes nothing."""
+RETOLD = frozenset({FactKind.CODE, FactKind.PASS, FactKind.HOLDER})
+"""What a gate keeps in memory only and is told again after its restart; hearing it twice changes nothing. Its own
+holders are not among it: the gate's journal knows them, and one is at two gates only by what another gate told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ class Line:
             self._desk = PeerDesk(
                 hello.peer_key, hello.kiosk_id, self._options.neighbours, started_ns=time.monotonic_ns()
             )
-        own = [HeardFact(hello.kiosk_id, fact) for fact in self._desk.facts]
+        own = [HeardFact(hello.kiosk_id, fact) for fact in self._desk.facts if fact.kind is not FactKind.HOLDER]
         lately = [heard for heard in (*own, *self._heard) if heard.fact.kind in RETOLD]
         missed = [heard for heard in self._waiting if heard.fact.kind not in RETOLD]
         self._waiting.clear()

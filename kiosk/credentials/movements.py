@@ -5,7 +5,8 @@ another way; so by itself it is no more than a remark (``soft``). It refuses (``
 holder really passed, and :func:`kiosk.policy_fit.check_passback` has made sure that the way out is read, too.
 
 Who is meant is the keyed pseudonym of the holder. Time is the machine's monotonic clock, so a wrong wall clock changes
-nothing; a restart of the gate forgets everything, which lets people in and never keeps anybody out.
+nothing. After a restart the journal tells it all again (``kiosk/movement_replay.py``); what it cannot tell is unknown,
+which lets people in and never keeps anybody out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from kiosk.evidence import PassFinding
 from kiosk.reasons import Direction, Passed, Reason, Remark
 
 MAX_HOLDERS = 50_000
+SETTLED = ""
+"""In place of a gate: what other gates told of the holder until then, a guard has dealt with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,8 @@ class Movements:
             return finding
         remarks = finding.remarks
         other = self._elsewhere.get(self.name_of(finding.subject))
-        if other is not None and other[0] != place and 0 <= mono_ns - other[1] < rules.walk_s * 1_000_000_000:
+        walked = other is None or not 0 <= mono_ns - other[1] < rules.walk_s * 1_000_000_000
+        if other is not None and other[0] not in (SETTLED, place) and not walked:
             remarks = (*remarks, Remark.TWO_GATES)
         last = self._last.get(finding.subject)
         if passback is not Passback.OFF and last is not None and _inside(last, rules, mono_ns):
@@ -115,10 +119,15 @@ class Movements:
         if len(self._elsewhere) > self._max_holders:
             self._elsewhere.popitem(last=False)
 
-    def forget(self, subject: str) -> None:
-        """A guard has dealt with this holder: the next tap is judged as if nothing were known."""
+    def forget(self, subject: str, mono_ns: int | None) -> None:
+        """A guard has dealt with this holder: the next tap is judged as if nothing were known.
+
+        What other gates let in before ``mono_ns`` stays settled, also when they tell it again; None: not known when.
+        """
         self._forget_movement(subject)
         self._elsewhere.pop(self.name_of(subject), None)
+        if mono_ns is not None:
+            self.heard(self.name_of(subject), SETTLED, mono_ns)
 
     def forget_all(self) -> None:
         """An emergency: people left by every way there is, so nobody's place is known any more."""

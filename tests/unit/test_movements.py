@@ -97,7 +97,7 @@ def test_the_guard_forgets_one_and_an_emergency_everybody() -> None:
     """Afterwards a tap is as good as the first."""
     movements = Movements()
     moved(movements, 0)
-    movements.forget(WORKER.subject)
+    movements.forget(WORKER.subject, 0)
     assert judged(movements, 1, Passback.HARD) == WORKER
     moved(movements, 2)
     movements.forget_all()
