@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.exceptions import HTTPException
 
 from kiosk.records import canonical
 from sync.answer import Answer, Result
@@ -40,6 +41,7 @@ from sync.central.access import Role, Visitor
 from sync.central.admin.orders import router as orders_router
 from sync.central.admin.pages import router as admin_router
 from sync.central.admin.phones import router as phones_page_router
+from sync.central.admin.refusals import is_page, refused, refused_for
 from sync.central.chores import Chores
 from sync.central.committer import Committer, Overloaded
 from sync.central.context import (
@@ -59,15 +61,13 @@ from sync.central.ingest import Ingest
 from sync.central.pass_certificates import router as certificates_router
 from sync.central.phone import phone_app
 from sync.central.phone_routes import router as phones_router
+from sync.central.security import SecurityHeaders
 from sync.central.store import Store
 from sync.enrol import MAX_ENROL_BYTES, parse_enrol
 from sync.errors import LinkError, SyncError, WireError
 from sync.heartbeat import MAX_HEARTBEAT_BYTES
 
 STATIC = Path(__file__).resolve().parent / "admin" / "static"
-CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 
 
 def create_app(
@@ -124,7 +124,7 @@ def _add_kiosk_routes(app: FastAPI) -> None:
         central = central_of(request)
         signed = await signed_of(request, MAX_COMPRESSED_BYTES)
         checked = await run_in_threadpool(central.ingest.check_batch, signed)
-        return _answered(await central.commit(lambda connection: central.ingest.store_batch(connection, checked)))
+        return _answered(await central.commit_shared(central.ingest.store_batches, checked))
 
     @app.post("/v1/sync/heartbeat")
     async def take_heartbeat(request: Request) -> Response:
@@ -182,55 +182,54 @@ def _add_program_routes(app: FastAPI) -> None:
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    def error_json(error: SyncError, status: int, retry_after_s: int | None = None) -> Response:
-        shape = {"thing": error.thing, "seen": error.seen, "expected": error.expected, "hint": error.hint}
+    """Errors in one JSON shape for kiosks and programs, as a page in their language for people."""
+
+    def answer(error: SyncError, status: int, retry_after_s: int | None = None) -> Response:
         headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
+        shape = {"thing": error.thing, "seen": error.seen, "expected": error.expected, "hint": error.hint}
         return JSONResponse({"error": shape}, status, headers=headers)
 
+    def wait(request: Request, error: SyncError, from_s: int, to_s: int) -> Response:
+        if is_page(request):
+            return refused(request, 503, "refusal.busy", str(error))
+        return answer(error, 503, random.randint(from_s, to_s))  # noqa: S311 - spreads retries
+
     @app.exception_handler(WireError)
-    async def wire(_request: Request, error: WireError) -> Response:
-        return error_json(error, error.status)
+    async def wire(request: Request, error: WireError) -> Response:
+        return refused_for(request, error.status, error) if is_page(request) else answer(error, error.status)
 
     @app.exception_handler(LinkError)
-    async def database(_request: Request, error: LinkError) -> Response:
-        return error_json(error, 503, random.randint(2, 10))  # noqa: S311 - spreads retries, guards nothing
+    async def database(request: Request, error: LinkError) -> Response:
+        return wait(request, error, 2, 10)
 
     @app.exception_handler(SQLAlchemyError)
-    async def database_read(_request: Request, _error: SQLAlchemyError) -> Response:
-        return error_json(SyncError("central database", seen="not readable"), 503, random.randint(2, 10))  # noqa: S311
+    async def database_read(request: Request, _error: SQLAlchemyError) -> Response:
+        return wait(request, SyncError("central database", seen="not readable"), 2, 10)
 
     @app.exception_handler(Overloaded)
-    async def overloaded(_request: Request, _error: Overloaded) -> Response:
-        return error_json(SyncError("central", seen="busy"), 503, random.randint(5, 30))  # noqa: S311
+    async def overloaded(request: Request, _error: Overloaded) -> Response:
+        return wait(request, SyncError("central", seen="busy"), 5, 30)
 
     @app.exception_handler(NotSignedIn)
     async def not_signed_in(request: Request, _error: NotSignedIn) -> Response:
-        if request.url.path.startswith("/admin"):
+        if is_page(request):
             return RedirectResponse("/admin/login", 303)
         return JSONResponse({"error": {"thing": "login", "seen": "none"}}, 401, headers={"WWW-Authenticate": "Bearer"})
 
     @app.exception_handler(NotAllowed)
-    async def not_allowed(_request: Request, _error: NotAllowed) -> Response:
+    async def not_allowed(request: Request, _error: NotAllowed) -> Response:
+        if is_page(request):
+            return refused(request, 403, "refusal.not_allowed")
         return JSONResponse({"error": {"thing": "role", "seen": "one that may not do this"}}, 403)
 
+    @app.exception_handler(HTTPException)
+    async def no_such_page(request: Request, error: HTTPException) -> Response:
+        if is_page(request):
+            return refused(request, error.status_code, "refusal.not_found")
+        return await http_exception_handler(request, error)
 
-class SecurityHeaders:
-    """Every answer forbids framing, sniffing, scripts and anything from elsewhere."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Content-Security-Policy", CSP)  # the phone page brings its own
-                headers["X-Content-Type-Options"] = "nosniff"
-                # "no-referrer" would turn the Origin of our own forms into "null" (Fetch standard, 3.2.5).
-                headers.setdefault("Referrer-Policy", "same-origin")
-                headers["Cross-Origin-Opener-Policy"] = "same-origin"
-                if not scope["path"].startswith("/static"):
-                    headers["Cache-Control"] = "no-store"
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+    @app.exception_handler(RequestValidationError)
+    async def odd_query(request: Request, error: RequestValidationError) -> Response:
+        if is_page(request):
+            return refused(request, 422, "refusal.bad_form")
+        return await request_validation_exception_handler(request, error)

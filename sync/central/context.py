@@ -16,7 +16,7 @@ from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGN
 from sync.central import access
 from sync.central.access import Role, Visitor
 from sync.central.code_issuer import CodeIssuer
-from sync.central.committer import Committer
+from sync.central.committer import Committer, SharedWork
 from sync.central.ingest import Ingest, SignedBody
 from sync.central.kiosk_authority import KioskAuthority
 from sync.central.retention import Retention
@@ -24,6 +24,8 @@ from sync.central.store import Store
 from sync.errors import WireError
 
 COOKIE = "gatepost_session"
+REFRESH_HEADER = "Gatepost-Refresh"
+"""Set by a page that refreshes itself: nobody is at the keyboard, so that the session goes idle all the same."""
 
 
 def system_now_us() -> int:
@@ -61,6 +63,10 @@ class Central:
         """Run ``job`` in the writer's next transaction; returns when that is durable."""
         return await asyncio.wrap_future(self.committer.submit(job))
 
+    async def commit_shared(self, work: SharedWork, item: Any) -> Any:
+        """As ``commit``, in one call with whatever else waits for the same ``work``."""
+        return await asyncio.wrap_future(self.committer.submit_shared(work, item))
+
     def visitor(self, request: Request) -> Visitor | None:
         """Who asks, by bearer token or session cookie."""
         now_us = self.now_us()
@@ -70,7 +76,7 @@ class Central:
                 return access.visitor_of(connection, now_us, token.strip(), "token")
             cookie = request.cookies.get(COOKIE, "")
             found = access.visitor_of(connection, now_us, cookie, "browser")
-        if found is not None:
+        if found is not None and REFRESH_HEADER not in request.headers:
             self.committer.submit(lambda connection: access.touch(connection, now_us, cookie))
         return found
 

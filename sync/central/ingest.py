@@ -32,18 +32,15 @@ from sync.batch import BatchHeader, ParsedBatch, head_statement, parse
 from sync.batch_scan import ParsedRecord
 from sync.central.alerts import raise_alert
 from sync.central.gate_alarms import alerts_of
-from sync.central.passages import later_change, passage_row
+from sync.central.record_rows import write_records
 from sync.central.store import (
     Batch,
-    Counter,
     Fork,
     Gap,
     Kiosk,
     Ledger,
-    Passage,
     Quarantined,
     Store,
-    StoredPayload,
     StoredRecord,
     table,
 )
@@ -51,12 +48,13 @@ from sync.errors import WireError
 from sync.heartbeat import Heartbeat, Position
 
 kiosks, ledger, records = table(Kiosk), table(Ledger), table(StoredRecord)
-payloads, passages, batches = table(StoredPayload), table(Passage), table(Batch)
-quarantine, forks, gaps, counters = table(Quarantined), table(Fork), table(Gap), table(Counter)
+batches, quarantine, forks, gaps = table(Batch), table(Quarantined), table(Fork), table(Gap)
 
 # The statements of every request are built once: building one costs more than running it.
 _THIS_KIOSK = kiosks.c.kiosk_id == bindparam("b_kiosk_id")
-_KEY_OF_KIOSK = select(kiosks.c.public_key, kiosks.c.state).where(_THIS_KIOSK)
+_KEYS_OF_KIOSKS = select(kiosks.c.kiosk_id, kiosks.c.public_key, kiosks.c.state).where(
+    kiosks.c.kiosk_id.in_(bindparam("b_kiosk_ids", expanding=True))
+)
 _NOTE_KIOSK = update(kiosks).where(_THIS_KIOSK)
 _HEARD_OF_KIOSK = select(kiosks.c.heartbeat_boot_id, kiosks.c.heartbeat_mono_ns).where(_THIS_KIOSK)
 
@@ -65,7 +63,16 @@ def _this_chain(target: Any) -> Any:
     return and_(*(target.c[name] == bindparam(f"b_{name}") for name in ("kiosk_id", "incarnation", "stream")))
 
 
-_LEDGER_ROW = select(ledger.c.hi, ledger.c.head).where(_this_chain(ledger)).with_for_update()
+# A few more rows than asked for may come, never fewer; all processes lock them in one order.
+_LEDGER_ROWS = (
+    select(ledger.c.kiosk_id, ledger.c.incarnation, ledger.c.stream, ledger.c.hi, ledger.c.head)
+    .where(
+        ledger.c.kiosk_id.in_(bindparam("b_kiosks", expanding=True)),
+        ledger.c.incarnation.in_(bindparam("b_incarnations", expanding=True)),
+    )
+    .order_by(ledger.c.kiosk_id, ledger.c.incarnation, ledger.c.stream)
+    .with_for_update()
+)
 _MOVE_LEDGER = (
     update(ledger)
     .where(_this_chain(ledger))
@@ -76,6 +83,7 @@ _MOVE_LEDGER = (
         records=ledger.c.records + bindparam("b_count"),
     )
 )
+_INSERT_LEDGER = insert(ledger)
 _CLAIM_LEDGER = update(ledger).where(_this_chain(ledger)).values(claimed_last=bindparam("b_last"))
 _HASH_OF_RECORD = select(records.c.hash).where(_this_chain(records), records.c.seq == bindparam("b_seq"))
 _HASH_SET_ASIDE = select(quarantine.c.digest).where(
@@ -84,20 +92,7 @@ _HASH_SET_ASIDE = select(quarantine.c.digest).where(
 _IS_SET_ASIDE = select(quarantine.c.quarantine_id).where(
     _this_chain(quarantine), quarantine.c.seq == bindparam("b_seq"), quarantine.c.digest == bindparam("b_digest")
 )
-_NUMBER_RECORDS = (
-    update(counters)
-    .where(counters.c.name == "receive_id")
-    .values(value=counters.c.value + bindparam("b_count"))
-    .returning(counters.c.value)
-)
-_INSERT_BATCH = insert(batches).returning(batches.c.batch_id)
-_INSERT_RECORDS, _INSERT_PAYLOADS, _INSERT_PASSAGES = insert(records), insert(payloads), insert(passages)
-_CHANGE_PASSED, _CHANGE_OVERRIDDEN = (
-    update(passages)
-    .where(passages.c.kiosk_id == bindparam("b_kiosk_id"), passages.c.ref == bindparam("b_ref"))
-    .values({name: bindparam("b_value")})
-    for name in ("passed", "overridden")
-)
+_INSERT_BATCHES = insert(batches).returning(batches.c.batch_id, sort_by_parameter_order=True)
 
 APPROVED = "approved"
 CLOCK_ALARM_US = 30_000_000
@@ -122,7 +117,7 @@ class CheckedBatch:
 
     signed: SignedBody
     parsed: ParsedBatch
-    fingerprint: str
+    public_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +126,15 @@ class _Entry:
 
     batch_id: int
     now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What every answer of one transaction says: the central's clock, its epoch, what it offers."""
+
+    now_us: int
+    epoch: int
+    offers: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -156,6 +160,7 @@ class Ingest:
         self._store = store
         self._now_us = now_us
         self._offers = offers or (lambda _connection: {})
+        self._known_keys: dict[str, bytes] = {}
 
     # -- before the transaction --------------------------------------------------------------------------------
 
@@ -164,13 +169,25 @@ class Ingest:
 
         Raises WireError: 401 unknown kiosk or bad signature, 403 not approved or revoked, 400/413/415/422 form.
         """
-        public_key = self._public_key(signed.kiosk_id)
-        _require_signature(public_key, keys.BATCH_CONTEXT, signed.body, signed.signature)
+        public_key = self._key_that_signed(signed)
         parsed = parse(signed.body, signed.encoding)
         if parsed.header.kiosk_id != signed.kiosk_id:
             raise WireError("batch header kiosk_id", status=422, seen=parsed.header.kiosk_id, expected=signed.kiosk_id)
         _require_signature(public_key, keys.HEAD_CONTEXT, head_statement(parsed.header), signed.head_signature)
-        return CheckedBatch(signed=signed, parsed=parsed, fingerprint=keys.fingerprint(public_key))
+        return CheckedBatch(signed=signed, parsed=parsed, public_key=public_key)
+
+    def _key_that_signed(self, signed: SignedBody) -> bytes:
+        """The key of the kiosk, once it verified the body; one seen before is tried before the store is asked.
+
+        Whether that key is still admitted is looked up where it counts, in the transaction that stores the batch.
+        """
+        known = self._known_keys.get(signed.kiosk_id)
+        if known is not None and keys.verify(known, keys.BATCH_CONTEXT, signed.body, signed.signature):
+            return known
+        public_key = self._public_key(signed.kiosk_id)
+        _require_signature(public_key, keys.BATCH_CONTEXT, signed.body, signed.signature)
+        self._known_keys[signed.kiosk_id] = public_key
+        return public_key
 
     def check_heartbeat(self, signed: SignedBody) -> Heartbeat:
         """Verify signature and form; raises WireError as ``check_batch`` does."""
@@ -187,17 +204,53 @@ class Ingest:
 
     # -- batches, inside the transaction -----------------------------------------------------------------------
 
+    def store_batches(self, connection: Connection, group: Sequence[CheckedBatch]) -> list[Answer | WireError]:
+        """Put checked batches into the store, all with the same few statements; in order, an answer or refusal each.
+
+        An answer may be sent once the transaction is durable. What simply continues its chain is gathered and
+        written together; anything else is dealt with alone, after what was gathered so far.
+        """
+        standing = _Standing(
+            now_us=self._now_us(), epoch=self._store.epoch(connection), offers=self._offers(connection)
+        )
+        admitted = _kiosk_rows(connection, {batch.signed.kiosk_id for batch in group})
+        chains = _chains_of(connection, [_key_of(batch.parsed.header) for batch in group])
+        gathered = _Gathered(connection, standing.now_us)
+        answers: list[Answer | WireError] = []
+        for batch in group:
+            try:
+                require_admitted(batch.signed.kiosk_id, admitted.get(batch.signed.kiosk_id), batch.public_key)
+            except WireError as refusal:
+                self._known_keys.pop(batch.signed.kiosk_id, None)
+                answers.append(refusal)
+                continue
+            chain = chains[tuple(_key_of(batch.parsed.header).values())]
+            if _continues(chain, batch.parsed):
+                gathered.add(batch, chain)
+                answers.append(_answer(batch, standing, chain, Result.STORED))
+            else:
+                gathered.write()
+                answers.append(self._store_odd(connection, batch, standing, chain))
+        gathered.write()
+        return answers
+
     def store_batch(self, connection: Connection, batch: CheckedBatch) -> Answer:
-        """Put a checked batch into the store; its answer may be sent once the transaction is durable."""
-        header, now_us = batch.parsed.header, self._now_us()
-        admitted_key(connection, header.kiosk_id)
-        chain = _chain(connection, header)
+        """As ``store_batches``, for one; raises WireError where that gives a refusal."""
+        (answer,) = self.store_batches(connection, [batch])
+        if isinstance(answer, WireError):
+            raise answer
+        return answer
+
+    def _store_odd(self, connection: Connection, batch: CheckedBatch, standing: _Standing, chain: _Chain) -> Answer:
+        """A batch that repeats, overlaps, leaves a gap, forks, or holds a record outside the contract."""
+        header, now_us = batch.parsed.header, standing.now_us
         verdict, first_different = self._compare(connection, chain, header, batch.parsed.records)
         fresh = [item for item in batch.parsed.records if item.seq > chain.hi] if verdict is None else []
         rejected = [item for item in fresh if item.record is None]
         if verdict is None:
             verdict = Result.DUPLICATE if not fresh else Result.PARTIAL if rejected else Result.STORED
-        entry = _log_batch(connection, batch, verdict, now_us, fresh=len(fresh), rejected=len(rejected))
+        row = _batch_row(batch, verdict, now_us, fresh=len(fresh), rejected=len(rejected))
+        entry = _Entry(int(connection.execute(_INSERT_BATCHES, [row]).scalar_one()), now_us)
         quarantined_to = 0
         if verdict is Result.GAP and first_different:
             detail = f"{header.stream} of {header.incarnation} before {header.first}"
@@ -206,25 +259,8 @@ class Ingest:
             quarantined_to = _set_aside_fork(connection, batch, entry, chain, first_different)
         elif fresh:
             _append(connection, header, entry, chain, fresh)
-        _note_kiosk(connection, header, now_us)
-        return Answer(
-            request=batch.signed.request,
-            store_epoch=self._store.epoch(connection),
-            server_us=now_us,
-            result=verdict,
-            acks=(
-                StreamAck(
-                    incarnation=header.incarnation,
-                    stream=header.stream,
-                    acked=chain.hi,
-                    head=chain.head,
-                    resend_from=chain.hi + 1 if verdict is Result.GAP else None,
-                    quarantined_to=quarantined_to,
-                ),
-            ),
-            rejected=tuple(Rejected(seq=item.seq, reason=item.refusal) for item in rejected),
-            offers=self._offers(connection),
-        )
+        connection.execute(_NOTE_KIOSK, _kiosk_note(header, now_us))
+        return _answer(batch, standing, chain, verdict, quarantined_to=quarantined_to, rejected=rejected)
 
     def _compare(
         self, connection: Connection, chain: _Chain, header: BatchHeader, items: Sequence[ParsedRecord]
@@ -296,7 +332,7 @@ class Ingest:
             "incarnation": position.incarnation,
             "stream": str(position.stream),
         }
-        chain = _chain_of(connection, key)
+        chain = _chains_of(connection, [key])[tuple(key.values())]
         if chain.known:
             connection.execute(_CLAIM_LEDGER, chain.bound(b_last=position.last))
         if position.last < chain.hi or (position.last == chain.hi and position.last_head != chain.head):
@@ -345,6 +381,74 @@ class Ingest:
 # -- the pieces ------------------------------------------------------------------------------------------------
 
 
+class _Gathered:
+    """Batches that continue their chains, to be written together: one statement a table, however many they are."""
+
+    def __init__(self, connection: Connection, now_us: int) -> None:
+        self._connection = connection
+        self._now_us = now_us
+        self._batches: list[CheckedBatch] = []
+        self._new_chains: list[dict[str, Any]] = []
+        self._moves: list[dict[str, Any]] = []
+
+    def add(self, batch: CheckedBatch, chain: _Chain) -> None:
+        """One more; ``chain`` stands behind it from now on."""
+        header = batch.parsed.header
+        self._batches.append(batch)
+        new, move = _move(chain, header, self._now_us, len(batch.parsed.records))
+        self._new_chains += new
+        self._moves += move
+
+    def write(self) -> None:
+        """Write what was gathered, and begin anew."""
+        if not self._batches:
+            return
+        rows = [
+            _batch_row(batch, Result.STORED, self._now_us, fresh=len(batch.parsed.records), rejected=0)
+            for batch in self._batches
+        ]
+        ids = self._connection.execute(_INSERT_BATCHES, rows).scalars().all()
+        found = zip(ids, (batch.parsed.records for batch in self._batches), strict=True)
+        write_records(self._connection, found, self._now_us)
+        for batch in self._batches:
+            _tell_of(self._connection, batch.parsed.header.kiosk_id, batch.parsed.records, self._now_us)
+        _move_ledger(self._connection, self._new_chains, self._moves)
+        self._connection.execute(
+            _NOTE_KIOSK, [_kiosk_note(batch.parsed.header, self._now_us) for batch in self._batches]
+        )
+        self._batches, self._new_chains, self._moves = [], [], []
+
+
+def _continues(chain: _Chain, parsed: ParsedBatch) -> bool:
+    """Whether a batch is what nearly every batch is: the next records of its chain, each within the contract."""
+    header = parsed.header
+    return (
+        header.first == chain.hi + 1
+        and header.prev_head == chain.head
+        and all(item.record is not None for item in parsed.records)
+    )
+
+
+def _move(
+    chain: _Chain, header: BatchHeader, now_us: int, count: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Move a chain to the end of a batch; returns the rows to insert into the ledger and those to update."""
+    chain.hi, chain.head = header.last, header.last_head
+    if chain.known:
+        return [], [chain.bound(b_hi=chain.hi, b_head=chain.head, b_last_us=now_us, b_count=count)]
+    chain.known = True
+    row = {**chain.key, "hi": chain.hi, "head": chain.head, "records": count, "claimed_last": header.last}
+    row |= {"first_us": now_us, "last_us": now_us, "forks": 0, "base_seq": 0, "base_head": ZERO_HASH}
+    return [row], []
+
+
+def _move_ledger(connection: Connection, new: list[dict[str, Any]], moves: list[dict[str, Any]]) -> None:
+    if new:
+        connection.execute(_INSERT_LEDGER, new)
+    if moves:
+        connection.execute(_MOVE_LEDGER, moves)
+
+
 def _append(
     connection: Connection, header: BatchHeader, entry: _Entry, chain: _Chain, fresh: Sequence[ParsedRecord]
 ) -> None:
@@ -352,25 +456,20 @@ def _append(
     if fresh[0].seq > chain.hi + 1:
         _note_gap(connection, chain, fresh[0].seq - 1, entry)
     sound = [item for item in fresh if item.record is not None]
-    if sound:
-        _insert_records(connection, sound, entry)
-        for alert in alerts_of(item.record for item in sound if item.record is not None):
-            raise_alert(connection, entry.now_us, alert.code, header.kiosk_id, alert.detail, times=alert.times)
+    write_records(connection, [(entry.batch_id, sound)], entry.now_us)
+    _tell_of(connection, header.kiosk_id, sound, entry.now_us)
     set_aside = [item for item in fresh if item.record is None]
     if set_aside:
         _quarantine(connection, chain.key, set_aside, "outside the contract", entry)
         detail = f"{header.stream} {len(set_aside)}"
         raise_alert(connection, entry.now_us, "records_rejected", header.kiosk_id, detail)
-    chain.hi, chain.head = header.last, header.last_head
-    if chain.known:
-        connection.execute(
-            _MOVE_LEDGER,
-            chain.bound(b_hi=chain.hi, b_head=chain.head, b_last_us=entry.now_us, b_count=len(sound)),
-        )
-    else:
-        row = {**chain.key, "hi": chain.hi, "head": chain.head, "records": len(sound), "claimed_last": header.last}
-        row |= {"first_us": entry.now_us, "last_us": entry.now_us, "forks": 0, "base_seq": 0, "base_head": ZERO_HASH}
-        connection.execute(insert(ledger), row)
+    _move_ledger(connection, *_move(chain, header, entry.now_us, len(sound)))
+
+
+def _tell_of(connection: Connection, kiosk_id: str, items: Sequence[ParsedRecord], now_us: int) -> None:
+    """Raise the alerts that new records ask for."""
+    for alert in alerts_of(item.record for item in items if item.record is not None):
+        raise_alert(connection, now_us, alert.code, kiosk_id, alert.detail, times=alert.times)
 
 
 def _set_aside_fork(
@@ -408,33 +507,79 @@ def _require_signature(public_key: bytes, context: bytes, message: bytes, signat
         raise WireError("signature", status=401, seen="not by this kiosk's key")
 
 
-def admitted_key(connection: Connection, kiosk_id: str) -> bytes:
-    """The public key of an approved kiosk; raises WireError (401 unknown, 403 not approved or revoked)."""
-    row = connection.execute(_KEY_OF_KIOSK, {"b_kiosk_id": kiosk_id}).one_or_none()
+def _kiosk_rows(connection: Connection, kiosk_ids: set[str]) -> dict[str, Any]:
+    found = connection.execute(_KEYS_OF_KIOSKS, {"b_kiosk_ids": sorted(kiosk_ids)})
+    return {row.kiosk_id: row for row in found}
+
+
+def require_admitted(kiosk_id: str, row: Any, public_key: bytes | None = None) -> bytes:
+    """The public key in a kiosk's row; raises WireError (401 unknown or another key, 403 not approved or revoked)."""
     if row is None:
         raise WireError(
             "kiosk", status=401, seen=kiosk_id[:64], expected="an enrolled kiosk", hint="gatepost-sync enrol"
         )
     if row.state != APPROVED:
         raise WireError("kiosk", status=403, seen=f"{kiosk_id[:64]} is {row.state}", expected=APPROVED)
+    if public_key is not None and row.public_key != public_key:
+        raise WireError("signature", status=401, seen="by a key that this kiosk had before")
     return bytes(row.public_key)
+
+
+def admitted_key(connection: Connection, kiosk_id: str) -> bytes:
+    """The public key of an approved kiosk; raises WireError (401 unknown, 403 not approved or revoked)."""
+    return require_admitted(kiosk_id, _kiosk_rows(connection, {kiosk_id}).get(kiosk_id))
 
 
 def _is(target: Any, chain: _Chain) -> Any:
     return and_(*(target.c[name] == value for name, value in chain.key.items()))
 
 
-def _chain(connection: Connection, header: BatchHeader) -> _Chain:
-    return _chain_of(
-        connection,
-        {"kiosk_id": header.kiosk_id, "incarnation": header.incarnation, "stream": str(header.stream)},
+def _key_of(header: BatchHeader) -> dict[str, str]:
+    return {"kiosk_id": header.kiosk_id, "incarnation": header.incarnation, "stream": str(header.stream)}
+
+
+def _chains_of(connection: Connection, named: Sequence[dict[str, str]]) -> dict[tuple[str, ...], _Chain]:
+    """Where chains stand, each under the values of its key; one that nothing came of yet stands at 0."""
+    chains = {tuple(key.values()): _Chain(key, 0, ZERO_HASH, known=False) for key in named}
+    wanted = {
+        "b_kiosks": sorted({key["kiosk_id"] for key in named}),
+        "b_incarnations": sorted({key["incarnation"] for key in named}),
+    }
+    for row in connection.execute(_LEDGER_ROWS, wanted):
+        chain = chains.get((row.kiosk_id, row.incarnation, row.stream))
+        if chain is not None:
+            chain.hi, chain.head, chain.known = row.hi, bytes(row.head), True
+    return chains
+
+
+def _answer(
+    batch: CheckedBatch,
+    standing: _Standing,
+    chain: _Chain,
+    result: Result,
+    *,
+    quarantined_to: int = 0,
+    rejected: Sequence[ParsedRecord] = (),
+) -> Answer:
+    header = batch.parsed.header
+    return Answer(
+        request=batch.signed.request,
+        store_epoch=standing.epoch,
+        server_us=standing.now_us,
+        result=result,
+        acks=(
+            StreamAck(
+                incarnation=header.incarnation,
+                stream=header.stream,
+                acked=chain.hi,
+                head=chain.head,
+                resend_from=chain.hi + 1 if result is Result.GAP else None,
+                quarantined_to=quarantined_to,
+            ),
+        ),
+        rejected=tuple(Rejected(seq=item.seq, reason=item.refusal) for item in rejected),
+        offers=standing.offers,
     )
-
-
-def _chain_of(connection: Connection, key: dict[str, str]) -> _Chain:
-    chain = _Chain(key, 0, ZERO_HASH, known=False)
-    row = connection.execute(_LEDGER_ROW, chain.bound()).one_or_none()
-    return _Chain(key, row.hi, bytes(row.head), known=True) if row is not None else chain
 
 
 def _hash_at(connection: Connection, chain: _Chain, seq: int) -> bytes | None:
@@ -462,14 +607,11 @@ def _lag_us(batch: CheckedBatch, now_us: int) -> int:
     return max(0, now_us - oldest.at_us)
 
 
-def _log_batch(
-    connection: Connection, batch: CheckedBatch, result: Result, now_us: int, *, fresh: int, rejected: int
-) -> _Entry:
+def _batch_row(batch: CheckedBatch, result: Result, now_us: int, *, fresh: int, rejected: int) -> dict[str, Any]:
+    """The line of the sync log."""
     header, parsed = batch.parsed.header, batch.parsed
-    row = {
-        "kiosk_id": header.kiosk_id,
-        "incarnation": header.incarnation,
-        "stream": str(header.stream),
+    return {
+        **_key_of(header),
         "first_seq": header.first,
         "last_seq": header.last,
         "count": len(parsed.records),
@@ -486,65 +628,8 @@ def _log_batch(
         "signature": batch.signed.signature,
         "last_head": header.last_head,
         "head_signature": batch.signed.head_signature,
-        "fingerprint": batch.fingerprint,
+        "fingerprint": keys.fingerprint(batch.public_key),
     }
-    return _Entry(int(connection.execute(_INSERT_BATCH, row).scalar_one()), now_us)
-
-
-def _insert_records(connection: Connection, items: Sequence[ParsedRecord], entry: _Entry) -> None:
-    last_id = connection.execute(_NUMBER_RECORDS, {"b_count": len(items)}).scalar_one()
-    record_rows: list[dict[str, Any]] = []
-    payload_rows: list[dict[str, Any]] = []
-    passage_rows: list[dict[str, Any]] = []
-    changes: dict[str, list[dict[str, str]]] = {"passed": [], "overridden": []}
-    for receive_id, item in enumerate(items, start=last_id - len(items) + 1):
-        record = item.record
-        assert record is not None  # noqa: S101 - the caller sends sound records only
-        record_rows.append(
-            {
-                "receive_id": receive_id,
-                "kiosk_id": record.kiosk_id,
-                "incarnation": record.incarnation,
-                "stream": str(record.stream),
-                "seq": record.seq,
-                "kind": str(record.kind),
-                "at_us": record.at_us,
-                "clock_trust": record.clock_trust,
-                "boot_id": record.boot_id,
-                "mono_ns": record.mono_ns,
-                "lane": record.lane,
-                "ref": record.ref,
-                "payload_classes": " ".join(sorted(record.payloads)),
-                "hash": item.hash,
-                "batch_id": entry.batch_id,
-                "received_us": entry.now_us,
-            }
-        )
-        for name, payload in record.payloads.items():
-            payload_rows.append(
-                {
-                    "receive_id": receive_id,
-                    "payload_class": str(name),
-                    "digest": payload.digest,
-                    "salt": payload.salt,
-                    "body": item.bodies.get(name),
-                }
-            )
-        row = passage_row(record)
-        if row is not None:
-            passage_rows.append({"receive_id": receive_id, "received_us": entry.now_us, **row})
-        change = later_change(record)
-        if change is not None and record.ref:
-            column, value = change
-            changes[column].append({"b_kiosk_id": record.kiosk_id, "b_ref": record.ref, "b_value": value})
-    connection.execute(_INSERT_RECORDS, record_rows)
-    if payload_rows:
-        connection.execute(_INSERT_PAYLOADS, payload_rows)
-    if passage_rows:
-        connection.execute(_INSERT_PASSAGES, passage_rows)
-    for column, rows in changes.items():
-        if rows:
-            connection.execute(_CHANGE_PASSED if column == "passed" else _CHANGE_OVERRIDDEN, rows)
 
 
 def _quarantine(
@@ -582,15 +667,12 @@ def _note_gap(connection: Connection, chain: _Chain, last: int, entry: _Entry) -
     raise_alert(connection, entry.now_us, "records_gone", chain.key["kiosk_id"], detail)
 
 
-def _note_kiosk(connection: Connection, header: BatchHeader, now_us: int) -> None:
-    connection.execute(
-        _NOTE_KIOSK,
-        {
-            "b_kiosk_id": header.kiosk_id,
-            "last_seen_us": now_us,
-            "wall_us": header.wall_us,
-            "clock_trust": header.clock_trust,
-            "software": header.software,
-            "held": json.dumps(header.held, sort_keys=True),
-        },
-    )
+def _kiosk_note(header: BatchHeader, now_us: int) -> dict[str, Any]:
+    return {
+        "b_kiosk_id": header.kiosk_id,
+        "last_seen_us": now_us,
+        "wall_us": header.wall_us,
+        "clock_trust": header.clock_trust,
+        "software": header.software,
+        "held": json.dumps(header.held, sort_keys=True),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,65 @@ def test_a_job_that_breaks_the_transaction_blocks_nobody_else(store: Store) -> N
         with pytest.raises(LinkError):
             futures[0].result(10)
         assert futures[1].result(10).startswith("c")
+    committer.close()
+
+
+def test_items_of_one_work_go_into_one_call(store: Store) -> None:
+    """Five items and a job share one transaction and one call; an item's refusal is its own."""
+    calls: list[list[str]] = []
+
+    def work(connection: Connection, items: Sequence[str]) -> list[str | WireError]:
+        calls.append(list(items))
+        connection.execute(insert(meta), [{"name": name, "value": "1"} for name in items])
+        return [WireError("kiosk", status=403) if name == "bad" else name for name in items]
+
+    committer = Committer(store)
+    gate, running = threading.Event(), threading.Event()
+
+    def blocks(_connection: Connection) -> None:
+        running.set()
+        gate.wait(10)
+
+    committer.submit(blocks)
+    assert running.wait(10)
+    futures = [committer.submit_shared(work, name) for name in ("a", "b", "bad", "c")]
+    futures.append(committer.submit(writes("job")))
+    gate.set()
+    assert [future.result(10) for future in (*futures[:2], *futures[3:])] == ["a", "b", "c", "job"]
+    with pytest.raises(WireError):
+        futures[2].result(10)
+    assert calls == [["a", "b", "bad", "c"]]
+    assert committer.groups == 2
+    committer.close()
+
+
+@pytest.mark.parametrize("fault", ["bug", "database"])
+def test_an_item_that_breaks_the_call_spoils_nobody_elses(store: Store, fault: str) -> None:
+    """Whether it is a bug of ours or an error of the database: the others are stored, once, and that one hears it."""
+
+    def work(connection: Connection, items: Sequence[str]) -> list[str]:
+        connection.execute(insert(meta), [{"name": name, "value": "1"} for name in items])
+        if fault == "bug" and "bad" in items:
+            raise ZeroDivisionError
+        return list(items)
+
+    committer = Committer(store)
+    gate, running = threading.Event(), threading.Event()
+
+    def blocks(_connection: Connection) -> None:
+        running.set()
+        gate.wait(10)
+
+    committer.submit(blocks)
+    assert running.wait(10)
+    bad = "bad" if fault == "bug" else "schema_version"
+    futures = {name: committer.submit_shared(work, name) for name in ("a", bad, "b")}
+    gate.set()
+    assert [futures[name].result(10) for name in ("a", "b")] == ["a", "b"]
+    with pytest.raises((ZeroDivisionError, LinkError)):
+        futures[bad].result(10)
+    assert {"a", "b"} <= names(store)
+    assert "bad" not in names(store)
     committer.close()
 
 

@@ -51,14 +51,15 @@ def forks_continuation_unknown(patch: pytest.MonkeyPatch) -> None:
 
 def duplicates_stored_again(patch: pytest.MonkeyPatch) -> None:
     """The central asks for the last record once more each time, so nothing ever settles."""
-    chain_of = ingest_module._chain_of
+    chains_of = ingest_module._chains_of
 
-    def short(connection: Any, key: Any) -> Any:
-        chain = chain_of(connection, key)
-        chain.hi = max(0, chain.hi - 1)
-        return chain
+    def short(connection: Any, named: Any) -> Any:
+        chains = chains_of(connection, named)
+        for chain in chains.values():
+            chain.hi = max(0, chain.hi - 1)
+        return chains
 
-    patch.setattr(ingest_module, "_chain_of", short)
+    patch.setattr(ingest_module, "_chains_of", short)
 
 
 def answered_before_the_commit(patch: pytest.MonkeyPatch) -> None:
