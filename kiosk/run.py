@@ -278,6 +278,7 @@ def build(
         guards=guards,
         cameras={name: lane.camera for name, lane in rack.lanes.items() if lane.camera is not None},
         trust=trust,
+        policy=policy,
         clock=clock_desk(clock, gate),
         passes=pass_book(settings, clock, gate, verifier),
         people=RosterPeople(roster, photos),

@@ -39,6 +39,7 @@ from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
 from kiosk.screens.page_tools import PageTools
 from kiosk.screens.pass_pages import PassDesk, PassPages
+from kiosk.screens.policy_pages import PolicyDesk, PolicyPages
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
 from kiosk.screens.speech import Speech
@@ -63,6 +64,7 @@ def create_app(
     guards: GuardBook,
     cameras: Mapping[str, LaneCamera] | None = None,
     trust: TrustDesk | None = None,
+    policy: PolicyDesk | None = None,
     clock: SettableClock | None = None,
     passes: PassDesk | None = None,
     people: People | None = None,
@@ -79,7 +81,8 @@ def create_app(
     """The application.
 
     ``commands`` carries out a guard's command and returns what became of it; it is called from a worker thread
-    and may block. ``cameras`` are those of the lanes, for the page for aiming; ``trust`` keeps the trust
+    and may block. ``cameras`` are those of the lanes, for the page for aiming; ``policy`` says which is in force;
+    ``trust`` keeps the trust
     store by bundles, ``clock`` takes two people's word for the time. ``site_code_text`` is the place code's
     text ("" for none), ``speech`` what residents' screens say aloud,
     ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
@@ -95,6 +98,7 @@ def create_app(
         sessions=sessions,
         aim=Aim(cameras or {}),
         trust=trust,
+        policy=policy,
         clock=clock,
         passes=passes,
         people=people,
@@ -132,6 +136,7 @@ class Screens:
         sessions: Sessions,
         aim: Aim,
         trust: TrustDesk | None,
+        policy: PolicyDesk | None,
         clock: SettableClock | None,
         passes: PassDesk | None,
         people: People | None,
@@ -150,6 +155,7 @@ class Screens:
         self._sessions = sessions
         self._aim = aim
         self._has_trust = trust is not None
+        self._has_policy = policy is not None
         self._has_passes = passes is not None
         tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
         self._pass_pages = PassPages(passes, tools)
@@ -157,6 +163,7 @@ class Screens:
         self._speech = speech
         self._holders = HolderPages(people, tools, self._lane_now)
         self._trust_pages = TrustPages(trust, tools)
+        self._policy_pages = PolicyPages(policy, tools)
         self._has_clock = clock is not None
         self._clock_pages = ClockPages(
             clock, tools, lambda login, secret: guards.log_in(login, secret, now_ns=self._now_ns())
@@ -209,6 +216,7 @@ class Screens:
             (f"{lane}/emergency-close", "POST", self.emergency_close),
             *self._speech.routes(),
             *self._trust_pages.routes(),
+            *self._policy_pages.routes(),
             *self._clock_pages.routes(),
             *self._pass_pages.routes(),
             *self._holders.routes(),
@@ -357,6 +365,7 @@ class Screens:
             guard_name=self._guards.name_of(request.state.guard),
             has_camera=bool(self._aim.lanes),
             has_trust=self._has_trust,
+            has_policy=self._has_policy,
             has_clock=self._has_clock,
             has_passes=self._has_passes,
             note=words.find("done", note, default=""),

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from config.errors import ConfigError
+from config.policy import load_policy
 from drivers.camera import Frame
 from drivers.qr_stream import CameraStats
 from kiosk import guard_cli
@@ -38,11 +39,13 @@ from kiosk.credentials.bundle import TrustState
 from kiosk.evidence import AttestedCode
 from kiosk.id_desk import IdDesk
 from kiosk.pass_book import IssuedPass, PassError
+from kiosk.policy_keeper import PolicyInForce
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import FREE_TRIES, Guard, GuardBook, hash_secret, set_guard
 from kiosk.screens.holder_pages import People
 from kiosk.screens.hub import Hub
 from kiosk.screens.pass_pages import PassDesk
+from kiosk.screens.policy_pages import PolicyDesk
 from kiosk.screens.preview import busy_view
 from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
 from kiosk.screens.server import ScreensServer
@@ -68,6 +71,7 @@ class Gate:
     people: People | None = None
     id_cards: IdDesk | None = None
     trust: TrustDesk | None = None
+    policy: PolicyDesk | None = None
     passes: PassDesk | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +86,7 @@ class Gate:
             people=self.people,
             id_cards=self.id_cards,
             trust=self.trust,
+            policy=self.policy,
             passes=self.passes,
             site_code_text="https://example.org/place/1",
             allowed_hosts=("testserver",),
@@ -634,6 +639,33 @@ def test_without_bundles_there_is_no_page_of_their_age(guarded: Gate) -> None:
     """A plain folder of keys has no version: no button leads nowhere."""
     assert guarded.client.get("/guard/trust").status_code == 404
     assert "/guard/trust" not in guarded.client.get("/guard").text
+
+
+@dataclass
+class PolicyOfTheCentral:
+    """A policy that came down as document 12, and one after it that was refused."""
+
+    in_force: PolicyInForce = field(
+        default_factory=lambda: PolicyInForce(policy=load_policy("case"), document=12, unnamed=("acrobat",))
+    )
+    why_refused: str = "policy case-9: kiosks; seen: <south-1>; expected: north-1"
+
+
+def test_a_guard_reads_which_policy_is_in_force_and_why_the_newest_is_not() -> None:
+    """Version, where it came from, the order and its end in the site's time, and the reason, escaped."""
+    gate = Gate(policy=PolicyOfTheCentral())
+    gate.log_in()
+    gate.client.get("/guard?lang=en")
+    page = gate.client.get("/guard/policy").text
+    wanted = ("case-1", "the central, document 12", "EXAMPLE-2", "2029-12-31 16:00", "acrobat", "seen: &lt;south-1&gt;")
+    assert [text for text in wanted if text not in page] == []
+    assert 'href="/guard/policy"' in gate.client.get("/guard").text
+    own = Gate(policy=PolicyOfTheCentral(PolicyInForce(policy=load_policy("building_door")), ""))
+    own.log_in()
+    own.client.get("/guard?lang=en")
+    page = own.client.get("/guard/policy").text
+    assert "this gate&#39;s own settings" in page
+    assert 'role="alert"' not in page
 
 
 class OnePass:
