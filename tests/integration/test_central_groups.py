@@ -18,7 +18,7 @@ from sync.central.verify import verify_store
 from sync.errors import WireError
 from sync.uplink import SignedRequest
 from tests.fakes import MORNING_US
-from tests.sync_kit import KEY, ChainJournal, MemoryCentral, batch_of, empty_store
+from tests.sync_kit import ChainJournal, MemoryCentral, batch_of, empty_store
 
 KIOSKS = ("gate-east", "gate-north", "gate-west")
 
@@ -66,11 +66,15 @@ def a_busy_moment(rng: random.Random) -> list[SignedRequest]:
                 if rng.random() < 0.2:
                     found.append(found[-1])
                 first = end + 1 + (rng.random() < 0.1)
+        seq = journal.append(Stream.PASSAGE, ref="first story").seq
+        found.append(batch_of(journal, Stream.PASSAGE, seq, seq))
         if rng.random() < 0.5:
+            # Restored from a backup: what comes next has the next number, and another past.
             journal.restore(backup)
-            journal.append(Stream.PASSAGE, ref="another story")
-            seq = journal.head((journal.incarnation, Stream.PASSAGE)).seq
-            found.append(batch_of(journal, Stream.PASSAGE, seq, seq))
+            for _ in range(2):
+                journal.append(Stream.PASSAGE, ref="another story")
+            found.append(batch_of(journal, Stream.PASSAGE, seq + 1, seq + 1))
+            found.append(batch_of(journal, Stream.PASSAGE, seq, seq + 1))
     # Of different kiosks they arrive in any order; each kiosk's own come as it sent them.
     order = [request.kiosk_id for request in found]
     rng.shuffle(order)
@@ -87,7 +91,7 @@ def everything(central: MemoryCentral) -> dict[str, list[Any]]:
         }
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_group_is_stored_as_its_batches_one_by_one_would_be(seed: int) -> None:
     """Same answers, same rows in every table, same numbers; and every chain holds."""
     rng = random.Random(seed)
