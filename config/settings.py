@@ -21,6 +21,7 @@ from config.errors import ConfigError
 from config.loader import Loaded, Section, load
 from config.lookup import Lookup
 from config.neighbours import Neighbours
+from config.tablet import Tablet, is_loopback
 from config.voice import Voice
 
 DOCUMENTS = "documents"
@@ -137,14 +138,22 @@ class Trust(Section):
 
 
 class Web(Section):
-    """The screens' web server; loopback unless a paired tablet is set up."""
+    """The screens' web server on loopback; beside it, the console for paired tablets."""
 
-    host: str = Field(default="127.0.0.1", description="address to listen on")
+    host: str = Field(default="127.0.0.1", description="address of this machine alone to listen on")
     port: Port = Field(default=8470, description="TCP port; 0 takes a free one and prints it")
     names: tuple[str, ...] = Field(
         default=(), description="further host names under which the pages are asked for, besides those of loopback"
     )
     voice: Voice = Field(default_factory=Voice)
+    tablet: Tablet = Field(default_factory=Tablet)
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if not is_loopback(value):
+            raise ValueError("plain HTTP is for loopback alone (127.0.0.1); a network is for web.tablet, by TLS")
+        return value
 
 
 class Keys(Section):

@@ -15,6 +15,7 @@ from kiosk import (
     card_cli,
     code_cli,
     config_cli,
+    console_cli,
     doctor_cli,
     guard_cli,
     journal_cli,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(card_cli.app, name="card")
 app.add_typer(config_cli.app, name="config")
+app.add_typer(console_cli.app, name="console")
 app.add_typer(doctor_cli.app, name="doctor")
 app.add_typer(guard_cli.app, name="guard")
 app.add_typer(journal_cli.app, name="journal")

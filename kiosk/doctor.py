@@ -32,11 +32,14 @@ from kiosk.retention import disk_used_percent
 from kiosk.run import community_key
 from kiosk.screens.voices import open_voices
 from kiosk.sync_line import SOCKET_NAME
+from kiosk.tablet_book import TabletBook
+from kiosk.tablet_certificate import certificate_files, tls_context, valid_until
 
 PROOF_WAIT_S = 8.0
 """A thermometer of two baud rates may need five seconds to be found."""
 
 DISK_WARN_PERCENT = 80
+CERTIFICATE_WARN = timedelta(days=30)
 
 
 class Level(StrEnum):
@@ -67,6 +70,7 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     yield from _trust(settings)
     yield from _outside(settings)
     yield from _voice(settings)
+    yield from _tablets(settings)
     for lane in settings.lane:
         sensor = sensor_of(lane, settings.state.folder)
         if sensor is not None:
@@ -197,6 +201,24 @@ def _voice(settings: Settings) -> Iterator[Finding]:
     yield Finding(Level.GOOD, "voice", f"{folder}: {len(voices.recordings)} sentences in {languages}")
     for problem in voices.problems:
         yield Finding(Level.LOOK, "voice", problem)
+
+
+def _tablets(settings: Settings) -> Iterator[Finding]:
+    """The console on tablets: its certificate, and who is paired."""
+    if not settings.web.tablet.host:
+        return
+    try:
+        files = certificate_files(settings)
+        tls_context(files)
+        until = valid_until(files)
+        paired = len(TabletBook(settings.state.folder).listed())
+    except GatepostError as error:
+        yield Finding(Level.BAD, "tablets", str(error))
+        return
+    left = until - SystemClock(None).now().utc()
+    level = Level.LOOK if left < CERTIFICATE_WARN else Level.GOOD
+    detail = f"{paired} paired, certificate until {until:%Y-%m-%d}"
+    yield Finding(level, "tablets", detail + ("; gatepost console certificate" if level is Level.LOOK else ""))
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from fastapi import FastAPI
 
 from config.errors import ConfigError
 from config.policy import Policy
@@ -73,6 +74,7 @@ from kiosk.screens.sessions import Sessions
 from kiosk.screens.speech import Speech
 from kiosk.screens.voices import open_voices
 from kiosk.sync_line import SyncLine
+from kiosk.tablet_console import Console, serve_tablets, tablet_desk
 from kiosk.trust_keeper import Sources, TrustKeeper
 from kiosk.upkeep import Upkeep
 from kiosk.verifier import GateVerifier, Outside
@@ -272,6 +274,7 @@ def build(
     )
     policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
     guards = guard_book(settings, clock, duty)
+    passes, people = pass_book(settings, clock, gate, verifier), RosterPeople(roster, photos)
     app = create_app(
         hub,
         gate.command,
@@ -280,20 +283,20 @@ def build(
         trust=trust,
         policy=policy,
         clock=clock_desk(clock, gate),
-        passes=pass_book(settings, clock, gate, verifier),
-        people=RosterPeople(roster, photos),
+        passes=passes,
+        people=people,
         id_cards=id_desk,
         speech=speech_of(settings),
+        tablets=tablet_desk(settings, clock, lambda facts: gate.note(device_note(facts))),
         site_code_text=settings.site.place_code,
         zone=settings.site.zone,
         allowed_hosts=(*LOOPBACK_HOSTS, *settings.web.names),
         now_ns=lambda: clock.now().mono_ns,
         sessions=sessions,
     )
-    server = ScreensServer(app, host=settings.web.host, port=settings.web.port)
-    server.start()
-    stack.callback(server.stop)
-    log.info("screens", address=server.address, lanes=list(setups))
+    serve_screens(settings, stack, app)
+    console = Console(hub, gate.command, guards, sessions, passes, people, id_desk)
+    serve_tablets(settings, stack, clock, console, lambda facts: gate.note(device_note(facts)))
     if trust is not None:
         trust.start()
         stack.callback(trust.stop)
@@ -306,6 +309,19 @@ def build(
         arrivals.start()
         stack.callback(arrivals.stop)
     return gate
+
+
+def serve_screens(settings: Settings, stack: ExitStack, app: FastAPI) -> None:
+    """Start the screens' server on loopback and end it with ``stack``. Raises ConfigError for a taken port."""
+    server = ScreensServer(app, host=settings.web.host, port=settings.web.port)
+    server.start()
+    stack.callback(server.stop)
+    log.info("screens", address=server.address, lanes=[lane.name for lane in settings.lane])
+
+
+def device_note(facts: Mapping[str, Any]) -> Note:
+    """A tablet that was paired or revoked, for the diagnostic stream."""
+    return Note(Stream.DIAGNOSTIC, Kind.DEVICE, facts_only(**facts))
 
 
 def speech_of(settings: Settings) -> Speech:

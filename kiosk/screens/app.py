@@ -43,6 +43,8 @@ from kiosk.screens.policy_pages import PolicyDesk, PolicyPages
 from kiosk.screens.security import Gatekeeper, LoginNeededError, Role, Wall, role
 from kiosk.screens.sessions import COOKIE, SHIFT_S, Sessions
 from kiosk.screens.speech import Speech
+from kiosk.screens.tablet_door import TabletDoor, still_paired
+from kiosk.screens.tablet_pages import TabletDesk, TabletPages
 from kiosk.screens.texts import Language, Texts, texts
 from kiosk.screens.trust_pages import TrustDesk, TrustPages
 from kiosk.screens.voices import Voices
@@ -70,6 +72,8 @@ def create_app(
     people: People | None = None,
     id_cards: IdDesk | None = None,
     speech: Speech | None = None,
+    tablets: TabletDesk | None = None,
+    door: TabletDoor | None = None,
     site_code_text: str = "",
     zone: tzinfo = UTC,
     allowed_hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -84,7 +88,8 @@ def create_app(
     and may block. ``cameras`` are those of the lanes, for the page for aiming; ``policy`` says which is in force;
     ``trust`` keeps the trust
     store by bundles, ``clock`` takes two people's word for the time. ``site_code_text`` is the place code's
-    text ("" for none), ``speech`` what residents' screens say aloud,
+    text ("" for none), ``speech`` what residents' screens say aloud, ``tablets`` pairs and lists tablets. With a
+    ``door`` it is the tablets' console, which is served by TLS alone.
     ``zone`` the time zone in which times are shown, ``now_ns`` the monotonic clock of sessions and
     login delays, ``heartbeat_s`` the pause between heartbeats, ``sessions`` the guards' (new ones without).
     ``app.state.watch`` knows when a browser last painted.
@@ -104,6 +109,8 @@ def create_app(
         people=people,
         id_cards=id_cards,
         speech=speech or Speech(Voice(), Voices(), zone),
+        tablets=tablets,
+        door=door,
         site_code_text=site_code_text,
         zone=zone,
         now_ns=now_ns,
@@ -113,10 +120,13 @@ def create_app(
     app.state.watch = screens.watch
     app.state.hub = hub
     app.router.dependencies.append(Depends(Gatekeeper(sessions, now_ns)))
-    for path, method, endpoint in screens.routes():
+    routes = screens.routes()
+    for path, method, endpoint in routes if door is None else door.open_for(routes, screens.tools.page):
         app.add_api_route(path, endpoint, methods=[method], response_model=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.add_middleware(Wall, allowed_hosts=tuple(allowed_hosts))
+    if door is not None:
+        app.add_middleware(door.wrapped)
+    app.add_middleware(Wall, allowed_hosts=tuple(allowed_hosts), tls=door is not None)
     app.add_exception_handler(LoginNeededError, screens.login_needed)
     app.add_exception_handler(HTTPException, screens.refused)
     app.add_exception_handler(HubFullError, screens.hub_full)
@@ -142,6 +152,8 @@ class Screens:
         people: People | None,
         id_cards: IdDesk | None,
         speech: Speech,
+        tablets: TabletDesk | None,
+        door: TabletDoor | None,
         site_code_text: str,
         zone: tzinfo,
         now_ns: Callable[[], int],
@@ -157,10 +169,13 @@ class Screens:
         self._has_trust = trust is not None
         self._has_policy = policy is not None
         self._has_passes = passes is not None
-        tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
+        self.tools = tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
         self._pass_pages = PassPages(passes, tools)
         self._id_cards = id_cards
         self._speech = speech
+        self._door = door
+        self._has_tablets = tablets is not None
+        self._tablet_pages = TabletPages(tablets, tools)
         self._holders = HolderPages(people, tools, self._lane_now)
         self._trust_pages = TrustPages(trust, tools)
         self._policy_pages = PolicyPages(policy, tools)
@@ -215,6 +230,7 @@ class Screens:
             (f"{lane}/visitor", "POST", self.visitor),
             (f"{lane}/emergency-close", "POST", self.emergency_close),
             *self._speech.routes(),
+            *self._tablet_pages.routes(),
             *self._trust_pages.routes(),
             *self._policy_pages.routes(),
             *self._clock_pages.routes(),
@@ -311,7 +327,10 @@ class Screens:
     @role(Role.OPEN)
     async def login_page(self, request: Request) -> Response:
         """The locked console: login, and the emergency button."""
-        return self._login(request)
+        response = self._login(request)
+        if self._door is not None:
+            await self._door.refresh(request, response)
+        return response
 
     @role(Role.OPEN)
     async def log_in(self, request: Request) -> Response:
@@ -347,10 +366,11 @@ class Screens:
         """The console; ``lang`` and ``theme`` are remembered in a cookie each."""
         if lang or theme:
             response: Response = RedirectResponse("/guard", 303)
+            tls, year_s = request.url.scheme == "https", 365 * 86400
             if lang in list(Language):
-                response.set_cookie(LANGUAGE_COOKIE, lang, max_age=365 * 86400, httponly=True, samesite="strict")
+                response.set_cookie(LANGUAGE_COOKIE, lang, year_s, secure=tls, httponly=True, samesite="strict")
             if theme in ("normal", "contrast"):
-                response.set_cookie(THEME_COOKIE, theme, max_age=365 * 86400, httponly=True, samesite="strict")
+                response.set_cookie(THEME_COOKIE, theme, year_s, secure=tls, httponly=True, samesite="strict")
             return response
         view = self._hub.current()
         if view is None:
@@ -367,6 +387,7 @@ class Screens:
             has_trust=self._has_trust,
             has_policy=self._has_policy,
             has_clock=self._has_clock,
+            has_tablets=self._has_tablets,
             has_passes=self._has_passes,
             note=words.find("done", note, default=""),
         )
@@ -379,9 +400,10 @@ class Screens:
         def draw(view: KioskView) -> dict[str, Any]:
             return self._draw_console(view, words, form_values)
 
-        return self._events(
-            request, draw, allowed=lambda: self._sessions.guard_of(session, now_ns=self._now_ns()) is not None
-        )
+        def allowed() -> bool:
+            return still_paired(request) and self._sessions.guard_of(session, now_ns=self._now_ns()) is not None
+
+        return self._events(request, draw, allowed=allowed)
 
     # --- aiming and focusing a camera: pictures are made while a page asks for them, and kept nowhere --------------
 

@@ -127,9 +127,10 @@ async def read_form(request: Request) -> dict[str, str]:
 class Wall:
     """ASGI middleware: known hosts only, bounded targets and bodies, security headers on every answer."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], *, tls: bool = False) -> None:
         self._app = app
         self._hosts = frozenset(allowed_hosts)
+        self._tls = tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve, or refuse with a plain sentence."""
@@ -142,6 +143,9 @@ class Wall:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if self._tls:
+                    # RFC 6797; browsers take it for names alone, and leave it out for addresses by themselves.
+                    headers.setdefault("strict-transport-security", "max-age=31536000")
                 # Style and script are asked after each time and answered "not modified"; pages are never kept.
                 headers.setdefault("cache-control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
             await send(message)
@@ -170,6 +174,11 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].lower()
+
+
+def bracketed(name: str) -> str:
+    """A name or address as it stands in an address and in a Host header: IPv6 in brackets."""
+    return f"[{name}]" if ":" in name else name
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 
 import uvicorn
 from fastapi import FastAPI
 
 from config.errors import ConfigError
+from config.tablet import is_loopback
+from kiosk.screens.bounded_listener import BoundedListener
 from kiosk.screens.hub import Hub
 from kiosk.screens.watch import BrowserWatch, Painted
 
@@ -16,9 +19,28 @@ STOP_TIMEOUT_S = 5.0
 
 
 class ScreensServer:
-    """``start`` returns once connections are accepted, ``stop`` when the port is free again."""
+    """``start`` returns once connections are accepted, ``stop`` when the port is free again.
 
-    def __init__(self, app: FastAPI, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    Without ``tls`` it listens on loopback alone; with it, on any address, and bounds how many connections it takes.
+    ``setting`` is what errors name.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        setting: str = "web.port",
+    ) -> None:
+        if tls is None and not is_loopback(host):
+            raise ConfigError(
+                f"{setting} {host}", seen="an address of a network, without TLS", expected="loopback",
+                hint="web.tablet shows the console on a network, by TLS to paired tablets",
+            )  # fmt: skip
+        self._tls = tls
+        self._setting = setting
         self._hub: Hub = app.state.hub
         self._watch: BrowserWatch = app.state.watch
         self._host = host
@@ -44,18 +66,25 @@ class ScreensServer:
     def start(self) -> None:
         """Listen and serve. Raises ConfigError when the address is taken or may not be used."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener: socket.socket
+        if self._tls is not None:
+            listener = BoundedListener(family)
+        else:
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((self._host, self._port))
+            if isinstance(listener, BoundedListener):
+                listener.bind_early(self._host, self._port)
+            else:
+                listener.bind((self._host, self._port))
             listener.listen(128)
         except OSError as error:
             listener.close()
             raise ConfigError(
-                f"web.port {self._host}:{self._port}",
+                f"{self._setting} {self._host}:{self._port}",
                 seen=error.strerror or str(error),
                 expected="a free address of this machine",
-                hint="stop the other program, or set another web.port",
+                hint=f"stop the other program, or set another {self._setting}",
             ) from error
         # Listening already queues connections: no page is refused while uvicorn gets ready.
         self._socket = listener
@@ -63,8 +92,12 @@ class ScreensServer:
         self._thread.start()
 
     def _serve(self) -> None:
-        if self._socket is not None:
-            self._server.run(sockets=[self._socket])
+        if self._socket is None:
+            return
+        if self._tls is not None:
+            self._server.config.load()
+            self._server.config.ssl = self._tls
+        self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """End all event streams and the server; safe to call twice."""
@@ -84,7 +117,7 @@ class ScreensServer:
     def address(self) -> str:
         """The address of the index page, such as ``http://127.0.0.1:8470``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def running(self) -> bool:
