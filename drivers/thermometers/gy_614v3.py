@@ -26,7 +26,6 @@ from drivers.thermometers.stream import StreamConversation
 HEADER = bytes.fromhex("a4030707")
 FRAME_BYTES = 12
 CONTINUOUS = bytes.fromhex("a4060300ad")
-QUERY_MODE = bytes.fromhex("a4060301ae")
 
 FACTS = SensorFacts(
     model="GY-614V3",

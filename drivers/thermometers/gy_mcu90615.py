@@ -28,8 +28,6 @@ HEADER = bytes.fromhex("5a5a4504")
 FRAME_BYTES = 9
 CONTINUOUS = bytes.fromhex("a545ea")
 ONE_READING = bytes.fromhex("a515ba")
-SET_9600 = bytes.fromhex("a5ae53")
-SET_115200 = bytes.fromhex("a5af54")
 AUTO_SEND_ON = bytes.fromhex("a551f6")
 AUTO_SEND_OFF = bytes.fromhex("a552f7")
 

@@ -37,7 +37,6 @@ PERIOD_S = 0.25
 RATE_4_HZ = bytes.fromhex("a52503cd")
 CONTINUOUS = bytes.fromhex("a53502dc")
 QUERY = bytes.fromhex("a53501db")
-ASK_EMISSIVITY = bytes.fromhex("a55501fb")
 
 _WORDS = struct.Struct(f"<{FRAME_BYTES // 2}H")
 _VALUES = struct.Struct(f"<{PIXELS + 1}h")

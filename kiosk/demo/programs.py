@@ -91,13 +91,6 @@ class Programs:
         program.start()
         return program
 
-    def revive(self) -> list[str]:
-        """Start again whatever has died; returns the names."""
-        dead = [name for name, program in self._programs.items() if not program.running]
-        for name in dead:
-            self._programs[name].start()
-        return dead
-
     def wait_for(self, what: str, ready: Callable[[], bool], *, program: str, timeout_s: float = 30.0) -> None:
         """Wait until ``ready`` holds; ProgramError with the log's tail when the program dies or time runs out."""
         deadline = time.monotonic() + timeout_s
