@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from config.errors import GatepostError
-from config.policy import load_policy
 from config.settings import Settings, root_bytes, secret_file
 from drivers.devices import DeviceFault, DeviceReady, Observed
 from drivers.rack import Rack
@@ -24,6 +23,7 @@ from kiosk.credentials.bundle import AgeLight, TrustState, age_light
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
 from kiosk.doctor_cards import card_lines
+from kiosk.doctor_policy import policy_lines
 from kiosk.expectation import expected_of_unit
 from kiosk.identity import load_authority
 from kiosk.lane_sensor import sensor_of
@@ -61,7 +61,8 @@ class Finding:
 
 def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     """Every finding, as it is made. ``devices`` opens the devices too, which takes up to eight seconds."""
-    yield from _policy(settings)
+    for policy_level, what, detail in policy_lines(settings):
+        yield Finding(Level(policy_level), what, detail)
     yield from _secrets(settings)
     yield from _state(settings.state.folder)
     for good, what, detail in card_lines(settings):
@@ -79,19 +80,6 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
             yield Finding(Level.LOOK if expected is None else Level.GOOD, f"{lane.name}/fevers", detail)
     if devices:
         yield from _devices(settings)
-
-
-def _policy(settings: Settings) -> Iterator[Finding]:
-    try:
-        policy = load_policy(settings.policy.file)
-    except GatepostError as error:
-        yield Finding(Level.BAD, "policy", str(error))
-        return
-    if policy.order is not None and policy.order.example:
-        detail = f"{policy.version} rests on an example order: put your own order's number, issuer and end in its place"
-        yield Finding(Level.LOOK, "policy", detail)
-    else:
-        yield Finding(Level.GOOD, "policy", policy.version)
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
@@ -171,7 +159,8 @@ def _outside(settings: Settings) -> Iterator[Finding]:
         except GatepostError as error:
             yield Finding(Level.BAD, "authority", str(error))
         else:
-            yield Finding(Level.GOOD, "authority", "roster, revocations and card keys of the central are believed")
+            detail = "roster, revocations, policy and card keys of the central are believed"
+            yield Finding(Level.GOOD, "authority", detail)
     lookup, neighbours = settings.lookup, settings.neighbours
     if not lookup.url and not neighbours.addresses:
         return

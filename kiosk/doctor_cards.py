@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.errors import GatepostError
-from config.policy import load_policy
 from config.settings import Settings, Strength
 from kiosk.evidence import CardStrength
-from kiosk.policy_fit import check_passback
 from kiosk.run import open_card_keys, open_roster
 
 
 def card_lines(settings: Settings) -> Iterator[tuple[bool, str, str]]:
-    """(good, what, detail) of roster, card keys and anti-passback; what is not good says what to do."""
+    """(good, what, detail) of roster and card keys; what is not good says what to do."""
     lanes = [lane for lane in settings.lane if lane.reader is not None]
     if not lanes:
         return
@@ -44,7 +42,3 @@ def card_lines(settings: Settings) -> Iterator[tuple[bool, str, str]]:
         )
     elif proving:
         yield True, "card keys", f"for {keys} cards"
-    try:
-        check_passback(settings, load_policy(settings.policy.file))
-    except GatepostError as error:
-        yield False, "anti-passback", str(error)

@@ -17,9 +17,10 @@ from config.policy import POLICIES, load_policy
 from config.settings import DOCUMENTS, Settings, load_settings
 from kiosk.arrivals import REFUSED, STATE, Appliers, Arrivals
 from kiosk.card_keys import CardKeyStore
+from kiosk.doctor_policy import policy_lines
 from kiosk.passage_events import LaneSetup
 from kiosk.policy_keeper import FALLBACK, PolicyKeeper, policy_at_start
-from kiosk.policy_shelf import FILE
+from kiosk.policy_shelf import FILE, SignedDocument, keep_policy
 from kiosk.roster import Roster
 from kiosk.run import lane_setup
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
@@ -82,6 +83,8 @@ class Kiosk:
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
         )
+        (self.folder / "community.key").write_bytes(bytes(32))
+        (self.folder / "community.key").chmod(0o600)
         self.state = self.folder / "state"
         self.state.mkdir()
         self.roster = Roster.open(self.state / "roster.db", bytes(32))
@@ -288,7 +291,7 @@ def test_a_disk_that_refuses_leaves_the_old_in_force_until_it_heals(
     assert kiosk.in_force == ("case-7", 7)
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "altered"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "altered", "forged"])
 def test_a_damaged_copy_falls_back_says_so_and_is_taken_anew_but_never_an_older(kiosk: Kiosk, damage: str) -> None:
     """The gate starts with the site's file and an alarm; the same version from the central heals it, a lower does not,
     however often the gate is started meanwhile."""
@@ -296,6 +299,10 @@ def test_a_damaged_copy_falls_back_says_so_and_is_taken_anew_but_never_an_older(
     kept = kiosk.state / FILE
     if damage == "gone":
         kept.unlink()
+    elif damage == "forged":
+        body = rules("case-99")
+        manifest = Manifest.of(DocumentKind.POLICY, 99, body, MORNING_US).to_bytes()
+        keep_policy(kiosk.state, SignedDocument(manifest, keys.sign(STRANGER, SNAPSHOT_CONTEXT, manifest), body))
     else:
         whole = kept.read_bytes()
         kept.write_bytes(whole[:-40] if damage == "cut" else whole.replace(b'"body": "', b'"body": "AAAA'))
@@ -365,3 +372,28 @@ def test_a_sites_own_file_must_fit_too(kiosk: Kiosk) -> None:
     config.write_text(config.read_text().replace('"building_door"', f'"{kiosk.folder}/own.toml"'))
     with pytest.raises(ConfigError, match="south-1; expected: north-1"):
         policy_at_start(kiosk.settings)
+
+
+def test_the_doctor_says_what_is_in_force_and_where_it_came_from(kiosk: Kiosk) -> None:
+    """The site's own; the central's with its document; one that waits or was refused; a fallback that is broken."""
+    assert list(policy_lines(kiosk.settings)) == [("good", "policy", f"{OWN}, this gate's own (building_door)")]
+    kiosk.send(7, rules("case-7"))
+    assert list(policy_lines(kiosk.settings)) == [("good", "policy", "case-7, document 7 of the central")]
+    kiosk.send(8, b'kiosks = ["south-1"]\n' + rules("case-8"))
+    config = kiosk.folder / "gate.toml"
+    config.write_text(config.read_text().replace('"building_door"', f'"{kiosk.folder}/missing.toml"'))
+    kiosk.roster.import_csv([b"person_id,category\n", b"A-1,acrobat\n"], at_us=MORNING_US)
+    lines = list(policy_lines(kiosk.settings))
+    assert lines[0] == ("good", "policy", "case-7, document 7 of the central")
+    assert [(level, what) for level, what, _ in lines[1:]] == [
+        ("look", "central's policy"),
+        ("look", "policy's categories"),
+        ("look", "own policy"),
+    ]
+    assert "document 8 was brought and is not in force" in lines[1][2]
+    assert "acrobat" in lines[2][2]
+    assert "missing.toml" in lines[3][2]
+    (kiosk.state / FILE).write_text("{}")
+    [(level, what, detail)] = policy_lines(kiosk.settings)
+    assert (level, what) == ("bad", "policy")
+    assert "missing.toml" in detail
