@@ -172,6 +172,11 @@ def open_alerts(connection: Connection, limit: int = 100) -> list[Any]:
     )
 
 
+def count_open_alerts(connection: Connection) -> int:
+    """How many alerts nobody closed."""
+    return int(connection.execute(select(func.count()).where(alerts.c.closed_us.is_(None))).scalar_one())
+
+
 def quarantined(connection: Connection, before: int | None) -> list[Any]:
     """Records in quarantine, newest first, 50 from below ``before``."""
     statement = select(quarantine).order_by(quarantine.c.quarantine_id.desc()).limit(PAGE_ROWS)

@@ -159,7 +159,7 @@ class Town:
     def _link(self, person_id: str) -> str:
         page = self._phones_page()
         page.fill("[name=person_id]", person_id)
-        page.click("text=Make a link")
+        page.click("text=生成链接")
         link = page.locator("p.code").first.text_content() or ""
         page.context.close()
         return link.strip()
@@ -167,7 +167,7 @@ class Town:
     def revoke_phone(self) -> None:
         """An admin revokes the phone enrolled last."""
         page = self._phones_page()
-        page.locator("button:has-text('Revoke')").first.click()
+        page.locator("button:has-text('取消登记')").first.click()
         page.wait_for_selector(".state.revoked")
         page.context.close()
 
@@ -178,8 +178,8 @@ class Town:
         page.fill("[name=passphrase]", ADMIN_SECRET)
         page.click("form.login button")
         page.wait_for_url("**/admin/kiosks")
-        page.click("nav >> text=Phones")
-        page.wait_for_selector("h1:has-text('Phones')")
+        page.click("nav >> text=手机")
+        page.wait_for_selector("h1:has-text('手机')")
         return page
 
     def _start_central(self) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from kiosk.evidence import CodeStatus
 from sync.batch import short
 from sync.central import status_orders
-from sync.central.admin.pages import Admin, checked_form, page
+from sync.central.admin.pages import Admin, checked_form
+from sync.central.admin.render import page
 from sync.central.context import central_of
 from sync.errors import WireError
 

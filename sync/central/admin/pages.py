@@ -1,27 +1,26 @@
 """The admin's pages: kiosks, sync log, passages, quarantine and forks, alerts, login.
 
-Rendered on the server; no script at all. Every route but the login declares a role; every form carries the
-session's token against forgery.
+Rendered on the server, in the language of the one who asks (``render.py``). Every route but the login declares a role;
+every form carries the session's token against forgery.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 
 from sync.central import access, alerts, enrolment, lists, reports
 from sync.central.access import Role, Visitor
+from sync.central.admin.render import page, texts_for
+from sync.central.admin.texts import local_time
 from sync.central.context import COOKIE, Central, NotAllowed, body_of, central_of, require
 from sync.errors import WireError
 
@@ -35,80 +34,6 @@ Operator = Annotated[Visitor, Depends(require(Role.OPERATOR))]
 Admin = Annotated[Visitor, Depends(require(Role.ADMIN))]
 Before = Annotated[int | None, Query(ge=0, le=2**53)]
 Word = Annotated[str, Query(max_length=TEXT_CHARS)]
-
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).resolve().parent / "templates"),
-    autoescape=select_autoescape(default=True, default_for_string=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def local_time(at_us: int | None, zone: ZoneInfo) -> str:
-    """``2026-11-21 22:56:02`` in the site's zone, or a dash."""
-    if at_us is None:
-        return "–"
-    try:
-        moment = datetime.fromtimestamp(0, zone) + timedelta(microseconds=at_us)
-    except (OverflowError, ValueError):
-        return f"{at_us} µs"
-    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(span_us: int | None) -> str:
-    """``850 ms``, ``4.2 s``, ``12 min``, ``3.5 h``, ``2.1 d``, or a dash."""
-    if span_us is None:
-        return "–"
-    seconds = span_us / 1e6
-    for limit, unit, divisor in (
-        (1.0, "ms", 0.001),
-        (120.0, "s", 1.0),
-        (7200.0, "min", 60.0),
-        (172_800.0, "h", 3600.0),
-    ):
-        if abs(seconds) < limit:
-            value = seconds / divisor
-            return f"{value:.0f} {unit}" if unit in ("ms", "min") or value == int(value) else f"{value:.1f} {unit}"
-    return f"{seconds / 86_400:.1f} d"
-
-
-def size(count: int) -> str:
-    """``812 B``, ``4.1 kB``, ``1.2 MB``."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
-
-
-def checks_text(checks: str) -> str:
-    """The checks that did not simply pass, in words; ``all passed`` when there is none."""
-    try:
-        states = json.loads(checks)
-    except ValueError:
-        return checks
-    other = [f"{name} {state}".replace("_", " ") for name, state in states.items() if state != "pass"]
-    return ", ".join(other) or ("all passed" if states else "–")
-
-
-_templates.filters["checks"] = checks_text
-_templates.filters["span"] = span
-_templates.filters["size"] = size
-
-
-def page(request: Request, name: str, visitor: Visitor | None, **values: Any) -> HTMLResponse:
-    """A rendered page; ``visitor`` decides what the menu and the forms offer."""
-    options = central_of(request).options
-    html = _templates.get_template(name).render(
-        site_name=options.site_name,
-        zone=str(options.zone),
-        visitor=visitor,
-        may_admin=visitor is not None and visitor.may(Role.ADMIN),
-        may_operate=visitor is not None and visitor.may(Role.OPERATOR),
-        here=request.url.path,
-        when=lambda at_us: local_time(at_us, options.zone),
-        **values,
-    )
-    return HTMLResponse(html)
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -167,9 +92,7 @@ async def log_in(request: Request) -> Response:
     name, passphrase = fields.get("name", "")[:TEXT_CHARS], fields.get("passphrase", "")
     token = await _writing(central, lambda connection, now_us: access.log_in(connection, now_us, name, passphrase))
     if token is None:
-        answer = page(request, "login.html", None, wrong=True)
-        answer.status_code = 403
-        return answer
+        return page(request, "login.html", None, status=403, wrong=True)
     found = _see("/admin/kiosks")
     found.set_cookie(
         COOKIE, token, httponly=True, samesite="strict", secure=central.options.secure_cookies, max_age=12 * 3600
@@ -191,11 +114,15 @@ async def log_out(request: Request, visitor: Auditor) -> Response:
 @router.get("/admin/kiosks")
 def kiosks_page(request: Request, visitor: Auditor) -> Response:
     """Every kiosk: seen when, how far, what is missing; approval and revocation for admins."""
+    return _kiosks(request, visitor, None)
+
+
+def _kiosks(request: Request, visitor: Visitor, code: tuple[str, str] | None) -> Response:
     statuses, open_alerts = _reading(
         request,
         lambda connection, now_us: (lists.kiosk_statuses(connection, now_us), lists.open_alerts(connection)),
     )
-    return page(request, "kiosks.html", visitor, kiosks=statuses, alerts=open_alerts, code=None)
+    return page(request, "kiosks.html", visitor, live=True, kiosks=statuses, alerts=open_alerts, troubles=(), code=code)
 
 
 @router.post("/admin/kiosks/code")
@@ -207,11 +134,7 @@ async def make_code(request: Request, visitor: Admin) -> Response:
         central_of(request),
         lambda connection, now_us: enrolment.make_code(connection, now_us, kiosk_id, visitor.name),
     )
-    statuses, open_alerts = _reading(
-        request,
-        lambda connection, now_us: (lists.kiosk_statuses(connection, now_us), lists.open_alerts(connection)),
-    )
-    return page(request, "kiosks.html", visitor, kiosks=statuses, alerts=open_alerts, code=(kiosk_id, code))
+    return _kiosks(request, visitor, (kiosk_id, code))
 
 
 @router.post("/admin/kiosks/decide")
@@ -221,7 +144,7 @@ async def decide(request: Request, visitor: Admin) -> Response:
     state = {"approve": enrolment.APPROVED, "revoke": enrolment.REVOKED}.get(fields.get("do", ""))
     if state is None:
         raise WireError("form do", seen=fields.get("do", "")[:20], expected="approve or revoke")
-    await _writing(
+    decided = await _writing(
         central_of(request),
         lambda connection, now_us: enrolment.decide(
             connection,
@@ -232,6 +155,8 @@ async def decide(request: Request, visitor: Admin) -> Response:
             by=visitor.name,
         ),
     )
+    if not decided:
+        raise WireError("kiosk's key", status=409, seen="another one than on the page", hint="look at the page again")
     return _see("/admin/kiosks")
 
 
@@ -254,6 +179,7 @@ def sync_log_page(
         request,
         "sync_log.html",
         visitor,
+        live=True,
         rows=rows,
         kiosks=shown,
         names=names,
@@ -277,6 +203,7 @@ def passages_page(
 ) -> Response:
     """Passages with filters, 50 a page."""
     from_us, to_us = _day_bounds(day, central_of(request).options.zone)
+    category = texts_for(request).code_of("category", category.strip())
     wanted = lists.PassageFilter(
         kiosk_id=kiosk,
         lane=lane,
