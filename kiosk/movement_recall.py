@@ -1,6 +1,6 @@
 """Reads from the journal, when the gate starts, what tells where the cards are; ``kiosk/card_watch.py`` knows it then.
 
-Only the running incarnation counts, the last hours (as long as the policy remembers an entry) and 200,000 records, read
+Only the running incarnation counts, the last hours (as long as the policy remembers an entry) and 50,000 records, read
 from the end: what lies further back could at most be outlived by what came after it. A journal that cannot be read,
 that was set aside as damaged or went back leaves everything unknown: the gate starts, and keeps nobody out.
 """
@@ -23,7 +23,7 @@ from kiosk.records import Kind, Record, Stream
 
 log = structlog.get_logger("gatepost.cards")
 
-MAX_RECORDS = 200_000
+MAX_RECORDS = 50_000
 STEP_RECORDS = 2_000
 NS_PER_MIN = 60 * 1_000_000_000
 

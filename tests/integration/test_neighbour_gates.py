@@ -22,8 +22,8 @@ from kiosk.clock import Instant
 from kiosk.credentials import gp1
 from kiosk.credentials.card_counter import CounterConflict
 from kiosk.evidence import PassFinding
-from kiosk.line_wire import Hello, Silent
-from kiosk.neighbours import UsedPasses
+from kiosk.line_wire import Heard, Hello, Silent
+from kiosk.neighbours import Fact, FactKind, UsedPasses
 from kiosk.reasons import ClockTrust, Reason
 from kiosk.register import Register
 from kiosk.roster import Roster
@@ -163,6 +163,36 @@ def test_a_one_time_pass_is_used_up_at_both_kiosks_of_its_gate(gates: tuple[Gate
     again = north.verifier.code(shown, "in", north.at())
     assert isinstance(again, PassFinding)
     assert (again.refusal, again.used_at) == (Reason.PASS_USED, ""), "its own kiosk knows it by itself"
+
+
+def test_a_gate_that_comes_back_hears_again_whose_holders_were_next_door_and_not_its_own(
+    gates: tuple[Gate, Gate],
+) -> None:
+    """South let two holders in, north one; north's program starts anew: sync tells it south's, its journal its own."""
+    north, south = gates
+
+    def holder(number: int) -> Fact:
+        what = bytes([number]) * 16
+        return Fact(kind=FactKind.HOLDER, what=what, place="main", mono_ns=time.monotonic_ns())
+
+    def heard(news: list[News]) -> list[bytes]:
+        facts = [heard.fact for each in news if isinstance(each, Heard) for heard in each.facts]
+        return [fact.what[:1] for fact in facts if fact.kind is FactKind.HOLDER]
+
+    north.verifier.tell(holder(9))
+    for number in (1, 2):
+        south.verifier.tell(holder(number))
+    wait_for(lambda: sorted(heard(north.news)) == [b"\x01", b"\x02"])
+    wait_for(lambda: heard(south.news) == [b"\x09"])
+    north.line.stop()
+    again: list[News] = []
+    line = SyncLine(north.sync._options.folder, Hello(kiosk_id="north-1", peer_key=PEER_KEY, match_key=KEY))
+    line.start(again.append)
+    try:
+        wait_for(lambda: len(heard(again)) >= 2)
+        assert sorted(heard(again)) == [b"\x01", b"\x02"]
+    finally:
+        line.stop()
 
 
 def test_the_socket_is_ours_alone_and_its_absence_is_no_fault(gates: tuple[Gate, Gate]) -> None:
