@@ -31,10 +31,10 @@ from kiosk.clock import Clock, Instant, SystemClock
 from kiosk.journal_reader import JournalReader
 from kiosk.journal_types import Head, JournalError, Slice
 from kiosk.records import ZERO_HASH, Stream
-from sync import keys
+from sync import batch_dictionary, keys
 from sync.ackstore import AckPoint, AckStore
 from sync.answer import Answer, Result, StreamAck
-from sync.batch import MAX_COMPRESSED_BYTES, MAX_RECORDS, BatchHeader, build, compress, head_statement
+from sync.batch import MAX_COMPRESSED_BYTES, MAX_RECORDS, BatchHeader, build, compress, encoding_of, head_statement
 from sync.certificate_keeper import CertificateKeeper
 from sync.downlink import Downlink, load_authority
 from sync.errors import LinkError, WireError
@@ -103,7 +103,7 @@ class AgentOptions:
     key: Path
     kiosk_id: str
     ca_file: Path | None = None
-    encoding: str = "zstd"
+    encoding: str = batch_dictionary.ENCODING
     poll_interval_s: float = 0.25
     bulk_interval_s: float = 5.0
     heartbeat_interval_s: float = 60.0
@@ -174,6 +174,7 @@ class Agent:
         self._certificate = certificate
         self._certificate_due_s = float("-inf")
         self._fetch_backoff = self._new_backoff()
+        self._encoding = options.encoding
         self._streams: dict[StreamKey, _StreamState] = {}
         self._backoff = self._new_backoff()
         self._heartbeat_due_s = float("-inf")
@@ -283,7 +284,9 @@ class Agent:
             gap_first=gap_first,
             held=self._held(),
         )
-        body = compress(build(header, part.records), self._options.encoding)
+        written = build(header, part.records)
+        encoding = encoding_of(written, self._encoding)
+        body = compress(written, encoding)
         if len(body) > MAX_COMPRESSED_BYTES and len(part.records) > 1:
             state.batch_records = max(1, len(part.records) // 2)
             return
@@ -293,7 +296,7 @@ class Agent:
             request=self._request_id(),
             body=body,
             signature=keys.sign(self._key, keys.BATCH_CONTEXT, body),
-            encoding=self._options.encoding,
+            encoding=encoding,
             head_signature=keys.sign(self._key, keys.HEAD_CONTEXT, head_statement(header)),
         )
         self.counters.batches += 1
@@ -302,7 +305,7 @@ class Agent:
         if reply.status in (200, 409):
             self._batch_answered(header, self._believed(request, reply, now), now)
         else:
-            self._batch_refused(state, len(part.records), reply)
+            self._batch_refused(state, len(part.records), reply, encoding)
 
     def _batch_answered(self, header: BatchHeader, answer: Answer, now: Instant) -> None:
         key = (header.incarnation, header.stream)
@@ -339,8 +342,13 @@ class Agent:
             # Nothing moved: an answer that may not be believed in full. No reason to stop, and none to spin.
             self._refuse_for_now(state)
 
-    def _batch_refused(self, state: _StreamState, count: int, reply: Reply) -> None:
+    def _batch_refused(self, state: _StreamState, count: int, reply: Reply, encoding: str) -> None:
         """Neither an acknowledgement nor a request to resend; see RFC 9110 §15 for the statuses."""
+        if reply.status == 415 and encoding == batch_dictionary.ENCODING:
+            # A central older than the dictionary: the same records go at once in the form that every central takes.
+            log.info("the central does not know the dictionary", encoding=encoding)
+            self._encoding = "zstd"
+            return
         if reply.status == 413 and count > 1:
             state.batch_records = max(1, count // 2)
             return

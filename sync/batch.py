@@ -1,6 +1,7 @@
 """A batch: consecutive records of one stream, as the bytes that travel. Pure.
 
-A batch is canonical JSON (RFC 8785, integers only), compressed with zstd or gzip:
+A batch is canonical JSON (RFC 8785, integers only), compressed with zstd, with or without the dictionary that both
+sides know (``sync/batch_dictionary.py``), or with gzip:
 
     {"header": {...}, "records": [record, ...], "v": 1}
 
@@ -35,6 +36,7 @@ from kiosk.records import (
     Stream,
     canonical,
 )
+from sync import batch_dictionary
 from sync.batch_scan import ParsedRecord, scan_record, scan_value
 from sync.errors import WireError
 
@@ -44,7 +46,8 @@ MAX_COMPRESSED_BYTES = 256 * 1024
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 MAX_ID_CHARS = 64
-ENCODINGS = ("zstd", "gzip")
+ENCODINGS = (batch_dictionary.ENCODING, "zstd", "gzip")
+SMALL_BODY_BYTES = 64 * 1024
 
 # HTTP header names of a signed request.
 KIOSK_HEADER = "Gatepost-Kiosk"
@@ -247,8 +250,16 @@ def canonical_document(header: dict[str, JsonValue], records: list[Any]) -> byte
     return b'{"header":' + canonical(header) + b',"records":[' + parts + b'],"v":%d}' % BATCH_VERSION
 
 
+def encoding_of(body: bytes, wanted: str) -> str:
+    """``wanted``, but no dictionary for a large body: it has learnt its words by itself, and the search costs more."""
+    return "zstd" if wanted == batch_dictionary.ENCODING and len(body) > SMALL_BODY_BYTES else wanted
+
+
 def compress(body: bytes, encoding: str) -> bytes:
-    """``body`` compressed as ``zstd`` (level 9) or ``gzip`` (level 6, no time stamp, so that bytes repeat)."""
+    """``body`` compressed as one of ``ENCODINGS``; the same bytes give the same result."""
+    if encoding == batch_dictionary.ENCODING:
+        known = batch_dictionary.DICTIONARY
+        return zstandard.ZstdCompressor(level=15, write_content_size=True, dict_data=known).compress(body)
     if encoding == "zstd":
         return zstandard.ZstdCompressor(level=9, write_content_size=True).compress(body)
     if encoding == "gzip":
@@ -261,14 +272,16 @@ def decompress(packed: bytes, encoding: str, *, max_bytes: int = MAX_BODY_BYTES)
 
     Raises WireError (413) when it is larger, (400) when it is damaged, cut or followed by further bytes.
     """
+    if encoding == batch_dictionary.ENCODING:
+        return _unzstd(packed, max_bytes, batch_dictionary.DICTIONARY)
     if encoding == "zstd":
-        return _unzstd(packed, max_bytes)
+        return _unzstd(packed, max_bytes, None)
     if encoding == "gzip":
         return _gunzip(packed, max_bytes)
     raise WireError("content encoding", status=415, seen=encoding[:40], expected=" or ".join(ENCODINGS))
 
 
-def _unzstd(packed: bytes, max_bytes: int) -> bytes:
+def _unzstd(packed: bytes, max_bytes: int, known: zstandard.ZstdCompressionDict | None) -> bytes:
     try:
         declared = zstandard.get_frame_parameters(packed).content_size
         if declared == zstandard.CONTENTSIZE_UNKNOWN:
@@ -276,7 +289,7 @@ def _unzstd(packed: bytes, max_bytes: int) -> bytes:
         if declared > max_bytes:
             raise WireError("zstd body", status=413, seen=f"{declared} bytes", expected=f"at most {max_bytes}")
         # The decompressor stops at the declared size, so that the check above bounds the memory.
-        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()
+        unpacker = zstandard.ZstdDecompressor(dict_data=known, max_window_size=MAX_WINDOW_BYTES).decompressobj()
         body = unpacker.decompress(packed)
     except zstandard.ZstdError as error:
         raise WireError("zstd body", seen=str(error)[:120]) from error

@@ -45,7 +45,7 @@ def run(
     ca_file: CaFile = None,
     documents: Annotated[Path | None, typer.Option(help="folder for roster, policy, … that come down")] = None,
     authority: Annotated[Path | None, typer.Option(help="public key (PEM) that signs them")] = None,
-    encoding: Annotated[str, typer.Option(help="zstd or gzip")] = "zstd",
+    encoding: Annotated[str, typer.Option(help="zstd-gatepost-1, zstd or gzip")] = "zstd-gatepost-1",
     bulk_interval_s: Annotated[
         float | None, typer.Option(min=0.0, max=3600.0, help="mean wait of what is no alarm")
     ] = None,

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kiosk.records import Stream, canonical
 from kiosk.signed_document import SNAPSHOT_CONTEXT
-from sync import batch, keys
+from sync import batch, batch_dictionary, keys
 from sync.ackstore import AckStore
 from sync.answer import Answer, Result, StreamAck
 from sync.central.enrolment import ALPHABET
@@ -50,6 +50,9 @@ def test_the_batch_is_the_documented_one() -> None:
     parsed = batch.parse(batch.compress(text.encode(), "zstd"), "zstd")
     assert parsed.header == header
     assert all(item.record is not None for item in parsed.records)
+    for encoding in batch.ENCODINGS:
+        assert f"`{encoding}`" in PAGE
+    assert batch_dictionary.SHA256 in PAGE
     statement = example("head_statement", LAST_HEAD=header.last_head.hex())
     assert batch.head_statement(header) == statement.encode()
 

@@ -17,6 +17,7 @@ from sync.ackstore import AckStore
 from sync.agent import Agent, AgentOptions
 from sync.answer import Answer, Result, StreamAck
 from sync.batch import decompress
+from sync.batch_dictionary import ENCODING
 from sync.errors import LinkError
 from sync.uplink import BATCHES_PATH, Reply, SignedRequest
 from tests.fakes import FakeClock
@@ -280,3 +281,23 @@ def test_the_pass_certificate_is_looked_after_once_an_hour(desk: Desk) -> None:
     desk.steps()
     assert certificate.asked == 2
     assert desk.agent.counters.failures == 0
+
+
+def test_a_central_that_does_not_know_the_dictionary_gets_plain_zstd_at_once(desk: Desk) -> None:
+    """HTTP 415 costs one request, not a batch: the same records follow, and no more is asked until the next start."""
+
+    def older(request: SignedRequest) -> Reply:
+        if request.encoding not in ("", "zstd", "gzip"):
+            return Reply(status=415, body=b"{}")
+        return stored(request)
+
+    desk.script = older
+    for _ in range(3):
+        desk.journal.append(Stream.PASSAGE)
+    desk.steps(20)
+    desk.journal.append(Stream.PASSAGE)
+    desk.steps(20)
+    batches = [request for request in desk.sent if request.path == BATCHES_PATH]
+    assert [request.encoding for request in batches] == [ENCODING, "zstd", "zstd"]
+    assert [desk.name(request) for request in batches] == ["passage 1-3", "passage 1-3", "passage 4-4"]
+    assert "batch_refused" not in desk.state.fact("troubles", "")
