@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_release import FIRST_GATE_KEY_NO, open_release
+from kiosk.durable_file import replace_file
 from kiosk.policy_keeper import PolicyKeeper
 from kiosk.policy_shelf import SignedDocument
 from kiosk.revocation_list import RevocationList
@@ -293,10 +293,4 @@ def _read_state(path: Path) -> dict[str, int]:
 
 
 def _write_state(path: Path, held: dict[str, int]) -> None:
-    beside = path.with_name(path.name + ".new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(json.dumps(held).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    replace_file(path, json.dumps(held).encode())

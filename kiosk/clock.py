@@ -25,7 +25,6 @@ forbids adjtimex); Linux ABI ``/sys/class/rtc``.
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 import time
 import uuid
@@ -38,6 +37,7 @@ from typing import Protocol
 from config.errors import GatepostError
 from kiosk import clock_assertion
 from kiosk.clock_assertion import Assertion
+from kiosk.durable_file import replace_file
 from kiosk.reasons import ClockTrust
 
 MAX_DRIFT_PPM = 100
@@ -185,15 +185,8 @@ class Floor:
         """Write the floor durably. Raises nothing: a full disk must not stop the gate; the next minute tries again."""
         if self._path is None or self.at_us <= self._saved_us:
             return
-        beside = self._path.with_name(self._path.name + ".new")
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                os.write(fd, f"{self.at_us}\n".encode("ascii"))
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            beside.replace(self._path)
+            replace_file(self._path, f"{self.at_us}\n".encode("ascii"))
         except OSError:
             return
         self._saved_us = self.at_us

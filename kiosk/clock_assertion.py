@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from kiosk.durable_file import replace_file
 
 FILE = "clock.asserted"
 MAX_BYTES = 512
@@ -28,12 +29,7 @@ class Assertion:
 
 def keep(path: Path, assertion: Assertion) -> None:
     """Write it durably. Raises OSError; the caller says so, since an assertion that is lost is asked for again."""
-    beside = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        json.dump(asdict(assertion), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    replace_file(path, json.dumps(asdict(assertion)).encode("ascii"))
 
 
 def recall(path: Path) -> Assertion | None:

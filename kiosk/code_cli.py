@@ -15,6 +15,7 @@ import typer
 
 from config.errors import ConfigError, GatepostError
 from config.settings import secret_file
+from kiosk.durable_file import replace_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -302,9 +303,7 @@ def _add_key(path: Path, entry: dict[str, Any]) -> None:
             raise ConfigError(str(path), seen=str(error)[:80], expected='{"keys": [...]}') from error
     else:
         document["keys"].append(entry)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    replace_file(path, (json.dumps(document, indent=1) + "\n").encode(), mode=0o644)
 
 
 def _subject(text: str) -> str:

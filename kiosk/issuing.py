@@ -24,6 +24,7 @@ from config.settings import secret_file
 from drivers.cards.ntag424 import GATE_KEY_NO, SEALED_GATE_KEY_NO, CardKeys
 from drivers.cards.ntag424_issue import Role, SiteKeys
 from kiosk.card_release import RELEASE_KEY_BYTES, SecondKeys
+from kiosk.durable_file import new_file, replace_file
 from kiosk.evidence import CardStrength
 from kiosk.roster_csv import ImportReport, read_lines
 
@@ -142,19 +143,9 @@ def _rewrite(done: Path, rows: list[dict[str, str]], columns: list[str]) -> None
     """A card stands once in a roster file, so the line of a lost one is replaced, all at once."""
     replaced = {row["card_uid"] for row in rows}
     kept = read_rows(done) if done.exists() else []
-    fresh = done.with_name(f".{done.name}.new")
+    lines = [*(row for row in kept if row["card_uid"] not in replaced), *rows]
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            lines = [*(row for row in kept if row["card_uid"] not in replaced), *rows]
-            file.write(_text(lines, columns, header=True))
-            os.fsync(file.fileno())
-        fresh.replace(done)
-        folder = os.open(done.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(done, _text(lines, columns, header=True))
     except OSError as error:
         raise IssuingError(str(done), seen=error.strerror or str(error)) from error
 
@@ -212,12 +203,7 @@ def new_site_keys(path: Path, site: str) -> SiteKeys:
         "site_master": keys.site_master.hex(),
     }
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="ascii") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(fd)
+        new_file(path, (json.dumps(content, indent=2) + "\n").encode("ascii"))
     except OSError as error:
         hint = "master keys are never overwritten: every card issued under them would be lost"
         raise ConfigError(f"master keys {path}", seen=error.strerror or str(error), hint=hint) from error
@@ -263,11 +249,7 @@ def new_release_key(path: Path) -> bytes:
     """Draw the key that opens the escrow and write it (mode 0600, never over an old file). Raises ConfigError."""
     key = secrets.token_bytes(RELEASE_KEY_BYTES)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(fd)
+        new_file(path, key)
     except OSError as error:
         raise ConfigError(f"release key {path}", seen=error.strerror or str(error), expected="a new file") from error
     return key

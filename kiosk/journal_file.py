@@ -12,7 +12,8 @@ from typing import Any
 
 from kiosk.clock import Clock, Instant
 from kiosk.database import Database, DatabaseError, Failure, OpenDatabase, transaction
-from kiosk.journal_salvage import Salvage, carry_over, set_aside, sync_folder
+from kiosk.durable_file import sync_folder
+from kiosk.journal_salvage import Salvage, carry_over, set_aside
 from kiosk.journal_tables import (
     APPLICATION_ID,
     INSERT_CHAIN,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kiosk.database import Database, DatabaseError
+from kiosk.durable_file import replace_file, sync_folder
 from kiosk.journal_tables import (
     INSERT_CHAIN,
     INSERT_INCARNATION,
@@ -69,15 +69,6 @@ class Salvage:
     holes: tuple[Hole, ...] = ()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames and new names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def set_aside(path: Path, now: datetime) -> Path:
     """Rename the journal and its companions to a name that nothing else has; the new name. Raises OSError."""
     stem = f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -86,14 +77,7 @@ def set_aside(path: Path, now: datetime) -> Path:
     while any(_with(aside, suffix).exists() for suffix in SUFFIXES):
         count += 1
         aside = path.with_name(f"{stem}-{count}")
-    intention = _intention(path)
-    fd = os.open(intention, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(fd, aside.name.encode("utf-8"))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    sync_folder(path.parent)
+    replace_file(_intention(path), aside.name.encode("utf-8"))
     finish_set_aside(path)
     return aside
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import structlog
 
 from kiosk.calibration import AirBand, DriftWatch
 from kiosk.clock import Instant
+from kiosk.durable_file import replace_file
 from kiosk.passage_evidence import KEPT_FOR_NS
 from kiosk.passage_state import Kept, LaneState
 from kiosk.reasons import ClockTrust
@@ -77,13 +77,8 @@ class LaneMemory:
         lanes = {lane: self._kept(lane, state, at) for lane, state in states.items()}
         if lanes == self._written:
             return
-        fresh = self._path.with_suffix(".new")
         try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump({"format": FORMAT, "lanes": lanes}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            replace_file(self._path, json.dumps({"format": FORMAT, "lanes": lanes}).encode())
             self._written = lanes
         except OSError as error:
             log.error("lane_memory_not_written", file=str(self._path), error=error.strerror)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.policy import Policy, parse_policy
+from kiosk.durable_file import replace_file
 from kiosk.signed_document import DocumentError, DocumentKind, Manifest, check_document
 
 FILE = "policy-in-force.json"
@@ -47,24 +47,12 @@ def read_policy(folder: Path, authority: bytes) -> tuple[Manifest, Policy] | Non
 
 def keep_policy(folder: Path, document: SignedDocument) -> None:
     """Keep this one, durably, in place of the one before. Raises OSError where the disk refuses."""
-    path = folder / FILE
-    beside = path.with_suffix(".new")
     parts = {
         "manifest": base64.b64encode(document.manifest).decode(),
         "signature": base64.b64encode(document.signature).decode(),
         "body": base64.b64encode(document.body).decode(),
     }
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        json.dump(parts, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    replace_file(folder / FILE, json.dumps(parts).encode("ascii"))
 
 
 def document_name(version: int) -> str:

@@ -7,7 +7,6 @@ what is held: it must name this kiosk and its very key. The gate verifies its si
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kiosk.credentials.code_verdict import CodeRefusedError
 from kiosk.credentials.gp1 import KioskKey, kiosk_key_of
+from kiosk.durable_file import replace_file
 from sync import keys
 from sync.certificate import CERTIFICATE_CONTEXT, CERTIFICATE_PATH, MAX_CERTIFICATE_BYTES, certificate_statement
 from sync.errors import LinkError, WireError
@@ -85,13 +85,8 @@ class CertificateKeeper:
         return found
 
     def _put(self, content: bytes) -> None:
-        beside = self._path.with_name(self._path.name + ".new")
         try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            replace_file(self._path, content)
         except OSError as error:
             raise LinkError(
                 f"pass certificate {self._path}", seen=str(error), expected="a folder to write to"

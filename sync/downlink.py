@@ -11,7 +11,6 @@ old. What is in force is checked again at start-up: a folder that was tampered w
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from kiosk.durable_file import new_file, sync_folder
 from sync import keys
 from sync.document import FETCH_CONTEXT, DocumentKind, Manifest, check_document, fetch_statement
 from sync.errors import KeyFileError, LinkError, WireError
@@ -125,30 +125,14 @@ class Downlink:
                 ("manifest", found.manifest),
                 ("signature", base64.b64encode(found.signature)),
             ):
-                _write_durably(place / file, content)
-            _sync_folder(place)
+                new_file(place / file, content)
             new_link.unlink(missing_ok=True)
             new_link.symlink_to(name)
             new_link.replace(link)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as error:
             raise LinkError(f"documents {self._folder}", seen=str(error), expected="a folder to write into") from error
         self._held[manifest.kind] = manifest.version
         for old in self._folder.glob(f"{manifest.kind}-*"):
             if old.name != name:
                 shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -20,6 +19,7 @@ from typing import Any
 from config.errors import ConfigError
 from kiosk.credentials.bundle import FILES, TrustState, keep_revocations, open_bundle
 from kiosk.credentials.trust import TrustStore
+from kiosk.durable_file import new_file, replace_file, sync_folder
 
 CURRENT = "current"
 STATE = "state.json"
@@ -62,14 +62,13 @@ class BundleFolder:
         kept = keep_revocations(self._current_files(), opened.files, opened.reinstated)
         target = self._new_folder(opened.state.version)
         for name, content in kept.items():
-            _write(target / name, content)
-        _sync(target)
+            new_file(target / name, content)
         TrustStore.load(target)
         beside = self._folder / f"{CURRENT}.new"
         beside.unlink(missing_ok=True)
         beside.symlink_to(target.name)
         beside.replace(self._folder / CURRENT)
-        _sync(self._folder)
+        sync_folder(self._folder)
         self._write_state(opened.state)
         for old in self._folder.glob("v*"):
             if old.is_dir() and old.name != target.name:
@@ -95,10 +94,7 @@ class BundleFolder:
             "next_update_us": round(state.next_update.timestamp() * 1_000_000) if state.next_update else 0,
             "counts": dict(state.counts),
         }
-        beside = self._folder / f"{STATE}.new"
-        _write(beside, json.dumps(document, indent=1).encode())
-        beside.replace(self._folder / STATE)
-        _sync(self._folder)
+        replace_file(self._folder / STATE, json.dumps(document, indent=1).encode())
 
     def _new_folder(self, version: int) -> Path:
         # Never one that is there: after a power cut between switch and state, it is the one in use.
@@ -108,18 +104,3 @@ class BundleFolder:
                 target.mkdir(parents=True)
                 return target
         raise ConfigError(str(self._folder), seen="a thousand attempts", expected="room for a bundle", hint="empty it")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

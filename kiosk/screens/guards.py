@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import stat
 import threading
@@ -27,6 +26,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from config.errors import ConfigError
+from kiosk.durable_file import replace_file
 from kiosk.screens.duty import LockOut
 
 FREE_TRIES = 5
@@ -86,7 +86,7 @@ def set_guard(path: Path, login: str, name: str, secret: str, *, hasher: Passwor
         for guard in guards.values()
     )
     try:
-        _replace_private(path, body)
+        replace_file(path, body.encode())
     except OSError as error:
         raise ConfigError(
             str(path), seen=error.strerror or str(error), expected="a file that can be written"
@@ -184,21 +184,11 @@ class GuardBook:
             return
         # A full disk must not lock the guards out: the counts in memory still hold.
         with contextlib.suppress(OSError):
-            _replace_private(self._tries_file, json.dumps(self._wrong))
+            replace_file(self._tries_file, json.dumps(self._wrong).encode())
 
 
 def _delay_s(wrong: int) -> int:
     return 0 if wrong < FREE_TRIES else min(MAX_DELAY_S, FIRST_DELAY_S << min(wrong - FREE_TRIES, 16))
-
-
-def _replace_private(path: Path, body: str) -> None:
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def read_guards(path: Path) -> dict[str, Guard]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.voice import Voice
+from kiosk.durable_file import replace_file
 from kiosk.screens.faces import TextKey
 from kiosk.screens.spoken import SENTENCES, name_of, text_sha256
 from kiosk.screens.texts import Language, texts
@@ -210,9 +210,5 @@ def read_manifest(folder: Path) -> dict[str, Noted]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Noted]) -> None:
     """Put the manifest in place, whole or not at all. Raises OSError."""
-    new = folder / f"{MANIFEST}.new"
-    with new.open("w", encoding="utf-8") as file:
-        json.dump({entry: asdict(noted) for entry, noted in sorted(manifest.items())}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / MANIFEST)
+    listed = {entry: asdict(noted) for entry, noted in sorted(manifest.items())}
+    replace_file(folder / MANIFEST, json.dumps(listed, indent=1).encode(), mode=0o644)
