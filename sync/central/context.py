@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Request
 
+from config.errors import ConfigError
 from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
 from sync.central import access
 from sync.central.access import Role, Visitor
@@ -19,6 +20,7 @@ from sync.central.code_issuer import CodeIssuer
 from sync.central.committer import Committer, SharedWork
 from sync.central.ingest import Ingest, SignedBody
 from sync.central.kiosk_authority import KioskAuthority
+from sync.central.notifier import Telling
 from sync.central.retention import Retention
 from sync.central.store import Store
 from sync.errors import WireError
@@ -33,12 +35,20 @@ def system_now_us() -> int:
     return time.time_ns() // 1000
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of an IANA name; raises ConfigError for one that is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError("time zone", seen=name, expected="a name such as Asia/Shanghai") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentralOptions:
     """How a central shows itself: ``zone`` for times on pages, ``secure_cookies`` where it is reached by TLS.
 
-    ``issuer`` gives residents' phones their health codes, ``kiosk_authority`` certifies kiosks' keys; None where the
-    central does neither.
+    ``telling`` sends alerts to people, ``issuer`` gives residents' phones their health codes, ``kiosk_authority``
+    certifies kiosks' keys; None where the central does neither of the last two.
     """
 
     site_name: str = "Gatepost"
@@ -47,6 +57,7 @@ class CentralOptions:
     retention: Retention = field(default_factory=Retention)
     issuer: CodeIssuer | None = None
     kiosk_authority: KioskAuthority | None = None
+    telling: Telling = field(default_factory=Telling)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from kiosk.records import PayloadClass
 from sync.central.store import (
     Alert,
+    AlertNotice,
     Audit,
     Batch,
     EnrolmentCode,
@@ -31,7 +32,7 @@ from sync.central.store import (
 
 ledger, records, payloads = table(Ledger), table(StoredRecord), table(StoredPayload)
 passages, quarantine, batches = table(Passage), table(Quarantined), table(Batch)
-alerts, audit, codes = table(Alert), table(Audit), table(EnrolmentCode)
+alerts, notices, audit, codes = table(Alert), table(AlertNotice), table(Audit), table(EnrolmentCode)
 phones, phone_codes, status_orders = table(Phone), table(PhoneCode), table(OrderedStatus)
 
 DAY_US = 86_400_000_000
@@ -70,6 +71,8 @@ def forget(connection: Connection, now_us: int, keep: Retention) -> dict[str, in
     done["quarantine"] = _forget_set_aside(connection, now_us - keep.record_days * DAY_US)
     closed = delete(alerts).where(alerts.c.closed_us.is_not(None), alerts.c.last_us < now_us - keep.log_days * DAY_US)
     done["alerts"] = connection.execute(closed).rowcount
+    # With the alerts themselves: SQLite gives their numbers out again.
+    connection.execute(delete(notices).where(notices.c.alert_id.not_in(select(alerts.c.alert_id))))
     return done
 
 

@@ -287,6 +287,32 @@ class Alert(CentralTable, table=True):
     closed_by: str = ""
 
 
+class AlertChannel(CentralTable, table=True):
+    """One way alerts reach people (``email``, ``webhook``): who is sending now, when next, and what went wrong.
+
+    A sender holds the row until ``lease_until_us``, so that several central processes send each alert once.
+    """
+
+    __tablename__ = "alert_channels"
+    channel: str = Field(primary_key=True)
+    lease_by: str
+    lease_until_us: int = _big()
+    next_us: int = _big()
+    sent_us: int | None = _big(nullable=True)
+    failures: int = _big()
+    failing_since_us: int | None = _big(nullable=True)
+    error: str
+
+
+class AlertNotice(CentralTable, table=True):
+    """An alert that was sent by a channel: never again, until it is raised anew after having been closed."""
+
+    __tablename__ = "alert_notices"
+    alert_id: int = _big(key=True)
+    channel: str = Field(primary_key=True)
+    sent_us: int = _big()
+
+
 class EnrolmentCode(CentralTable, table=True):
     """A one-time code, kept as its SHA-256 only."""
 

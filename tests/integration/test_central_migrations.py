@@ -25,11 +25,12 @@ from tests.integration import postgres_server
 from tests.integration.postgres_server import PostgresServer
 from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of
 
-SECOND = '''"""{what}."""
+NEXT = f"{int(HEAD) + 1:04d}"
+LATER = '''"""{what}."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{before}"
 additive = {additive}
 def upgrade():
     op.add_column("kiosks", sa.Column("room", sa.String(), nullable=False, server_default=""))
@@ -78,13 +79,15 @@ def made_before_migrations(database: str, *, without: tuple[str, ...] = ()) -> C
     return journal
 
 
-def second_revision(folder: Path, *, additive: bool, more: str = "") -> History:
+def later_revision(folder: Path, *, additive: bool, more: str = "") -> History:
     """The history of a program one revision further on."""
     versions = folder / "versions"
     versions.mkdir()
-    (versions / "r0001_baseline.py").write_bytes((VERSIONS / "r0001_baseline.py").read_bytes())
-    (versions / "r0002_room.py").write_text(SECOND.format(what="A room", additive=additive, more=more))
-    return History(models=CentralTable.metadata, versions=versions, head="0002")
+    for known in VERSIONS.glob("r*.py"):
+        (versions / known.name).write_bytes(known.read_bytes())
+    later = LATER.format(what="A room", revision=NEXT, before=HEAD, additive=additive, more=more)
+    (versions / f"r{NEXT}_room.py").write_text(later)
+    return History(models=CentralTable.metadata, versions=versions, head=NEXT)
 
 
 def test_a_new_database_is_what_the_models_say(database: str) -> None:
@@ -179,11 +182,11 @@ def test_an_additive_revision_runs_at_start_and_a_heavy_one_only_on_command(
     """At start only what an older program can live beside is run; the command runs the rest, and rows stay."""
     made_before_migrations(database)
     Store(database).close()
-    monkeypatch.setattr("sync.central.store.HISTORY", second_revision(tmp_path, additive=False))
+    monkeypatch.setattr("sync.central.store.HISTORY", later_revision(tmp_path, additive=False))
     with pytest.raises(SyncError, match="database upgrade"):
         Store(database)
     store = Store.as_it_stands(database)
-    assert [(revision.name, revision.what) for revision in store.standing().missing] == [("0002", "A room.")]
+    assert [(revision.name, revision.what) for revision in store.standing().missing] == [(NEXT, "A room.")]
     assert store.upgrade().state is State.BEHIND
     assert store.standing().state is State.CURRENT
     store.close()
@@ -194,9 +197,9 @@ def test_an_additive_revision_runs_at_start_and_a_heavy_one_only_on_command(
 def test_an_additive_revision_needs_no_command(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting the newer program is enough."""
     Store(database).close()
-    monkeypatch.setattr("sync.central.store.HISTORY", second_revision(tmp_path, additive=True))
+    monkeypatch.setattr("sync.central.store.HISTORY", later_revision(tmp_path, additive=True))
     Store(database).close()
-    assert rows(database, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert rows(database, "SELECT version_num FROM alembic_version") == [(NEXT,)]
 
 
 def test_a_revision_that_fails_leaves_the_database_as_it_was(database: str, tmp_path: Path) -> None:
@@ -204,7 +207,7 @@ def test_a_revision_that_fails_leaves_the_database_as_it_was(database: str, tmp_
     Store(database).close()
     store = Store.as_it_stands(database)
     with pytest.raises(SyncError):
-        store.upgrade(second_revision(tmp_path, additive=True, more='op.execute("SELECT no_such_column FROM meta")'))
+        store.upgrade(later_revision(tmp_path, additive=True, more='op.execute("SELECT no_such_column FROM meta")'))
     assert store.standing().state is State.CURRENT
     store.close()
     engine = create_engine(database if "://" in database else f"sqlite:///{database}")

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 
-from sync.central import access, alerts, enrolment, lists, reports
+from sync.central import access, alert_outbox, alerts, enrolment, lists, reports
 from sync.central.access import Role, Visitor
 from sync.central.admin.render import page, texts_for
 from sync.central.admin.texts import local_time
@@ -118,11 +118,25 @@ def kiosks_page(request: Request, visitor: Auditor) -> Response:
 
 
 def _kiosks(request: Request, visitor: Visitor, code: tuple[str, str] | None) -> Response:
-    statuses, open_alerts = _reading(
+    channels = [channel.name for channel in central_of(request).options.telling.channels]
+    statuses, open_alerts, troubles = _reading(
         request,
-        lambda connection, now_us: (lists.kiosk_statuses(connection, now_us), lists.open_alerts(connection)),
+        lambda connection, now_us: (
+            lists.kiosk_statuses(connection, now_us),
+            lists.open_alerts(connection),
+            alert_outbox.troubles(connection, channels),
+        ),
     )
-    return page(request, "kiosks.html", visitor, live=True, kiosks=statuses, alerts=open_alerts, troubles=(), code=code)
+    return page(
+        request,
+        "kiosks.html",
+        visitor,
+        live=True,
+        kiosks=statuses,
+        alerts=open_alerts,
+        troubles=troubles,
+        code=code,
+    )
 
 
 @router.post("/admin/kiosks/code")
