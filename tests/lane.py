@@ -10,6 +10,7 @@ from config.sensor_model import SensorModel
 from drivers.devices import CardTap, InputChange, InputName, QrText, TemperatureReading
 from kiosk.evidence import CardStrength, CodeFinding, CodeStatus, PassFinding
 from kiosk.passage import initial, step
+from kiosk.passage_bench import Bench
 from kiosk.passage_events import (
     CodeVerified,
     Commit,
@@ -27,7 +28,7 @@ from kiosk.passage_events import (
     VerifyCard,
     VerifyCode,
 )
-from kiosk.passage_state import LaneState
+from kiosk.passage_state import LaneState, Person
 from kiosk.reasons import ClockTrust, Direction, Reason
 from kiosk.records import Kind
 from kiosk.screening import Sensor
@@ -193,3 +194,19 @@ class Lane:
 
 
 START_US = 1_795_399_200_000_000
+
+
+def bench_of(lane: Lane, **state: object) -> Bench:
+    """One step's work in this lane, its state changed so: for the rules that a step is made of."""
+    return Bench(setup=lane.setup, now=lane.now, state=replace(lane.state, **state), effects=[])
+
+
+def somebody(lane: Lane, **known: object) -> Person:
+    """The person of a passage that begins now, and what is known of them."""
+    return Person(
+        passage="in-5f0c1d2e-1",
+        began_ns=lane.ns,
+        credential_ns=lane.ns,
+        deadline_ns=lane.ns + 20_000_000_000,
+        **known,
+    )
