@@ -14,6 +14,8 @@ from sqlalchemy import Connection, select
 
 from kiosk.reasons import Direction
 from kiosk.records import PayloadClass
+from sync.central.duty import DutyDay
+from sync.central.duty_signs import duty_of
 from sync.central.store import Passage, StoredPayload, table
 from sync.central.two_gates import Entry, sooner_than_walking
 
@@ -44,7 +46,7 @@ class DailyReport:
     ``doubtful`` passages have a time that the kiosk itself did not trust. ``median_ms`` and ``p95_ms`` are from
     credential to verdict, None without a passage. ``credentials`` are what admitted people showed, ``weak_percent`` is
     the share of cards with nothing but a number among them (None without a card), ``two_gates`` how often one holder
-    was let in at two gates sooner than on foot.
+    was let in at two gates sooner than on foot, ``duty`` who had each gate's console when.
     """
 
     passages: int
@@ -59,6 +61,7 @@ class DailyReport:
     credentials: tuple[tuple[str, int], ...]
     weak_percent: int | None
     two_gates: tuple[tuple[str, int], ...]
+    duty: tuple[DutyDay, ...]
     median_ms: int | None
     p95_ms: int | None
 
@@ -72,10 +75,12 @@ def daily_report(connection: Connection, zone: ZoneInfo, *, from_us: int, to_us:
     waived: Counter[str] = Counter()
     credentials: Counter[str] = Counter()
     took_ms: list[int] = []
+    moments: dict[str, list[int]] = {}
     doubtful = 0
     for row in connection.execute(select(passages).where(passages.c.at_us >= from_us, passages.c.at_us < to_us)):
         gate = gates.setdefault((row.kiosk_id, row.lane), Counter())
         gate["passages"] += 1
+        moments.setdefault(row.kiosk_id, []).append(row.at_us)
         gate["admitted"] += row.admit is True
         gate["denied"] += row.admit is False
         gate["by_guard"] += bool(row.overridden) or "guard" in row.reason
@@ -107,6 +112,7 @@ def daily_report(connection: Connection, zone: ZoneInfo, *, from_us: int, to_us:
             (" / ".join(pair), count)
             for pair, count in sooner_than_walking(_entries(connection, from_us, to_us)).most_common()
         ),
+        duty=duty_of(connection, moments, from_us=from_us, to_us=to_us),
         median_ms=_quantile(took_ms, 0.5),
         p95_ms=_quantile(took_ms, 0.95),
     )
