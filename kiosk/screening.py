@@ -40,6 +40,9 @@ LIVE_RUN = 4
 next, a module that has just hung does not. They count as silence, too; a module that goes on is :attr:`Watch.stuck`."""
 HALF_WARM_C = 2.0
 HALF_WARM_RUN = 4
+HALF_COLD_RUN = 2
+ROOM_RUN = 300
+"""So many half-warm readings in a row are the room's new temperature: half a minute at 10 Hz."""
 WARMING_C_PER_MIN = 0.2
 WARMING_SPAN_NS = 60_000_000_000
 CHIP_OVER_AIR_C = 8.0
@@ -113,7 +116,8 @@ class Watch:
     not equal to the one before, and ``silence_ns`` how long it speaks for a presence. ``live_at_ns`` is when the
     newest of any temperature came that was not equal to the one before. ``identical`` counts equal readings in a row.
     ``glimpsed_ns`` is when somebody stepped away who was never warm enough for a presence (too far, or very cold): told
-    from the empty room's ``room_c`` by ``half_warm`` readings in a row.
+    from the empty room's ``room_c`` by ``half_warm`` readings in a row, or by ``half_cold`` ones where what had been
+    taken for the empty room was somebody.
     """
 
     since_ns: int | None = None
@@ -127,6 +131,7 @@ class Watch:
     live_at_ns: int = 0
     room_c: float | None = None
     half_warm: int = 0
+    half_cold: int = 0
     glimpsed_ns: int = 0
     identical: int = 0
     ambient_c: float | None = None
@@ -144,11 +149,14 @@ class Watch:
         return self.identical >= STUCK_RUN
 
 
-def is_warm(reading: TemperatureReading) -> bool:
-    """Whether a reading looks like a face before the sensor rather than the room."""
-    if reading.object_c <= WARM_OBJECT_C:
-        return False
-    return reading.ambient_c is None or reading.object_c - reading.ambient_c > WARM_OVER_AMBIENT_C
+def is_warm(reading: TemperatureReading, room_c: float | None = None) -> bool:
+    """Whether a reading looks like a face before the sensor rather than the room.
+
+    The room's is the sensor's own temperature, or what it saw of the empty room where that is lower: a chip that warms
+    itself comes near a face's temperature.
+    """
+    room = [c for c in (reading.ambient_c, room_c) if c is not None]
+    return reading.object_c > WARM_OBJECT_C and (not room or reading.object_c - min(room) > WARM_OVER_AMBIENT_C)
 
 
 def begin_presence(watch: Watch, at_ns: int) -> Watch:
@@ -195,15 +203,16 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
     # Where readings were lost beside a cold one, more cold ones may have been.
     paused = watch.last is not None and reading.at_ns - watch.last.at_ns > watch.silence_ns // 2 and not contact
     watch = replace(_watch_sensor(watch, reading), silence_ns=int(sensor.window.silence_s * NS))
-    watch = _glimpse(watch, reading)
+    warm = is_warm(reading, watch.room_c)
+    watch = _glimpse(watch, reading, warm=warm)
     if paused and watch.cold_run:
         watch = end_presence(watch)
     if watch.identical >= LIVE_RUN:
         return replace(watch, warm=(), seen=watch.seen + watch.present)
     if not contact:
-        if is_warm(reading) and watch.identical == 1:
+        if warm and watch.identical == 1:
             watch = replace(begin_presence(watch, reading.at_ns), cold_run=0, warm_at_ns=reading.at_ns)
-        elif is_warm(reading):
+        elif warm:
             pass  # equal to the one before: it may be the past, so it speaks for nobody's presence
         elif watch.present:
             # Whoever stands there afterwards, their window begins afresh.
@@ -213,23 +222,33 @@ def observe(watch: Watch, reading: TemperatureReading, now_ns: int, sensor: Sens
     if watch.since_ns is None or reading.at_ns < watch.since_ns:
         return watch
     watch = replace(watch, seen=watch.seen + 1)
-    if not (is_warm(reading) and reading.plausible_skin):
+    if not (warm and reading.plausible_skin):
         return watch
     oldest = reading.at_ns - int(sensor.window.extended_s * NS)
     return replace(watch, warm=(*(r for r in watch.warm if r.at_ns > oldest), reading))
 
 
-def _glimpse(watch: Watch, reading: TemperatureReading) -> Watch:
-    if is_warm(reading):
-        return replace(watch, half_warm=0)
-    if watch.room_c is not None and reading.object_c > watch.room_c + HALF_WARM_C:
-        return replace(watch, half_warm=watch.half_warm + 1)
-    return replace(
-        watch,
-        room_c=reading.object_c if watch.room_c is None else 0.9 * watch.room_c + 0.1 * reading.object_c,
-        glimpsed_ns=reading.at_ns if watch.half_warm >= HALF_WARM_RUN else watch.glimpsed_ns,
-        half_warm=0,
-    )
+def _glimpse(watch: Watch, reading: TemperatureReading, *, warm: bool) -> Watch:
+    """Learn the empty room; note somebody who steps away without ever having been warm enough.
+
+    Whoever stands there already when the sensor begins is taken for the room, until they leave and it turns colder. A
+    room that itself turned warmer is believed after half a minute.
+    """
+    at_ns, object_c, room_c = reading.at_ns, reading.object_c, watch.room_c
+    if warm:
+        return replace(watch, half_warm=0, half_cold=0)
+    if room_c is None:
+        return replace(watch, room_c=object_c)
+    if object_c > room_c + HALF_WARM_C and watch.half_warm < ROOM_RUN:
+        return replace(watch, half_warm=watch.half_warm + 1, half_cold=0)
+    if object_c < room_c - HALF_WARM_C:
+        if watch.half_cold + 1 < HALF_COLD_RUN:
+            return replace(watch, half_cold=watch.half_cold + 1)
+        return replace(watch, room_c=object_c, glimpsed_ns=at_ns, half_warm=0, half_cold=0)
+    if watch.half_warm >= ROOM_RUN:
+        return replace(watch, room_c=object_c, half_warm=0, half_cold=0)
+    glimpsed_ns = at_ns if watch.half_warm >= HALF_WARM_RUN else watch.glimpsed_ns
+    return replace(watch, room_c=0.9 * room_c + 0.1 * object_c, glimpsed_ns=glimpsed_ns, half_warm=0, half_cold=0)
 
 
 def _watch_sensor(watch: Watch, reading: TemperatureReading) -> Watch:

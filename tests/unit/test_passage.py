@@ -800,13 +800,29 @@ def test_who_waits_for_a_blind_sensor_is_not_measured_by_the_next_face(hung: boo
 
 
 def test_who_was_too_cold_to_be_seen_is_not_measured_by_the_next_face() -> None:
-    """28.9 degC before a sensor of 25: no presence, but somebody who came and left; the next face opens nothing."""
+    """28.3 degC before a room of 24.5: no presence, but somebody who came and left; the next face opens nothing."""
     lane = Lane(policy=load_policy("case"))
     lane.nobody(0.5)
     lane.tap("04a1")
-    lane.face(28.9, 1.0)
+    lane.face(28.3, 1.0)
     lane.nobody(0.3)
     lane.face(NORMAL_SKIN_C, 1.0)
+    assert lane.state.decided.person.temperature.why_not is NotMeasured.TOO_FAR
+    assert lane.of(Pulse) == []
+
+
+def test_who_stood_there_when_the_sensor_came_back_is_not_measured_by_the_next_face() -> None:
+    """Found in a simulated day: taken for the room (33.9 before a chip of 31), tapped, left; the next stepped up."""
+    lane = Lane(policy=load_policy("case"))
+    lane.unplug("thermo")
+    lane.plug("thermo")
+    for _ in range(5):
+        lane.reading(33.9, ambient_c=31.0)
+        lane.wait(0.1)
+    lane.tap("04a1")
+    for object_c in (33.9, 31.2, 28.5, 25.6, 23.0, 23.0, 25.8, 28.7, 31.6, *[34.4] * 12):
+        lane.wait(0.1)
+        lane.reading(object_c, ambient_c=31.0)
     assert lane.state.decided.person.temperature.why_not is NotMeasured.TOO_FAR
     assert lane.of(Pulse) == []
 
