@@ -39,6 +39,8 @@ from sync.certificate_keeper import CertificateKeeper
 from sync.downlink import Downlink, load_authority
 from sync.errors import LinkError, WireError
 from sync.heartbeat import MAX_POSITIONS, Heartbeat, Position
+from sync.news import WAIT_S
+from sync.news_watch import NewsWatch
 from sync.retry import Backoff
 from sync.uplink import BATCHES_PATH, HEARTBEAT_PATH, Reply, SignedRequest, Uplink
 
@@ -183,9 +185,14 @@ class Agent:
         self._troubles: dict[str, str] = {}
         self.counters = Counters()
         self.offers: dict[str, str] = {}
+        self._news: Mapping[str, str] | None = None
 
     def _new_backoff(self) -> Backoff:
         return Backoff(uniform=self._rng.uniform, base_s=self._options.retry_base_s, cap_s=self._options.retry_cap_s)
+
+    def offered(self, offers: Mapping[str, str]) -> None:
+        """For the thread that waits for news: the central offers these versions now. Taken up by the next step."""
+        self._news = offers
 
     # -- one step ----------------------------------------------------------------------------------------------
 
@@ -193,6 +200,10 @@ class Agent:
         """Do the most urgent thing that is due, if any; returns the seconds until the next call is wanted."""
         now = self._clock.now()
         now_s = now.mono_ns / 1e9
+        news, self._news = self._news, None
+        if news is not None:
+            self.offers = dict(news)
+            self._fetch_backoff.succeeded()  # what was refused is not what is offered now
         try:
             positions = self._journal.positions()
             self._notice_journal(positions, now)
@@ -632,8 +643,28 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
                 downlink=downlink,
                 certificate=certificate,
             )
-            while not stop.is_set():
-                stop.wait(agent.step())
+            watch = None
+            if downlink is not None:
+                watch = NewsWatch(
+                    kiosk_id=options.kiosk_id,
+                    private_key=private_key,
+                    link=Uplink(
+                        options.central_url,
+                        ca_file=options.ca_file,
+                        connect_timeout_s=options.connect_timeout_s,
+                        read_timeout_s=WAIT_S + options.read_timeout_s,
+                        software=options.software,
+                    ),
+                    tell=agent.offered,
+                    told=downlink.held(),
+                )
+                watch.start()
+            try:
+                while not stop.is_set():
+                    stop.wait(agent.step())
+            finally:
+                if watch is not None:
+                    watch.stop()
             return agent.counters
     finally:
         state.close()

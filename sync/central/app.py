@@ -3,6 +3,7 @@
 =========================================  ==========================================================
 POST /v1/sync/batches, /v1/sync/heartbeat  signed by an approved kiosk's key
 GET /v1/sync/documents/{kind}              signed by an approved kiosk's key
+POST /v1/sync/news                         signed by an approved kiosk's key; waits for a newer document
 POST /v1/sync/pass-certificate             signed by an approved kiosk's key
 POST /v1/enrol                             a one-time code and a signature
 GET /v1/exports/passages                   auditor: bearer token or session
@@ -58,6 +59,8 @@ from sync.central.context import (
 from sync.central.documents import newest_versions
 from sync.central.documents import router as documents_router
 from sync.central.ingest import Ingest
+from sync.central.news import NewsDesk
+from sync.central.news import router as news_router
 from sync.central.pass_certificates import router as certificates_router
 from sync.central.phone import phone_app
 from sync.central.phone_routes import router as phones_router
@@ -71,9 +74,16 @@ STATIC = Path(__file__).resolve().parent / "admin" / "static"
 
 
 def create_app(
-    store: Store, *, options: CentralOptions | None = None, now_us: Callable[[], int] = system_now_us
+    store: Store,
+    *,
+    options: CentralOptions | None = None,
+    now_us: Callable[[], int] = system_now_us,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
-    """The application over ``store``; it owns the writer's thread from start-up to shut-down."""
+    """The application over ``store``; it owns the writer's thread from start-up to shut-down.
+
+    ``stopping`` says that the server is about to end, so that questions which wait are answered.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +95,7 @@ def create_app(
             options=options or CentralOptions(),
         )
         central = app.state.central
+        app.state.news = NewsDesk(store, stopping)
         chores = asyncio.create_task(Chores(central.committer, now_us, central.options.retention).run())
         try:
             yield
@@ -100,6 +111,7 @@ def create_app(
     _add_kiosk_routes(app)
     _add_program_routes(app)
     app.include_router(documents_router)
+    app.include_router(news_router)
     app.include_router(certificates_router)
     app.include_router(phones_router)
     app.include_router(admin_router)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -160,8 +161,8 @@ def serve(
         issuer=load_issuer(codes),
         kiosk_authority=load_authority(codes),
     )
-    uvicorn.run(
-        create_app(store, options=options),
+    config_of_server = uvicorn.Config(
+        create_app(store, options=options, stopping=lambda: server.should_exit),
         host=host,
         port=port,
         ssl_certfile=tls_cert,
@@ -174,6 +175,11 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
+    server = uvicorn.Server(config_of_server)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise typer.Exit(3)
 
 
 def _is_loopback(host: str) -> bool:

@@ -37,6 +37,7 @@ OPEN_ROUTES = {
     "/v1/sync/batches": "a kiosk's signature",
     "/v1/sync/documents/{kind}": "a kiosk's signature",
     "/v1/sync/heartbeat": "a kiosk's signature",
+    "/v1/sync/news": "a kiosk's signature",
     "/v1/sync/pass-certificate": "a kiosk's signature",
 }
 
