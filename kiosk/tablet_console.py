@@ -102,7 +102,7 @@ def serve_tablets(settings: Settings, stack: ExitStack, clock: Clock, console: C
         return
     server.start()
     stack.callback(server.stop)
-    log.info("tablets", address=tablet_address(settings))
+    log.info("tablets", address=server.address, names=list(settings.web.tablet.known_as))
 
 
 def _teller(note: Note, what: str) -> Callable[[Tablet], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,13 +12,16 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from kiosk.board import KioskView
+from kiosk.clock import SystemClock
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import Guard, GuardBook, hash_secret
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.speech import Speech
+from kiosk.screens.tablet_pages import TabletDesk
 from kiosk.screens.texts import Language, Texts, texts
+from kiosk.tablet_book import TabletBook
 from tests.chromium import chromium
 from tests.integration.test_screens_app import OnePass, WaitingTrust
 
@@ -70,7 +74,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
+def make_stage(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
     """Stages with options of their own: texts, theme, a browser without script."""
     made: list[Stage] = []
 
@@ -84,6 +88,10 @@ def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
         # The gate's clock stands still, so that a view stays fresh however slow the machine is.
         clock = {"now_ns": 0}
         hub = Hub(clock_ns=lambda: clock["now_ns"])
+        now = SystemClock(None).now
+        tablets = TabletDesk(TabletBook(tmp_path), now, "https://192.168.7.20:8473", "5802 205c", lambda _: None)
+        if not tablets.book.listed():
+            tablets.book.pair(tablets.book.new_code("岗亭平板", now=now()), now=now())
         gate = PreviewGate(hub)
         guards = GuardBook({"wang": Guard("wang", "王师傅", hash_secret(SECRET, HASHER))}, hasher=HASHER)
         app = create_app(
@@ -93,6 +101,7 @@ def make_stage(browser: Browser) -> Iterator[Callable[..., Stage]]:
             trust=WaitingTrust(),
             passes=OnePass(),
             speech=speech,
+            tablets=tablets,
             site_code_text="https://example.org/place/east-gate",
             zone=ZoneInfo("Asia/Shanghai"),
             texts_of=texts_of,

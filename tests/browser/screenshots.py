@@ -10,7 +10,10 @@ from __future__ import annotations
 import shutil
 import struct
 import sys
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,11 +22,14 @@ import cv2
 import numpy as np
 from playwright.sync_api import sync_playwright
 
+from kiosk.clock import SystemClock
 from kiosk.screens.app import create_app
 from kiosk.screens.guards import Guard, GuardBook, hash_secret
 from kiosk.screens.hub import Hub
 from kiosk.screens.preview import PreviewGate, busy_view, kiosk_view, scenes
 from kiosk.screens.server import ScreensServer
+from kiosk.screens.tablet_door import TabletDoor
+from kiosk.tablet_book import TabletBook
 from tests.browser.conftest import HASHER, SECRET
 from tests.chromium import FLAGS
 
@@ -51,6 +57,19 @@ def indexed_png(picture: bytes) -> bytes:
         + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
         + chunk(b"IEND", b"")
     )
+
+
+@contextmanager
+def pairing_page() -> Iterator[str]:
+    """The address of a tablet's console, here on loopback without TLS, which changes nothing of the picture."""
+    hub = Hub()
+    hub.publish(busy_view(1))
+    with tempfile.TemporaryDirectory() as folder:
+        door = TabletDoor(TabletBook(Path(folder)), SystemClock(None).now)
+        server = ScreensServer(create_app(hub, PreviewGate(hub), guards=GuardBook(), door=door))
+        server.start()
+        yield server.address
+        server.stop()
 
 
 def main() -> int:
@@ -110,6 +129,10 @@ def main() -> int:
         hub.publish(replace(view, at_us=view.at_us + 720_000_000, backlog=318, alarms=("stranded",)))
         shoot("guard-4-en", "/guard")
         shoot("place-code", "/place-code", (800, 800))
+        page.set_viewport_size({"width": 800, "height": 480})
+        with pairing_page() as address:
+            page.goto(address)
+            keep("tablet-pair")
         browser.close()
     server.stop()
     large = [path.name for path in made if path.stat().st_size > MAX_BYTES]

@@ -146,9 +146,14 @@ def test_axe_finds_nothing_on_the_console(make_stage: Callable[..., Stage], lang
 
 
 def test_axe_finds_nothing_on_the_small_pages(stage: Stage) -> None:
-    """Sheets, lock page, emergency, place code, list of screens."""
+    """Sheets, lock page, emergency, place code, list of screens, tablets and a code for one."""
     page = stage.log_in()
     sheets = [f"/guard/lane/east-in/sheet/{sheet}" for sheet in ("override", "deny", "temperature", "visitor")]
-    for path in ("/", "/place-code", "/guard/login", "/emergency?lane=east-in", *sheets):
+    for path in ("/", "/place-code", "/guard/login", "/emergency?lane=east-in", "/guard/tablets", *sheets):
         page.goto(stage.server.address + path)
         assert violations(page) == [], path
+    page.goto(stage.server.address + "/guard/tablets")
+    page.fill("[name=name]", "岗亭平板")
+    page.click("form.grid button[type=submit]")
+    page.wait_for_selector(".tablet-code")
+    assert violations(page) == []
