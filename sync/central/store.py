@@ -32,6 +32,7 @@ from sqlalchemy import (
     insert,
     make_url,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -130,6 +131,10 @@ class Ledger(CentralTable, table=True):
     base_head: bytes = Field(sa_column=Column(Bytes, nullable=False))
 
 
+DUTY_RECORDS = "kind IN ('boot', 'shift')"
+"""Which records the index ``records_duty`` holds. A query uses it only where it says the very same."""
+
+
 class StoredRecord(CentralTable, table=True):
     """The header of one record, in columns; its payloads lie apart, each with its own retention."""
 
@@ -137,6 +142,8 @@ class StoredRecord(CentralTable, table=True):
     __table_args__ = (
         Index("records_identity", "kiosk_id", "incarnation", "stream", "seq", unique=True),
         Index("records_ref", "ref"),
+        # Few rows: whoever asks who was on duty need not read every record.
+        Index("records_duty", "at_us", sqlite_where=text(DUTY_RECORDS), postgresql_where=text(DUTY_RECORDS)),
     )
     receive_id: int = _big(key=True)
     kiosk_id: str

@@ -8,11 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 from kiosk.records import Kind, Stream
 from sync.central.access import Role
+from sync.central.duty_signs import duty_records
 from sync.central.reports import DailyReport, daily_report
 from sync.central.retention import DAY_US
 from sync.central.store import Kiosk, table
@@ -103,10 +104,19 @@ def test_the_page_shows_it_in_both_languages(journal: ChainJournal, tmp_path: Pa
         site.log_in(client, Role.AUDITOR)
         english = client.get("/admin/report?day=2026-11-21&lang=en").text
         chinese = client.get("/admin/report?day=2026-11-21&lang=zh-CN").text
-    for text, words in (
+    for page, words in (
         (english, ("Who was on duty", "wang", "Nobody on duty, in all", "Login made to wait after wrong secrets: li")),
         (chinese, ("值班情况", "wang", "无人值班合计", "口令多次输错，登录被暂停: li")),
     ):
-        assert [word for word in words if word not in text] == []
-        assert "<i>zhao</i>" not in text
-        assert "&lt;i&gt;zhao&lt;/i&gt;" in text
+        assert [word for word in words if word not in page] == []
+        assert "<i>zhao</i>" not in page
+        assert "&lt;i&gt;zhao&lt;/i&gt;" in page
+
+
+def test_the_report_reads_the_few_records_that_it_needs() -> None:
+    """By the index of shift and boot records, however many passages there are."""
+    with MemoryCentral(FakeClock().now).store.reading() as connection:
+        statement = duty_records(from_us=MIDNIGHT_US, to_us=MIDNIGHT_US + DAY_US)
+        query = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
+        plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert "records_duty" in plan[0], plan

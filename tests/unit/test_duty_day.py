@@ -53,7 +53,7 @@ def test_log_ins_and_the_times_between_them_are_the_day() -> None:
 
 
 def test_two_guards_at_two_consoles_leave_no_gap_and_one_guard_at_two_is_one_line() -> None:
-    """Wang on console and tablet, Li beside: as long as one of them is there, somebody is."""
+    """Wang on console and tablet, Li beside, Zhao within Li's time: as long as one of them is there, somebody is."""
     found = day(
         [
             shift(0, "logged_in"),
@@ -62,11 +62,14 @@ def test_two_guards_at_two_consoles_leave_no_gap_and_one_guard_at_two_is_one_lin
             shift(4 * HOUR, "logged_in", "li", "b"),
             shift(6 * HOUR, "logged_out", session="tablet"),
             shift(10 * HOUR, "shift_ended", "li", "b"),
+            shift(5 * HOUR, "logged_in", "zhao", "c"),
+            shift(7 * HOUR, "logged_out", "zhao", "c"),
         ]
     )
     assert lines(found) == [
         ("wang", 0, 6, "logged_out"),
         ("li", 4, 10, "shift_ended"),
+        ("zhao", 5, 7, "logged_out"),
         ("nobody", 10, 24, ""),
     ]
 
