@@ -13,7 +13,8 @@ from typing import Any
 
 import typer.main
 
-from config.loader import PREFIX, known_keys
+from config.central import CentralSettings
+from config.loader import PREFIX, Section, known_keys
 from config.settings import Settings
 from kiosk.reasons import PRIVATE_REASONS, Reason
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ DOCS = ROOT / "docs"
 
 
 def settings_page() -> str:
-    """docs/settings.md: every key of the kiosk's settings."""
+    """docs/settings.md: every key of the kiosk's settings, and of the central's."""
     lines = [
         "# Settings",
         "",
@@ -31,13 +32,24 @@ def settings_page() -> str:
         "variable is an error that names the nearest known one. `gatepost config explain` prints this list with your",
         "values.",
         "",
-        "| key | default | meaning |",
-        "|---|---|---|",
+        *_settings_table(Settings),
+        "",
+        "## The central's settings",
+        "",
+        "`gatepost-central serve --config FILE`; `config/central.toml` is a commented example. The environment",
+        f"counts as above: `[central] port` is `{PREFIX}CENTRAL__PORT`.",
+        "",
+        *_settings_table(CentralSettings),
     ]
-    for key, field in known_keys(Settings):
-        default = "*required*" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
-        lines.append(f"| `{key}` | {default} | {_cell(field.description or '')} |")
     return "\n".join(lines) + "\n"
+
+
+def _settings_table(model: type[Section]) -> list[str]:
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for key, field in known_keys(model):
+        default = "*required*" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{key}` | {default} | {_cell(field.description or '')} |")
+    return rows
 
 
 def _shown(value: Any) -> str:

@@ -58,9 +58,7 @@ class MailChannel:
                     server.login(self.user, self.password)
                 refused = server.send_message(message, from_addr=self.sender, to_addrs=list(self.to))
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise LinkError(
-                f"mail server {self.host}:{self.port}", seen=f"{type(error).__name__}: {error}"[:200]
-            ) from error
+            raise LinkError(f"mail server {self.host}:{self.port}", seen=_said(error)[:200]) from error
         if refused:
             log.warning("alert mail was not taken for everybody", refused=len(refused), of=len(self.to))
 
@@ -68,6 +66,17 @@ class MailChannel:
         if self.security is SmtpSecurity.TLS:
             return smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT_S, context=self.tls)
         return smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S)
+
+
+def _said(error: Exception) -> str:
+    """The server's own words where there are any; whom it refused is not repeated."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, words = next(iter(error.recipients.values()))
+        return f"{code} {words.decode('utf-8', 'replace')}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error
+        return f"{error.smtp_code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"
+    return f"{type(error).__name__}: {error}"
 
 
 def mail_of(bundle: Bundle, *, sender: str, to: tuple[str, ...]) -> EmailMessage:
