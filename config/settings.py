@@ -97,7 +97,10 @@ class State(Section):
 class PolicyChoice(Section):
     """The rules in force."""
 
-    file: str = Field(default="clear", description="a shipped policy's name, or the path of a policy file")
+    file: str = Field(
+        default="clear",
+        description="a shipped policy's name or a policy file's path, in force until the central sends one",
+    )
 
 
 class Trust(Section):
