@@ -20,6 +20,7 @@ from pathlib import Path
 
 from config.errors import ConfigError, GatepostError
 from kiosk.clock import Instant
+from kiosk.durable_file import owned_file, replace_file
 
 FILE = "tablets.json"
 CODE_LIFE_NS = 15 * 60 * 10**9
@@ -147,7 +148,7 @@ class TabletBook:
         with self._lock:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with os.fdopen(private_file(self._path.with_suffix(".lock")), "wb") as guard:
+                with os.fdopen(owned_file(self._path.with_suffix(".lock"), os.O_TRUNC), "wb") as guard:
                     fcntl.flock(guard, fcntl.LOCK_EX)
                     yield self._read()
             except OSError as error:
@@ -171,7 +172,7 @@ class TabletBook:
             "code": None if book.code is None else asdict(book.code),
             "tablets": [asdict(tablet) for tablet in book.tablets.values()],
         }
-        put_private(self._path, json.dumps(body, ensure_ascii=False, indent=1).encode())
+        replace_file(self._path, json.dumps(body, ensure_ascii=False, indent=1).encode())
 
 
 def read_book(path: Path) -> _Book:
@@ -196,25 +197,6 @@ def read_book(path: Path) -> _Book:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _unusable(path, f"another form: {type(error).__name__}") from error
     return _Book(code, {tablet.tablet_id: tablet for tablet in tablets})
-
-
-def private_file(path: Path) -> int:
-    """An open, empty file of mode 0600; made by root, it belongs to the folder's owner, who is to read it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    return descriptor
-
-
-def put_private(path: Path, body: bytes) -> None:
-    """Put a file of mode 0600 in place, whole or not at all. Raises OSError."""
-    new = path.with_name(path.name + ".new")
-    with os.fdopen(private_file(new), "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _sha256(text: str) -> str:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from config.errors import ConfigError
 from config.settings import Settings, secret_file
 from config.tablet import Tablet, is_address
-from kiosk.tablet_book import put_private
+from kiosk.durable_file import replace_file
 
 FOLDER = "tablet"
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority-key.pem"
@@ -102,12 +102,12 @@ def make_certificate(folder: Path, tablet: Tablet, *, now: datetime) -> bool:
         new = authority is None
         key, certificate = authority or _new_authority(names, now)
         if new:
-            put_private(folder / AUTHORITY_KEY, _pem(key))
-            put_private(folder / AUTHORITY, certificate.public_bytes(serialization.Encoding.PEM))
+            replace_file(folder / AUTHORITY_KEY, _pem(key))
+            replace_file(folder / AUTHORITY, certificate.public_bytes(serialization.Encoding.PEM))
         own_key = ec.generate_private_key(ec.SECP256R1())
         own = _signed(own_key, names, key, certificate, now)
-        put_private(folder / KEY, _pem(own_key))
-        put_private(folder / CERTIFICATE, own.public_bytes(serialization.Encoding.PEM))
+        replace_file(folder / KEY, _pem(own_key))
+        replace_file(folder / CERTIFICATE, own.public_bytes(serialization.Encoding.PEM))
     except OSError as error:
         raise ConfigError(str(folder), seen=error.strerror or str(error), expected="a folder to write in") from error
     return new

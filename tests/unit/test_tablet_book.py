@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -154,3 +155,12 @@ def test_the_memory_of_wrong_addresses_is_bounded() -> None:
     for number in range(2 * MAX_ADDRESSES):
         tries.wrong(f"fe80::{number:x}", now_ns=0)
     assert len(tries._wrong) == MAX_ADDRESSES
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+def test_a_code_made_by_root_is_read_by_the_gate(tmp_path: Path) -> None:
+    """`sudo gatepost console pair`: the file belongs to the state folder's owner, as the gate does."""
+    os.chown(tmp_path, 12345, 12346)
+    TabletBook(tmp_path).new_code("tablet", now=NOW)
+    for path in tmp_path.iterdir():
+        assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (12345, 12346, 0o600)
