@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from drivers.devices import BodyHint, DeviceEvent, DeviceFault, FaultKind
-from drivers.thermometers.framing import SummedFrames
+from drivers.thermometers.framing import SummedDecoder
 from drivers.thermometers.stream import StreamConversation
 
 HEADER = bytes.fromhex("aa5506")
@@ -44,33 +44,15 @@ def encode(body_c: float, encoding: Encoding) -> bytes:
     return body + bytes([sum(body) & 0xFF])
 
 
-class Decoder:
+class Decoder(SummedDecoder):
     """Bytes in, :class:`BodyHint` out; digits that are none become a transient OUT_OF_RANGE fault."""
 
     def __init__(self, encoding: Encoding) -> None:
-        self._frames = SummedFrames(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES)
         self._encoding = encoding
 
-    @property
-    def discarded(self) -> int:
-        """Bytes thrown away so far."""
-        return self._frames.discarded
-
-    @property
-    def pending(self) -> int:
-        """Bytes of a frame that has begun."""
-        return self._frames.pending
-
-    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
-        """Take the next bytes of the stream."""
-        return [self._event(offset, frame[3:5], at_ns) for offset, frame in self._frames.feed(data)]
-
-    def silence(self, at_ns: int) -> list[DeviceEvent]:
-        """A frame that has begun will not be finished."""
-        self._frames.silence()
-        return []
-
-    def _event(self, offset: int, value: bytes, at_ns: int) -> DeviceEvent:
+    def _event(self, frame: bytes, offset: int, at_ns: int) -> DeviceEvent:
+        value = frame[3:5]
         digits = value.hex()
         if self._encoding is Encoding.BCD and digits.isdecimal():
             return BodyHint(body_c=int(digits) / 10, at_ns=at_ns, offset=offset)

@@ -12,7 +12,7 @@ baud, a frame every 100 to 300 ms::
 from __future__ import annotations
 
 from drivers.devices import DeviceEvent, DistanceReading
-from drivers.thermometers.framing import SummedFrames
+from drivers.thermometers.framing import SummedDecoder
 from drivers.thermometers.stream import StreamConversation
 
 HEADER = b"\xff"
@@ -27,33 +27,14 @@ def encode(distance_mm: int) -> bytes:
     return body + bytes([sum(body) & 0xFF])
 
 
-class Decoder:
+class Decoder(SummedDecoder):
     """Bytes in, :class:`DistanceReading` out."""
 
     def __init__(self) -> None:
-        self._frames = SummedFrames(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES)
 
-    @property
-    def discarded(self) -> int:
-        """Bytes thrown away so far."""
-        return self._frames.discarded
-
-    @property
-    def pending(self) -> int:
-        """Bytes of a frame that has begun."""
-        return self._frames.pending
-
-    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
-        """Take the next bytes of the stream."""
-        return [
-            DistanceReading(distance_mm=int.from_bytes(frame[1:3], "big"), at_ns=at_ns, offset=offset)
-            for offset, frame in self._frames.feed(data)
-        ]
-
-    def silence(self, at_ns: int) -> list[DeviceEvent]:
-        """A frame that has begun will not be finished."""
-        self._frames.silence()
-        return []
+    def _event(self, frame: bytes, offset: int, at_ns: int) -> DeviceEvent:
+        return DistanceReading(distance_mm=int.from_bytes(frame[1:3], "big"), at_ns=at_ns, offset=offset)
 
 
 class DypDistanceConversation(StreamConversation):

@@ -11,6 +11,10 @@ Four of the point sensors differ only in header and length. The rules, the same 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
+from drivers.devices import DeviceEvent
+
 
 class SummedFrames:
     """``feed`` returns ``(offset in the stream, whole frame)`` pairs; their cut in time does not matter."""
@@ -63,6 +67,36 @@ class SummedFrames:
         self.discarded += len(self._pending)
         self._offset += len(self._pending)
         self._pending = b""
+
+
+class SummedDecoder(ABC):
+    """A decoder (:class:`drivers.devices.Decoder`) of such frames, each of which is one event."""
+
+    def __init__(self, header: bytes, size: int) -> None:
+        self._frames = SummedFrames(header, size)
+
+    @property
+    def discarded(self) -> int:
+        """Bytes thrown away so far."""
+        return self._frames.discarded
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that has begun."""
+        return self._frames.pending
+
+    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
+        """Take the next bytes of the stream."""
+        return [self._event(frame, offset, at_ns) for offset, frame in self._frames.feed(data)]
+
+    def silence(self, at_ns: int) -> list[DeviceEvent]:
+        """A frame that has begun will not be finished."""
+        self._frames.silence()
+        return []
+
+    @abstractmethod
+    def _event(self, frame: bytes, offset: int, at_ns: int) -> DeviceEvent:
+        """What a whole frame with a right sum says."""
 
 
 def _begun_header(tail: bytes, header: bytes) -> int:

@@ -20,7 +20,7 @@ import struct
 
 from drivers.devices import DeviceEvent, DeviceFault, FaultKind, TemperatureReading
 from drivers.thermometers.facts import SensorFacts
-from drivers.thermometers.framing import SummedFrames
+from drivers.thermometers.framing import SummedDecoder
 from drivers.thermometers.stream import StreamConversation
 
 HEADER = bytes.fromhex("a4030707")
@@ -48,46 +48,26 @@ def encode(object_c: float, ambient_c: float, body_c: float, emissivity: float =
     return body + bytes([sum(body) & 0xFF])
 
 
-class Decoder:
+class Decoder(SummedDecoder):
     """Bytes in, :class:`TemperatureReading` out; impossible values become a transient OUT_OF_RANGE fault."""
 
     def __init__(self) -> None:
-        self._frames = SummedFrames(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES)
 
-    @property
-    def discarded(self) -> int:
-        """Bytes thrown away so far."""
-        return self._frames.discarded
-
-    @property
-    def pending(self) -> int:
-        """Bytes of a frame that has begun."""
-        return self._frames.pending
-
-    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
-        """Take the next bytes of the stream."""
-        return [_event(offset, frame, at_ns) for offset, frame in self._frames.feed(data)]
-
-    def silence(self, at_ns: int) -> list[DeviceEvent]:
-        """A frame that has begun will not be finished."""
-        self._frames.silence()
-        return []
-
-
-def _event(offset: int, frame: bytes, at_ns: int) -> DeviceEvent:
-    emissivity_raw, object_raw, ambient_raw, body_raw = _VALUES.unpack_from(frame, len(HEADER))
-    if not (_OBJECT_RAW[0] <= object_raw <= _OBJECT_RAW[1] and _AMBIENT_RAW[0] <= ambient_raw <= _AMBIENT_RAW[1]):
-        detail = f"{FACTS.model}: raw object {object_raw}, raw ambient {ambient_raw} (0.01 degC)"
-        return DeviceFault(kind=FaultKind.OUT_OF_RANGE, detail=detail, at_ns=at_ns, offset=offset, transient=True)
-    return TemperatureReading(
-        object_c=object_raw / 100,
-        ambient_c=ambient_raw / 100,
-        body_c=body_raw / 100,
-        emissivity=emissivity_raw / 100,
-        at_ns=at_ns,
-        offset=offset,
-        raw=frame,
-    )
+    def _event(self, frame: bytes, offset: int, at_ns: int) -> DeviceEvent:
+        emissivity_raw, object_raw, ambient_raw, body_raw = _VALUES.unpack_from(frame, len(HEADER))
+        if not (_OBJECT_RAW[0] <= object_raw <= _OBJECT_RAW[1] and _AMBIENT_RAW[0] <= ambient_raw <= _AMBIENT_RAW[1]):
+            detail = f"{FACTS.model}: raw object {object_raw}, raw ambient {ambient_raw} (0.01 degC)"
+            return DeviceFault(kind=FaultKind.OUT_OF_RANGE, detail=detail, at_ns=at_ns, offset=offset, transient=True)
+        return TemperatureReading(
+            object_c=object_raw / 100,
+            ambient_c=ambient_raw / 100,
+            body_c=body_raw / 100,
+            emissivity=emissivity_raw / 100,
+            at_ns=at_ns,
+            offset=offset,
+            raw=frame,
+        )
 
 
 class Gy614V3Conversation(StreamConversation):

@@ -21,7 +21,7 @@ import struct
 
 from drivers.devices import DeviceEvent, DeviceFault, FaultKind, TemperatureReading
 from drivers.thermometers.facts import SensorFacts
-from drivers.thermometers.framing import SummedFrames
+from drivers.thermometers.framing import SummedDecoder
 from drivers.thermometers.stream import StreamConversation
 
 HEADER = bytes.fromhex("5a5a4504")
@@ -57,53 +57,25 @@ def encode(object_c: float, ambient_c: float) -> bytes:
     return body + bytes([sum(body) & 0xFF])
 
 
-class Decoder:
+class Decoder(SummedDecoder):
     """Bytes in, :class:`TemperatureReading` out; impossible values become a transient OUT_OF_RANGE fault."""
 
     def __init__(self, facts: SensorFacts = FACTS_90615) -> None:
-        self._frames = SummedFrames(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES)
         self._model = facts.model
         self._object_raw = tuple(round(limit * 100) for limit in facts.object_range_c)
         self._ambient_raw = tuple(round(limit * 100) for limit in facts.ambient_range_c)
 
-    @property
-    def discarded(self) -> int:
-        """Bytes thrown away so far."""
-        return self._frames.discarded
-
-    @property
-    def pending(self) -> int:
-        """Bytes of a frame that has begun."""
-        return self._frames.pending
-
-    def feed(self, data: bytes, at_ns: int) -> list[DeviceEvent]:
-        """Take the next bytes of the stream."""
-        events: list[DeviceEvent] = []
+    def _event(self, frame: bytes, offset: int, at_ns: int) -> DeviceEvent:
         object_low, object_high = self._object_raw
         ambient_low, ambient_high = self._ambient_raw
-        for offset, frame in self._frames.feed(data):
-            object_raw, ambient_raw = _VALUES.unpack_from(frame, 4)
-            if object_low <= object_raw <= object_high and ambient_low <= ambient_raw <= ambient_high:
-                events.append(
-                    TemperatureReading(
-                        object_c=object_raw / 100,
-                        ambient_c=ambient_raw / 100,
-                        at_ns=at_ns,
-                        offset=offset,
-                        raw=frame,
-                    )
-                )
-            else:
-                detail = f"{self._model}: raw object {object_raw}, raw ambient {ambient_raw} (0.01 degC)"
-                events.append(
-                    DeviceFault(kind=FaultKind.OUT_OF_RANGE, detail=detail, at_ns=at_ns, offset=offset, transient=True)
-                )
-        return events
-
-    def silence(self, at_ns: int) -> list[DeviceEvent]:
-        """A frame that has begun will not be finished."""
-        self._frames.silence()
-        return []
+        object_raw, ambient_raw = _VALUES.unpack_from(frame, 4)
+        if not (object_low <= object_raw <= object_high and ambient_low <= ambient_raw <= ambient_high):
+            detail = f"{self._model}: raw object {object_raw}, raw ambient {ambient_raw} (0.01 degC)"
+            return DeviceFault(kind=FaultKind.OUT_OF_RANGE, detail=detail, at_ns=at_ns, offset=offset, transient=True)
+        return TemperatureReading(
+            object_c=object_raw / 100, ambient_c=ambient_raw / 100, at_ns=at_ns, offset=offset, raw=frame
+        )
 
 
 class GyMcu90615Conversation(StreamConversation):
