@@ -7,6 +7,7 @@ leaves it except the :class:`CodeClaims`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -173,6 +174,11 @@ class CodeRefusedError(Exception):
         self.reason = reason
         self.key_id = key_id
 
-    def verdict(self, kind: str) -> CodeVerdict:
-        """The same, as the value that the entry point returns."""
-        return CodeVerdict(state=CodeState.INVALID, reason=self.reason, kind=kind, key_id=self.key_id)
+
+def judged(kind: str, verify: Callable[[], tuple[CodeClaims, str]]) -> CodeVerdict:
+    """What a verifier's own part came to: the claims and key id that it returns, or the refusal that it raises."""
+    try:
+        claims, key_id = verify()
+    except CodeRefusedError as refused:
+        return CodeVerdict(state=CodeState.INVALID, reason=refused.reason, kind=kind, key_id=refused.key_id)
+    return CodeVerdict(state=CodeState.VALID, claims=claims, kind=kind, key_id=key_id)

@@ -34,9 +34,9 @@ from kiosk.credentials.code_verdict import (
     CodeClaims,
     CodeReason,
     CodeRefusedError,
-    CodeState,
     CodeVerdict,
     GateContext,
+    judged,
 )
 from kiosk.credentials.community import (
     KEY_ID_BYTES,
@@ -139,11 +139,7 @@ def verify(text: str, store: TrustStore, now: datetime, context: GateContext) ->
     """Judges one ``GC1:`` code at ``now`` (aware). A red code that is genuine is valid, and its status is red."""
     if not text.startswith(PREFIX):
         return NOT_MINE
-    try:
-        claims, key_id = _verify(text, store, now, context)
-    except CodeRefusedError as refused:
-        return refused.verdict(KIND)
-    return CodeVerdict(state=CodeState.VALID, claims=claims, kind=KIND, key_id=key_id)
+    return judged(KIND, lambda: _verify(text, store, now, context))
 
 
 def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -> tuple[CodeClaims, str]:

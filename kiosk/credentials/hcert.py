@@ -21,9 +21,9 @@ from kiosk.credentials.code_verdict import (
     CodeClaims,
     CodeReason,
     CodeRefusedError,
-    CodeState,
     CodeVerdict,
     GateContext,
+    judged,
 )
 from kiosk.credentials.cose import CoseError, Sign1, parse_sign1
 from kiosk.credentials.dcc import GROUPS, Dcc, DccError, check_dcc
@@ -49,11 +49,7 @@ def verify(text: str, store: TrustStore, now: datetime, context: GateContext) ->
     """Judges one HCERT at ``now`` (aware). ``not_mine`` for a text without the prefix; never raises for a text."""
     if not text.startswith(PREFIX):
         return NOT_MINE
-    try:
-        claims, key_id = _verify(text, store, now, context)
-    except CodeRefusedError as refused:
-        return refused.verdict(KIND)
-    return CodeVerdict(state=CodeState.VALID, claims=claims, kind=KIND, key_id=key_id)
+    return judged(KIND, lambda: _verify(text, store, now, context))
 
 
 def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -> tuple[CodeClaims, str]:

@@ -24,9 +24,9 @@ from kiosk.credentials.code_verdict import (
     CodeClaims,
     CodeReason,
     CodeRefusedError,
-    CodeState,
     CodeVerdict,
     GateContext,
+    judged,
 )
 from kiosk.credentials.person_match import person_match
 from kiosk.credentials.rules import check_rules
@@ -50,11 +50,7 @@ def verify(text: str, store: TrustStore, now: datetime, context: GateContext) ->
     """Judges one seal at ``now`` (aware). ``not_mine`` for a text that does not begin like one."""
     if not _LOOKS_LIKE.match(text[:200]):
         return NOT_MINE
-    try:
-        claims, key_id = _verify(text, store, now, context)
-    except CodeRefusedError as refused:
-        return refused.verdict(KIND)
-    return CodeVerdict(state=CodeState.VALID, claims=claims, kind=KIND, key_id=key_id)
+    return judged(KIND, lambda: _verify(text, store, now, context))
 
 
 def _verify(text: str, store: TrustStore, now: datetime, context: GateContext) -> tuple[CodeClaims, str]:
