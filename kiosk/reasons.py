@@ -66,7 +66,6 @@ class Reason(StrEnum):
     JOURNAL_FAILED = "journal_failed"
     GUARD_DENIED = "guard_denied"
     # Why somebody was let in.
-    EMERGENCY_OPEN = "emergency_open"
     GUARD_ADMITTED = "guard_admitted"
     ADMITTED_WITH_WAIVER = "admitted_with_waiver"
     ALL_CHECKS_PASSED = "all_checks_passed"
