@@ -229,6 +229,8 @@ class SystemClock:
     ) -> None:
         self._lock = threading.Lock()
         self._floor = Floor(floor_path, built_at_us=built_at_us)
+        #: The floor as the last run left it, to the minute; microseconds since 1970. That run was alive then.
+        self.found_floor_us = self._floor.at_us
         self._wall_us = wall_us
         self._monotonic_ns = monotonic_ns
         self._synced = synced

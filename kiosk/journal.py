@@ -102,12 +102,14 @@ class Journal:
         kiosk_id: str,
         clock: Clock,
         known: Iterable[Acknowledged] = (),
+        alive_us: int | None = None,
         open_database: OpenDatabase = SqliteDatabase,
     ) -> Journal:
         """Open the journal at ``path``, making it (mode 0600) when there is none.
 
         ``known`` are the central's last acknowledgements: a journal that ends before one of them, or holds another
         record there, was rolled back, and goes on under a new incarnation instead of using a number twice.
+        ``alive_us`` (UTC) is when the gate was last known to run before this start; the boot record says it.
 
         Raises JournalError when another process writes it, when the folder is missing, not writable or full, when
         the file is something else, or when it was written by a newer version.
@@ -115,7 +117,7 @@ class Journal:
         journal = cls(Path(path), kiosk_id=kiosk_id, clock=clock, open_database=open_database)
         try:
             with journal._lock:
-                journal._start(list(known))
+                journal._start(list(known), alive_us)
         except BaseException:
             journal.close()
             raise
@@ -276,7 +278,7 @@ class Journal:
 
     # Starting
 
-    def _start(self, known: list[Acknowledged]) -> None:
+    def _start(self, known: list[Acknowledged], alive_us: int | None) -> None:
         try:
             self._writer_lock.take()
             finish_set_aside(self._path)
@@ -295,7 +297,9 @@ class Journal:
             raise _journal_error(error) from error
         except OSError as error:
             raise _folder_error(self._path, error) from error
-        facts = {"program": "gatepost", "pid": os.getpid()}
+        facts: dict[str, str | int] = {"program": "gatepost", "pid": os.getpid()}
+        if alive_us is not None:
+            facts["alive_us"] = alive_us
         self.append(Stream.DIAGNOSTIC, Kind.BOOT, at=self._clock.now(), payloads={PayloadClass.FACTS: facts})
 
     def _mend(self, newest: int | None) -> None:

@@ -198,6 +198,7 @@ def build(
         kiosk_id=settings.site.kiosk_id,
         clock=clock,
         known=read_acknowledged(folder / "sync.db"),
+        alive_us=clock.found_floor_us if isinstance(clock, SystemClock) else None,
     )
     stack.callback(journal.close)
     roster = stack.enter_context(open_roster(settings))

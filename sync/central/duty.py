@@ -1,10 +1,10 @@
 """Who had a gate's console when on a day, and how long nobody had it. Pure.
 
 From the kiosk's ``shift`` records (``docs/formats.md``), its ``boot`` records, which end each log-in that a killed gate
-could not end itself, and the moments at which it let anybody through or refused them. A log-in without an end lasts
-12 hours at most, as at the kiosk. A gate that started again after a silence of more than 15 minutes may have been off
-meanwhile: of that time nothing is said, neither that somebody was there nor that nobody was. The day ends with the last
-that was heard of the gate.
+could not end itself, and the moments at which it decided on somebody or is known to have run. A log-in without an end
+lasts 12 hours at most, as at the kiosk. A gate that started again after a silence of more than 15 minutes may have been
+off meanwhile: of that time nothing is said, neither that somebody was there nor that nobody was. The day ends with the
+last that was heard of the gate.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ class Shift:
 
 @dataclass(slots=True)
 class Signs:
-    """What one kiosk let hear: shift records and starts in any order, and moments at which it decided on somebody.
+    """What one kiosk let hear: shift records and starts in any order, and moments at which it was certainly running.
 
-    They reach beyond the day: log-ins 12 hours back, starts and the nearest moments a day either way. ``heard_us`` is
+    ``moments_us`` are passages, ``alive_us`` what starts say of the run before them. They reach beyond the day: log-ins
+    12 hours back, starts and the nearest moments a day either way. ``heard_us`` is
     when the kiosk was last heard of at all.
     """
 
     shifts: list[Shift] = field(default_factory=list)
     boots_us: list[int] = field(default_factory=list)
     moments_us: list[int] = field(default_factory=list)
+    alive_us: list[int] = field(default_factory=list)
     heard_us: int = 0
 
 
@@ -96,7 +98,7 @@ class DutyDay:
 def duty_day(kiosk_id: str, signs: Signs, *, from_us: int, to_us: int) -> DutyDay:
     """The day ``from_us`` to ``to_us`` of one kiosk."""
     moments = sorted(signs.moments_us)
-    heard = sorted([*moments, *(shift.at_us for shift in signs.shifts), *signs.boots_us])
+    heard = sorted([*moments, *signs.alive_us, *(shift.at_us for shift in signs.shifts), *signs.boots_us])
     to_us = max(from_us, min(to_us, max([signs.heard_us, *heard[-1:]])))
     silences = _silences(heard, signs.boots_us, from_us)
     watches = _watches(kiosk_id, signs, heard)

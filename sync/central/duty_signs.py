@@ -24,6 +24,9 @@ def duty_of(connection: Connection, moments: dict[str, list[int]], *, from_us: i
     for kiosk_id, kind, at_us, body in connection.execute(duty_records(from_us=from_us, to_us=to_us)):
         if kind == str(Kind.BOOT):
             signs[kiosk_id].boots_us.append(at_us)
+            alive_us = (_object(body) or {}).get("alive_us")
+            if type(alive_us) is int and alive_us < at_us:
+                signs[kiosk_id].alive_us.append(alive_us)
         elif at_us >= from_us - SHIFT_US and (facts := _object(body)) is not None:
             signs[kiosk_id].shifts.append(Shift.of(at_us, facts))
     for kiosk_id, inside in moments.items():

@@ -48,8 +48,8 @@ def journal() -> ChainJournal:
     put(journal, 9, Kind.SHIFT, shift("locked_out", "li", "", wrong=5, wait_s=2))
     put(journal, 14, Kind.SHIFT, shift("logged_out", "wang", "aa", lasted_s=28_800))
     put(journal, 14, Kind.SHIFT, shift("handed_over", "li", "bb", previous="wang", vacant_s=0))
-    put(journal, 15.95, Kind.PASSAGE)
-    put(journal, 16, Kind.BOOT, {"program": "gatepost", "pid": 2})
+    put(journal, 15, Kind.PASSAGE)
+    put(journal, 16, Kind.BOOT, {"program": "gatepost", "pid": 2, "alive_us": MIDNIGHT_US + 16 * HOUR_US - 30_000_000})
     put(journal, 17, Kind.PASSAGE)
     put(journal, 23, Kind.PASSAGE)
     return journal

@@ -110,6 +110,17 @@ def test_opening_again_goes_on_where_it_ended(tmp_path: Path) -> None:
         assert diagnostics[1].boot_id != diagnostics[2].boot_id
 
 
+def test_a_start_says_when_the_gate_was_last_alive(tmp_path: Path) -> None:
+    """So that whoever reads on knows until when a killed gate ran; not told where no clock knows."""
+    clock = FakeClock()
+    path = tmp_path / "journal.db"
+    Journal.open(path, kiosk_id="gate-1", clock=clock).close()
+    Journal.open(path, kiosk_id="gate-1", clock=clock, alive_us=clock.at_us - 60).close()
+    boots = [r for records in all_records(path).values() for r in records if r.kind is Kind.BOOT]
+    told = [dict(boot.payloads[PayloadClass.FACTS].body or {}).get("alive_us") for boot in boots]
+    assert told == [None, clock.at_us - 60]
+
+
 def test_another_kiosk_id_begins_another_incarnation(tmp_path: Path) -> None:
     """A card image put into a second kiosk does not go on with the first one's numbers."""
     clock = FakeClock()

@@ -124,6 +124,15 @@ def test_a_wrong_battery_clock_does_not_raise_the_floor(tmp_path: Path) -> None:
     assert Floor(tmp_path / "floor").at_us == MORNING_US
 
 
+def test_the_clock_remembers_when_the_run_before_was_alive(tmp_path: Path) -> None:
+    """The floor as it was found does not move with the clock; the next start finds the minute of this run's end."""
+    (tmp_path / "floor").write_text(f"{MORNING_US}\n")
+    clock = Machine(MORNING_US + DAY_US).clock(tmp_path / "floor")
+    assert clock.now().at_us == clock.floor_us == MORNING_US + DAY_US
+    assert clock.found_floor_us == MORNING_US
+    assert Machine(MORNING_US + 2 * DAY_US).clock(tmp_path / "floor").found_floor_us == MORNING_US + DAY_US
+
+
 def test_two_people_can_assert_the_time_above_the_floor() -> None:
     """Asserted time is carried on by the monotonic clock and gives way to a sync."""
     machine = Machine(0, synced=False, rtc=False)

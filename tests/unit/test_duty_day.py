@@ -116,6 +116,14 @@ def test_a_gate_that_was_off_has_no_gap_on_its_account() -> None:
     assert found.vacant_us == 18 * HOUR
 
 
+def test_a_quiet_gate_that_tells_when_it_last_ran_was_not_off() -> None:
+    """Nobody came from 10 to 14; the start at 14 says that the run before went on until 13:59, so Wang was there."""
+    signs = Signs(shifts=[shift(8 * HOUR, "logged_in")], boots_us=[14 * HOUR], heard_us=2 * DAY)
+    signs.moments_us, signs.alive_us = [7 * HOUR], [14 * HOUR - MIN]
+    found = duty_day("gate-1", signs, from_us=0, to_us=DAY)
+    assert lines(found) == [("nobody", 0, 8, ""), ("wang", 8, 14, "boot"), ("nobody", 14, 24, "")]
+
+
 def test_the_day_ends_with_the_last_that_was_heard() -> None:
     """Today at noon nobody can say who will be there in the evening; a new gate begins with its first start."""
     signs = Signs(shifts=[shift(9 * HOUR, "logged_in")], boots_us=[8 * HOUR], heard_us=12 * HOUR)
