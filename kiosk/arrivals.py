@@ -179,11 +179,13 @@ class Arrivals:
 
     def _take(self, kind: DocumentKind, found: SignedDocument) -> None:
         held = self._up_to(kind)
+        # A roster that cannot be read now says nothing against a policy: the error goes up, and it is tried again.
+        people = self.appliers.roster.categories() if kind is DocumentKind.POLICY else {}
         try:
             manifest = check_document(
                 found.manifest, found.signature, found.body, authority=self.authority, wanted=kind, held=held
             )
-            facts = self._apply(manifest, found)
+            facts = self._apply(manifest, found, people)
         except GatepostError as error:
             self._refused[kind] = found.manifest
             if kind is DocumentKind.POLICY and self.policy is not None:
@@ -205,9 +207,9 @@ class Arrivals:
         log.info("document_in_force", kind=str(kind), version=manifest.version)
         self.note({"document": str(kind), "version": manifest.version, "held": held} | facts)
 
-    def _apply(self, manifest: Manifest, found: SignedDocument) -> Facts:
+    def _apply(self, manifest: Manifest, found: SignedDocument, people: dict[str, int]) -> Facts:
         if manifest.kind is DocumentKind.POLICY and self.policy is not None:
-            return self.policy.take(manifest, found, self.appliers.roster.categories())
+            return self.policy.take(manifest, found, people)
         return self.appliers.apply(manifest.kind, found.body)
 
     def _up_to(self, kind: DocumentKind) -> int:

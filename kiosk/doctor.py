@@ -23,7 +23,7 @@ from kiosk.credentials.bundle import AgeLight, TrustState, age_light
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore
 from kiosk.doctor_cards import card_lines
-from kiosk.doctor_policy import policy_lines
+from kiosk.doctor_policy import borderline_in_force, policy_lines
 from kiosk.expectation import expected_of_unit
 from kiosk.identity import load_authority
 from kiosk.lane_sensor import sensor_of
@@ -72,8 +72,9 @@ def examine(settings: Settings, *, devices: bool = True) -> Iterator[Finding]:
     yield from _outside(settings)
     yield from _voice(settings)
     yield from _tablets(settings)
+    borderline_from_c = borderline_in_force(settings)
     for lane in settings.lane:
-        sensor = sensor_of(lane, settings.state.folder)
+        sensor = sensor_of(lane, settings.state.folder, borderline_from_c=borderline_from_c)
         if sensor is not None:
             expected = expected_of_unit(sensor)
             detail = "; ".join(expectation_lines(sensor))

@@ -44,6 +44,14 @@ def policy_lines(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield "look", "own policy", f"could not stand in for the central's: {error}"
 
 
+def borderline_in_force(settings: Settings) -> float | None:
+    """The threshold for a second measurement in the policy in force; None where it sets none, or there is no policy."""
+    try:
+        return policy_at_start(settings).in_force.policy.temperature.borderline_from_c
+    except GatepostError:
+        return None
+
+
 def _level(found: PolicyInForce) -> str:
     order = found.policy.order
     return "look" if order is not None and (order.example or _ended(found)) else "good"

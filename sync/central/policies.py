@@ -25,11 +25,13 @@ documents = table(Document)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A policy that may be signed. ``before`` is the name of the newest that was offered, "" for the first;
-    ``unnamed`` are categories of the roster that it says nothing of: their people would not be let in."""
+    ``unnamed`` are categories of the roster that it says nothing of: their people would not be let in; ``left_out`` are
+    approved kiosks that it does not name although it names some."""
 
     policy: Policy
     before: str = ""
     unnamed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def lines(self, zone: tzinfo = UTC) -> list[str]:
         """What an admin should read before and after it is offered."""
@@ -43,6 +45,8 @@ class Proposal:
         shut = [each.name for each in policy.category if each.entry is None]
         if shut:
             told_of.append("does not let in: " + ", ".join(shut))
+        if self.left_out:
+            told_of.append(f"LOOK: {told(self.left_out)} will refuse it, with an alarm, and keep what they have")
         if self.unnamed:
             told_of.append(f"LOOK: the roster has people of {', '.join(self.unnamed)}, of whom it says nothing")
         return told_of
@@ -71,7 +75,8 @@ def propose(connection: Connection, body: bytes, now_us: int) -> Proposal:
                 seen=f"this name was offered before, as document {row.version}",
                 expected="a name of its own, since it stands in every verdict",
             )
-    strangers = sorted(set(policy.kiosks) - set(approved_keys(connection)))
+    approved = set(approved_keys(connection))
+    strangers = sorted(set(policy.kiosks) - approved)
     if strangers:
         raise ConfigError(
             f"policy {policy.version}: kiosks",
@@ -82,7 +87,12 @@ def propose(connection: Connection, body: bytes, now_us: int) -> Proposal:
     people = _people(connection)
     if before is not None:
         check_homes(policy, before, people)
-    return Proposal(policy=policy, before=before.version if before else "", unnamed=unnamed(policy, people))
+    return Proposal(
+        policy=policy,
+        before=before.version if before else "",
+        unnamed=unnamed(policy, people),
+        left_out=tuple(sorted(approved - set(policy.kiosks))) if policy.kiosks else (),
+    )
 
 
 def _check_order(policy: Policy, now_us: int) -> None:

@@ -64,7 +64,8 @@ def office(tmp_path: Path) -> Office:
     store = Store(tmp_path / "central.db")
     central = MemoryCentral(lambda: None, store=store)
     central._now_us = lambda: MORNING_US  # type: ignore[method-assign]
-    central.admit("north-1")
+    for kiosk in ("north-1", "south-1"):
+        central.admit(kiosk)
     store.close()
     return Office(tmp_path)
 
@@ -120,3 +121,10 @@ def test_categories_that_were_forgotten_are_told_before_anything_is_signed(offic
     office.publish(ROSTER, kind="roster")
     assert "LOOK: the roster has people of acrobat" in office.publish(case("north-7"), "--only-check")
     assert "LOOK" not in office.publish(case("n-7") + '\n[[category]]\nname = "acrobat"\n', "--only-check")
+
+
+def test_kiosks_that_would_refuse_it_are_told(office: Office) -> None:
+    """A policy that names some kiosks is refused by the others: that should be meant."""
+    told = office.publish(case("north-7", head='kiosks = ["north-1"]\n'), "--only-check")
+    assert "for north-1\n" in told
+    assert "LOOK: south-1 will refuse it" in told

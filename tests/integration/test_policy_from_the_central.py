@@ -22,6 +22,7 @@ from kiosk.passage_events import LaneSetup
 from kiosk.policy_keeper import FALLBACK, PolicyKeeper, policy_at_start
 from kiosk.policy_shelf import FILE, SignedDocument, keep_policy
 from kiosk.roster import Roster
+from kiosk.roster_tables import RosterError
 from kiosk.run import lane_setup
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
 from sync import keys
@@ -286,6 +287,24 @@ def test_a_disk_that_refuses_leaves_the_old_in_force_until_it_heals(
     with pytest.raises(OSError, match="No space"):
         kiosk.arrivals.look()
     assert (kiosk.in_force, kiosk.put) == ((OWN, 0), [])
+    monkeypatch.undo()
+    kiosk.arrivals.look()
+    assert kiosk.in_force == ("case-7", 7)
+
+
+def test_a_roster_that_cannot_be_read_says_nothing_against_a_policy(
+    kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again with the next look, and no alarm is raised for what nobody looked at."""
+
+    def locked(self: Roster) -> dict[str, int]:
+        raise RosterError("roster", seen="database is locked")
+
+    kiosk.lay(7, rules("case-7"))
+    monkeypatch.setattr(Roster, "categories", locked)
+    with pytest.raises(RosterError):
+        kiosk.arrivals.look()
+    assert (kiosk.in_force, kiosk.alarms) == ((OWN, 0), [])
     monkeypatch.undo()
     kiosk.arrivals.look()
     assert kiosk.in_force == ("case-7", 7)
