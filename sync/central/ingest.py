@@ -169,12 +169,14 @@ class Ingest:
 
         Raises WireError: 401 unknown kiosk or bad signature, 403 not approved or revoked, 400/413/415/422 form.
         """
-        public_key = self._key_that_signed(signed)
-        parsed = parse(signed.body, signed.encoding)
-        if parsed.header.kiosk_id != signed.kiosk_id:
-            raise WireError("batch header kiosk_id", status=422, seen=parsed.header.kiosk_id, expected=signed.kiosk_id)
-        _require_signature(public_key, keys.HEAD_CONTEXT, head_statement(parsed.header), signed.head_signature)
-        return CheckedBatch(signed=signed, parsed=parsed, public_key=public_key)
+        return _checked(signed, self._key_that_signed(signed))
+
+    def check_at_once(self, signed: SignedBody) -> CheckedBatch | None:
+        """As ``check_batch`` if a key seen before signed the body; None, without asking the store, if not."""
+        known = self._known_keys.get(signed.kiosk_id)
+        if known is None or not keys.verify(known, keys.BATCH_CONTEXT, signed.body, signed.signature):
+            return None
+        return _checked(signed, known)
 
     def _key_that_signed(self, signed: SignedBody) -> bytes:
         """The key of the kiosk, once it verified the body; one seen before is tried before the store is asked.
@@ -505,6 +507,14 @@ def _set_aside_fork(
 def _require_signature(public_key: bytes, context: bytes, message: bytes, signature: bytes) -> None:
     if not keys.verify(public_key, context, message, signature):
         raise WireError("signature", status=401, seen="not by this kiosk's key")
+
+
+def _checked(signed: SignedBody, public_key: bytes) -> CheckedBatch:
+    parsed = parse(signed.body, signed.encoding)
+    if parsed.header.kiosk_id != signed.kiosk_id:
+        raise WireError("batch header kiosk_id", status=422, seen=parsed.header.kiosk_id, expected=signed.kiosk_id)
+    _require_signature(public_key, keys.HEAD_CONTEXT, head_statement(parsed.header), signed.head_signature)
+    return CheckedBatch(signed=signed, parsed=parsed, public_key=public_key)
 
 
 def _kiosk_rows(connection: Connection, kiosk_ids: set[str]) -> dict[str, Any]:

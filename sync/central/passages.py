@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from kiosk.reasons import Passed
@@ -19,9 +20,24 @@ MAX_TEXT_CHARS = 400
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
+MAX_REMEMBERED_CHECKS = 12
+
+
+def _checks_text(checks: dict[str, str]) -> str:
+    if len(checks) > MAX_REMEMBERED_CHECKS:
+        return _encode(checks)[:MAX_TEXT_CHARS]
+    return _remembered_text(tuple(checks.items()))
+
+
+@lru_cache(1024)
+def _remembered_text(checks: tuple[tuple[str, str], ...]) -> str:
+    # Gates know some dozens of outcomes; writing one as JSON costs more than looking it up.
+    return _encode(dict(checks))[:MAX_TEXT_CHARS]
+
+
 def _text(facts: Mapping[str, Any], name: str) -> str:
     value = facts.get(name)
-    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else ""
+    return value[:MAX_TEXT_CHARS] if type(value) is str else ""
 
 
 def _whole(facts: Mapping[str, Any], name: str) -> int | None:
@@ -37,15 +53,15 @@ def _facts(record: Record) -> Mapping[str, Any]:
 def _checks(facts: Mapping[str, Any]) -> dict[str, str]:
     """``{"pass": "pass", "temperature": "waived"}`` of a list or an object of checks."""
     checks = facts.get("checks")
-    if isinstance(checks, Mapping):
+    if type(checks) is list:
+        return {_text(check, "name")[:40]: _text(check, "state")[:40] for check in checks if type(check) is dict}
+    if type(checks) is dict:
         return {str(name)[:40]: _state(value) for name, value in checks.items()}
-    if isinstance(checks, list):
-        return {_text(check, "name")[:40]: _text(check, "state")[:40] for check in checks if isinstance(check, Mapping)}
     return {}
 
 
 def _state(value: Any) -> str:
-    return _text(value, "state")[:40] if isinstance(value, Mapping) else str(value)[:40]
+    return _text(value, "state")[:40] if type(value) is dict else str(value)[:40]
 
 
 def passage_row(record: Record) -> dict[str, Any] | None:
@@ -73,7 +89,7 @@ def passage_row(record: Record) -> dict[str, Any] | None:
         "credential": _text(facts, "credential"),
         "code_kind": _text(facts, "code_kind"),
         "policy_version": _text(facts, "policy_version") or _text(facts, "policy"),
-        "checks": _encode(_checks(facts))[:MAX_TEXT_CHARS],
+        "checks": _checks_text(_checks(facts)),
         "credential_to_verdict_ms": _whole(facts, "credential_to_verdict_ms"),
         "passed": str(Passed.UNKNOWN),
         "overridden": "",

@@ -1,13 +1,15 @@
 """Writes the records of many batches into their tables: records, payloads, and the passages derived from them.
 
-Rows go to the driver's own ``executemany`` as tuples: for each row SQLAlchemy would build a dictionary of bound
-parameters first, which costs about as much as storing the row.
+Rows go to the driver as tuples: for each row SQLAlchemy would build a dictionary of bound parameters first, which costs
+about as much as storing the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -35,6 +37,11 @@ _PASSAGE_COLUMNS = tuple(column.name for column in passages.columns if column.na
 _passage_values = itemgetter(*_PASSAGE_COLUMNS)
 
 
+SQLITE_ROWS_A_STATEMENT = (64, 16, 4, 1)
+"""Python's driver gives the interpreter's lock away and takes it back for every statement that SQLite runs, and waits
+for it each time while requests are being read. A few sizes only, so that each statement is prepared once."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Insert:
     """INSERT of whole rows, their values in the order of ``columns``."""
@@ -44,15 +51,23 @@ class _Insert:
 
     def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
         """Insert ``rows``; values are what the driver takes."""
-        if not rows:
+        if connection.dialect.name != "sqlite":
+            if rows:
+                connection.exec_driver_sql(_insert_sql(self.target.name, self.columns, "%s", 1), rows)
             return
-        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        marks = ", ".join([mark] * len(self.columns))
-        # Table and columns are the model's own names, never a text from outside.
-        connection.exec_driver_sql(
-            f"INSERT INTO {self.target.name} ({', '.join(self.columns)}) VALUES ({marks})",  # noqa: S608
-            rows,
-        )
+        at = 0
+        for size in SQLITE_ROWS_A_STATEMENT:
+            sql = _insert_sql(self.target.name, self.columns, "?", size)
+            while len(rows) - at >= size:
+                connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
+
+
+@cache
+def _insert_sql(target: str, columns: tuple[str, ...], mark: str, rows: int) -> str:
+    # Table and columns are the model's own names, never a text from outside.
+    row = f"({', '.join([mark] * len(columns))})"
+    return f"INSERT INTO {target} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
 
 
 _INSERT_RECORDS = _Insert(records, tuple(column.name for column in records.columns))
