@@ -142,8 +142,8 @@ def speak(words: str, language: Language, into: Path, *, program: str, deadline_
     if shutil.which(program) is None:
         raise ConfigError(program, seen="not installed", hint="apt install espeak-ng")
     voice = ("-b", "1", "-v", VOICES[language], "-s", str(WORDS_PER_MINUTE[language]), "--stdin")
-    phonemes = _run((program, "-q", "-x", *voice), words, deadline_s)
-    if language is Language.ZH and "(en)" in phonemes:
+    phonemes = _run((program, "-q", "-x", *voice), words, deadline_s) if language is Language.ZH else ""
+    if "(en)" in phonemes:
         raise ConfigError(
             f"{program} voice {VOICES[language]}", seen=f"Chinese read as English: {phonemes.split()[0][:40]}",
             expected="Mandarin syllables", hint="another version of espeak-ng, or recordings of your own",

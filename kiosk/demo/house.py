@@ -26,6 +26,8 @@ from kiosk.records import Kind, Record, Stream
 KIOSK_ID = "demo-north-1"
 ZONE = ZoneInfo("Asia/Shanghai")
 GUARD_LOGIN = "demo"
+VOICES = "voices"
+"""Folder of what the resident's screen says, below the demo's; made only for a demo with a screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,11 @@ port = {self.gate_port}
 central_url = "{self.addresses.central}"
 interval_s = 1.0
 heartbeat_s = 5.0
-"""
+{self._voice_toml()}"""
+
+    def _voice_toml(self) -> str:
+        voices = self.folder / VOICES
+        return f'[web.voice]\nfolder = "{voices}"\n' if voices.is_dir() else ""
 
     # --------------------------------------------------------------------------------------- running it
 

@@ -16,14 +16,17 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from config.errors import ConfigError
 from kiosk.demo.console import Console
 from kiosk.demo.day import DayHouse
-from kiosk.demo.house import GUARD_LOGIN
+from kiosk.demo.house import GUARD_LOGIN, VOICES
 from kiosk.demo.pictures import PicturesHouse, PicturesSummary, run_pictures
 from kiosk.demo.player import Outcome, Player
 from kiosk.demo.summary import Summary, summarise
 from kiosk.demo.sync_state import backlog
 from kiosk.scenario import Scenario, load_scenario, passages
+from kiosk.screens.texts import Language
+from kiosk.voice_maker import make_voices
 
 ENDLESS = 1_000_000
 """A demo with a screen goes on until it is stopped."""
@@ -45,6 +48,8 @@ def run_demo(
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             terminal.print(f"Making keys, cards, codes and a roster in {place} …")
+            if passages is None:
+                _make_voices(terminal, place / VOICES)
             house.prepare()
             house.start()
             _say_where(terminal, house)
@@ -105,6 +110,16 @@ def _folder(folder: Path | None) -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _make_voices(terminal: Terminal, folder: Path) -> None:
+    """What the resident's screen says, where espeak-ng is installed; otherwise its tones alone sound."""
+    try:
+        for _ in make_voices(folder, Language):
+            pass
+    except ConfigError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        terminal.print(f"No spoken sentences: {error}")
 
 
 def _say_where(terminal: Terminal, house: DayHouse) -> None:
