@@ -22,6 +22,7 @@ from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
 
 MAX_SLICE_RECORDS = 500
 MAX_SLICE_BYTES = 256 * 1024
+TOLD_STEP = 2_000
 _TOLD_CLASSES = (PayloadClass.FACTS, PayloadClass.PERSON)
 
 
@@ -74,13 +75,31 @@ class JournalReader:
                 )
             return self._slice(database, row, max(after_seq, row.base.seq), max_records, max_bytes)
 
+    def all_told(self, stream: Stream, kinds: Collection[Kind], *, holding: bytes = b"") -> Iterator[Record]:
+        """What :meth:`told` gives of every incarnation's stream, oldest first."""
+        bases = self.bases()
+        for (incarnation, found), head in self.positions().items():
+            if found is not stream:
+                continue
+            for after in range(bases[incarnation, stream].seq, head.seq, TOLD_STEP):
+                up_to = min(head.seq, after + TOLD_STEP)
+                yield from self.told(incarnation, stream, kinds, after_seq=after, up_to_seq=up_to, holding=holding)
+
     def told(
-        self, incarnation: str, stream: Stream, kinds: Collection[Kind], *, after_seq: int, up_to_seq: int
+        self,
+        incarnation: str,
+        stream: Stream,
+        kinds: Collection[Kind],
+        *,
+        after_seq: int,
+        up_to_seq: int,
+        holding: bytes = b"",
     ) -> list[Record]:
         """The records of these kinds beyond ``after_seq`` up to ``up_to_seq``, in order, for the kiosk's own use.
 
         Quicker than :meth:`slice`: payloads of class health stay behind as digests, and the chain is not walked (the
-        daily audit does that). Raises JournalError for an unknown chain and for a record that cannot be read.
+        daily audit does that). With ``holding``, only those whose facts are there and hold these canonical bytes.
+        Raises JournalError for an unknown chain and for a record that cannot be read.
         """
         wanted = tuple(f'"kind":"{kind}"'.encode() for kind in kinds)
         with self._reading() as database:
@@ -89,11 +108,15 @@ class JournalReader:
             if up_to_seq <= after:
                 return []
             rows = database.rows(RECORDS_AFTER, rows_after(row.number, row.stream, after, up_to_seq - after))
-            payloads = payload_rows(database, row.number, row.stream, after + 1, up_to_seq, classes=_TOLD_CLASSES)
+            rows = [each for each in rows if each[0] <= up_to_seq and any(kind in each[1] for kind in wanted)]
+            if not rows:
+                return []
+            payloads = payload_rows(database, row.number, row.stream, rows[0][0], rows[-1][0], classes=_TOLD_CLASSES)
+            facts = payloads[PayloadClass.FACTS]
             return [
                 record_of(header, digests, {cls: found[seq] for cls, found in payloads.items() if seq in found})
                 for seq, header, digests, _ in rows
-                if seq <= up_to_seq and any(kind in header for kind in wanted)
+                if not holding or holding in (facts[seq][2] or b"" if seq in facts else b"")
             ]
 
     def close(self) -> None:

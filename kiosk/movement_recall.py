@@ -16,6 +16,7 @@ import structlog
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Instant
 from kiosk.journal import JournalReader
+from kiosk.journal_reader import TOLD_STEP
 from kiosk.journal_types import Head, JournalError, StreamKey
 from kiosk.movement_replay import moment_ns
 from kiosk.reasons import ClockTrust
@@ -24,7 +25,6 @@ from kiosk.records import Kind, Record, Stream
 log = structlog.get_logger("gatepost.cards")
 
 MAX_RECORDS = 50_000
-STEP_RECORDS = 2_000
 NS_PER_MIN = 60 * 1_000_000_000
 
 
@@ -61,7 +61,7 @@ def _lately(
     pieces: list[list[Record]] = []
     all_read = end == base
     while up_to > end:
-        after = max(end, up_to - STEP_RECORDS)
+        after = max(end, up_to - TOLD_STEP)
         piece = reader.told(*key, kinds, after_seq=after, up_to_seq=up_to)
         pieces.append(piece)
         up_to = after

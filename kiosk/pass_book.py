@@ -163,12 +163,8 @@ def passes_issued(journal: Path) -> dict[str, IssuedPass]:
     reader = JournalReader(journal)
     found: dict[str, IssuedPass] = {}
     try:
-        for incarnation, stream in reader.positions():
-            after = 0
-            while stream is Stream.PASSAGE and (records := reader.slice(incarnation, stream, after).records):
-                after = records[-1].seq
-                for record in records:
-                    _read_back(record, found)
+        for record in reader.all_told(Stream.PASSAGE, (Kind.REGISTRATION,)):
+            _read_back(record, found)
     finally:
         reader.close()
     return found

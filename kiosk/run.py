@@ -437,16 +437,12 @@ def _frame_ages(rack: Rack) -> dict[tuple[str, str], Callable[[], float | None]]
 def passes_let_in(journal: Path) -> set[str]:
     """The ids of the temporary passes that the journal's passages admitted, as far back as the kiosk keeps them."""
     reader = JournalReader(journal)
-    found: set[str] = set()
+    by_pass = f'"credential":"{CardStrength.PASS_CODE}"'.encode()
     try:
-        for incarnation, stream in reader.positions():
-            after = 0
-            while stream is Stream.PASSAGE and (records := reader.slice(incarnation, stream, after).records):
-                after = records[-1].seq
-                found |= {subject for record in records if (subject := _pass_let_in(record))}
+        told = reader.all_told(Stream.PASSAGE, (Kind.PASSAGE,), holding=by_pass)
+        return {subject for record in told if (subject := _pass_let_in(record))}
     finally:
         reader.close()
-    return found
 
 
 def _pass_let_in(record: Record) -> str:

@@ -110,6 +110,36 @@ def test_opening_again_goes_on_where_it_ended(tmp_path: Path) -> None:
         assert diagnostics[1].boot_id != diagnostics[2].boot_id
 
 
+def test_what_the_kiosk_wants_to_know_again_is_told_by_kind_and_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two incarnations, in order, piece by piece; nothing about anybody's health comes along."""
+    monkeypatch.setattr("kiosk.journal_reader.TOLD_STEP", 3)
+    clock = FakeClock()
+    for kiosk_id in ("gate-1", "gate-2"):
+        with Journal.open(tmp_path / "journal.db", kiosk_id=kiosk_id, clock=clock) as journal:
+            for number in range(8):
+                payloads: dict[PayloadClass, dict[str, object]] = {
+                    PayloadClass.FACTS: {"number": number, "card": "uid" if number % 2 else "pass_code"},
+                    PayloadClass.HEALTH: {"outcome": "raised"},
+                }
+                kind = Kind.PASSED if number == 2 else Kind.PASSAGE
+                journal.append(Stream.PASSAGE, kind, at=clock.now(), payloads=payloads)
+    reader = JournalReader(tmp_path / "journal.db")
+    try:
+        told = list(reader.all_told(Stream.PASSAGE, (Kind.PASSAGE,), holding=b'"card":"pass_code"'))
+        everything = list(reader.all_told(Stream.PASSAGE, (Kind.PASSAGE, Kind.PASSED)))
+        (one,) = reader.told(told[0].incarnation, Stream.PASSAGE, (Kind.PASSED,), after_seq=0, up_to_seq=99)
+    finally:
+        reader.close()
+    numbers = [dict(record.payloads[PayloadClass.FACTS].body or {})["number"] for record in told]
+    assert numbers == [0, 4, 6] * 2
+    assert [record.kiosk_id for record in told] == ["gate-1"] * 3 + ["gate-2"] * 3
+    assert all(record.payloads[PayloadClass.HEALTH].erased for record in told)
+    assert len(everything) == 16
+    assert (one.kind, one.seq) == (Kind.PASSED, everything[2].seq)
+
+
 def test_a_start_says_when_the_gate_was_last_alive(tmp_path: Path) -> None:
     """So that whoever reads on knows until when a killed gate ran; not told where no clock knows."""
     clock = FakeClock()
