@@ -8,13 +8,13 @@ import pytest
 
 from drivers.devices import CardTap, QrText
 from kiosk import screening
-from kiosk.board import Phase
+from kiosk.board import Hint, Phase
 from kiosk.decision import decide
-from kiosk.passage_begin import begin, credential_key
+from kiosk.passage_begin import begin, credential_key, verify
 from kiosk.passage_bench import Bench
 from kiosk.passage_events import VerifyCard, VerifyCode
 from kiosk.passage_evidence import evidence_of
-from kiosk.passage_state import Decided, Person
+from kiosk.passage_state import Decided, Person, Queued
 from kiosk.screening import Watch
 from tests.lane import GREEN, RESIDENT, UNKNOWN_CARD, Lane, bench_of, somebody
 
@@ -154,3 +154,31 @@ def test_where_a_sensor_sees_people_only_who_stayed_goes_on(presence: int | None
     assert after(lane, decided, code(lane), watch=watch).person().follows == ""
     lane.unplug("thermo")
     assert after(lane, decided, code(lane), watch=watch).person().follows != "", "nothing sees that anybody left"
+
+
+def test_a_presence_switch_sees_who_left_also_without_a_thermometer() -> None:
+    """The mat is empty: the next code is somebody else's."""
+    lane = Lane(presence_contact=True, sensor=None)
+    decided = refused(lane, card_holder(lane))
+    assert after(lane, decided, code(lane), watch=Watch(number=1)).person().follows == ""
+    assert after(lane, decided, code(lane), watch=Watch(number=1, since_ns=1)).person().follows != ""
+
+
+def test_what_stood_on_the_screen_and_who_waited_make_room() -> None:
+    """A hint of the person before is not this one's, and a turn that is taken is over."""
+    lane = Lane()
+    turn = Queued(event=tap(lane), until_ns=lane.ns + NS)
+    bench = bench_of(lane, hint=Hint.ONE_CARD_ONLY, hint_until_ns=lane.ns + NS, queued=turn)
+    begin(bench, turn.event)
+    assert (bench.state.hint, bench.state.hint_until_ns, bench.state.queued) == (Hint.NONE, 0, None)
+
+
+def test_the_wait_is_counted_from_the_newest_credential() -> None:
+    """Whoever looks for the phone for ten seconds was not kept waiting by the gate."""
+    lane = Lane()
+    bench = bench_of(lane)
+    begin(bench, tap(lane))
+    lane.s += 10.0
+    later = replace(bench, now=lane.now)
+    verify(later, code(lane))
+    assert (later.person().credential_ns, later.person().began_ns) == (lane.ns, lane.ns - 10 * NS)
