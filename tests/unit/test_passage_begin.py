@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.devices import CardTap, QrText
+from drivers.devices import CardTap, QrText, TemperatureReading
 from kiosk import screening
 from kiosk.board import Hint, Phase
 from kiosk.decision import decide
+from kiosk.evidence import Attestation
 from kiosk.passage_begin import begin, credential_key, verify
 from kiosk.passage_bench import Bench
 from kiosk.passage_events import VerifyCard, VerifyCode
@@ -75,12 +76,15 @@ def test_a_passage_begins_with_the_question_what_its_credential_is() -> None:
 
 
 def test_the_other_kind_goes_on_with_what_is_known() -> None:
-    """Refused for want of a code, the resident shows it: card, temperature, presence and shots stand."""
+    """Refused for want of a code, the resident shows it: card, temperature, presence, shots, the guard's word stand."""
     lane = Lane()
-    before = card_holder(lane, temperature=NORMAL, presence=1, shots=1)
+    said = Attestation(guard="wang", trip_clear=True, at_us=1)
+    window = (TemperatureReading(object_c=34.2, ambient_c=24.0, at_ns=lane.ns),)
+    before = card_holder(lane, temperature=NORMAL, window=window, presence=1, shots=1, attestation=said)
     person = after(lane, refused(lane, before), code(lane)).person()
     assert (person.card, person.card_key, person.temperature) == (RESIDENT, before.card_key, NORMAL)
     assert (person.presence, person.shots, person.follows) == (1, 1, before.passage)
+    assert (person.window, person.attestation) == (window, said)
     assert person.passage != before.passage
 
 
@@ -89,7 +93,7 @@ def test_a_code_refused_for_want_of_a_card_goes_on_with_the_card() -> None:
     lane = Lane()
     before = somebody(lane, code=GREEN, code_key=credential_key(code(lane)))
     person = after(lane, refused(lane, before), tap(lane)).person()
-    assert (person.code, person.follows) == (GREEN, before.passage)
+    assert (person.code, person.code_key, person.follows) == (GREEN, before.code_key, before.passage)
 
 
 def test_a_fever_is_measured_again() -> None:
