@@ -186,3 +186,9 @@ def test_the_wait_is_counted_from_the_newest_credential() -> None:
     later = replace(bench, now=lane.now)
     verify(later, code(lane))
     assert (later.person().credential_ns, later.person().began_ns) == (lane.ns, lane.ns - 10 * NS)
+
+
+def test_a_module_that_only_hints_sees_nobody_leave() -> None:
+    """It works, and yet no presence rests on it: the same person goes on."""
+    lane = Lane(sensor=None)
+    assert after(lane, refused(lane, card_holder(lane)), code(lane), watch=Watch(number=1)).person().follows != ""
