@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from config.tablet import is_loopback
 from kiosk.screens.bounded_listener import BoundedListener
 from kiosk.screens.hub import Hub
+from kiosk.screens.impatient_protocol import ImpatientProtocol
 from kiosk.screens.watch import BrowserWatch, Painted
 
 STOP_TIMEOUT_S = 5.0
@@ -21,7 +22,7 @@ STOP_TIMEOUT_S = 5.0
 class ScreensServer:
     """``start`` returns once connections are accepted, ``stop`` when the port is free again.
 
-    Without ``tls`` it listens on loopback alone; with it, on any address, and bounds how many connections it takes.
+    Without ``tls`` it listens on loopback alone; with it on any address, with bounds for connections.
     ``setting`` is what errors name.
     """
 
@@ -57,7 +58,7 @@ class ScreensServer:
                 timeout_graceful_shutdown=2,
                 limit_concurrency=100,
                 h11_max_incomplete_event_size=16 * 1024,
-                http="h11",
+                http="h11" if tls is None else ImpatientProtocol,
                 ws="none",
             )
         )

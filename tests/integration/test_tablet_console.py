@@ -34,6 +34,7 @@ from kiosk.doctor import Level, examine
 from kiosk.journal import JournalReader
 from kiosk.reasons import ClockTrust
 from kiosk.records import PayloadClass, Stream
+from kiosk.screens import impatient_protocol
 from kiosk.screens.app import create_app
 from kiosk.screens.bounded_listener import MAX_PER_ADDRESS, BoundedListener
 from kiosk.screens.guards import Guard, GuardBook, hash_secret
@@ -421,6 +422,39 @@ def test_strangers_take_a_bounded_number_of_connections(kiosk: Kiosk) -> None:
             pytest.fail("no page after the others had left")
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /pair HTTP/1.1\r\nhost: 127.0.0.1\r\n",
+        b"GET /pair HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\nGET /pair HT",
+        b"POST /pair HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 20\r\n"
+        b"content-type: application/x-www-form-urlencoded\r\n\r\ntoken=",
+    ],
+)
+def test_who_never_asks_to_the_end_is_dropped(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """No request, half a head, half of a second one, half a body: the place is free again."""
+    monkeypatch.setattr(impatient_protocol, "LOOK_EVERY_S", 0.2)
+    trust = ssl.create_default_context(cafile=str(kiosk.authority / AUTHORITY))
+    with (
+        socket.create_connection(("127.0.0.1", kiosk.server.port), timeout=20) as raw,
+        trust.wrap_socket(raw, server_hostname="127.0.0.1") as slow,
+    ):
+        slow.sendall(sent)
+        while not closed(slow):
+            pass
+
+
+def test_a_page_that_listens_is_not_dropped(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events go on for a whole shift: nothing is owed while an answer is being sent."""
+    monkeypatch.setattr(impatient_protocol, "LOOK_EVERY_S", 0.05)
+    with kiosk.paired_browser() as browser:
+        log_in(browser)
+        with browser.stream("GET", "/events/guard", timeout=20) as events:
+            beats = (line for line in events.iter_lines() if line == "event: alive")
+            assert [next(beats) for _ in range(6)]  # 0.1 s each: several looks
+
+
 def test_a_gate_does_not_wait_for_its_network() -> None:
     """The address may come later, by Wi-Fi or a cable: until then the listener stands and the gate runs."""
     with BoundedListener(socket.AF_INET) as listener:
@@ -431,8 +465,8 @@ def test_a_gate_does_not_wait_for_its_network() -> None:
 
 def closed(connection: socket.socket) -> bool:
     try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
+        return connection.recv(4096) == b""
+    except (ConnectionResetError, ssl.SSLEOFError):
         return True
 
 
