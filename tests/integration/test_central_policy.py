@@ -99,7 +99,7 @@ def test_a_check_needs_no_key_and_offers_nothing(office: Office) -> None:
     [
         (CASE, "the example EXAMPLE-2"),
         (case("c", until="2026-01-01T00:00:00+08:00"), "an order that has not ended"),
-        (case("north-7"), "this name was offered before, as document 1"),
+        (case("north-7", number="2026-18"), "this name was offered before, as document 1"),
         (case("c", head='kiosks = ["north-1", "nroth-2"]\n'), "nroth-2; expected: approved kiosks"),
         (case("c").replace("lives_here = true", ""), "1 people of the roster who would not get home"),
         (case("c").replace('temperature = "required"', 'temprature = "required"'), "temprature"),
