@@ -61,6 +61,7 @@ from sync.central.documents import router as documents_router
 from sync.central.ingest import Ingest
 from sync.central.news import NewsDesk
 from sync.central.news import router as news_router
+from sync.central.notifier import Notifier
 from sync.central.pass_certificates import router as certificates_router
 from sync.central.phone import phone_app
 from sync.central.phone_routes import router as phones_router
@@ -99,13 +100,25 @@ def create_app(
         )
         central = app.state.central
         app.state.news = NewsDesk(store, stopping)
-        chores = asyncio.create_task(Chores(central.committer, now_us, central.options.retention).run())
+        notifier = Notifier(
+            store=store,
+            committer=central.committer,
+            now_us=now_us,
+            telling=central.options.telling,
+            site=central.options.site_name,
+            zone=central.options.zone,
+        )
+        background = [
+            asyncio.create_task(Chores(central.committer, now_us, central.options.retention).run()),
+            asyncio.create_task(notifier.run()),
+        ]
         try:
             yield
         finally:
-            chores.cancel()
-            with suppress(asyncio.CancelledError):
-                await chores
+            for task in background:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             central.committer.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)

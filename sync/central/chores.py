@@ -30,7 +30,7 @@ def watch(connection: Connection, now_us: int) -> None:
         if row.last_seen_us is None:
             continue
         if now_us - row.last_seen_us > SILENT_US:
-            detail = f"not heard for {(now_us - row.last_seen_us) // 60_000_000} min"
+            detail = f"{(now_us - row.last_seen_us) // 60_000_000} min"
             raise_alert(connection, now_us, "kiosk_silent", row.kiosk_id, detail)
         else:
             connection.execute(
@@ -74,7 +74,7 @@ class Chores:
     async def _tell_when_late(self, now_us: int) -> None:
         since_us = max(self._forgot_us, self._started_us)
         if now_us - since_us > FORGETTING_LATE_US:
-            detail = f"{(now_us - since_us) // DAY_US} days late"
+            detail = f"{(now_us - since_us) // DAY_US} d"
             try:
                 await asyncio.wrap_future(
                     self._committer.submit(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from config.central import Codes, load_central
+from config.central import Alerts, Codes, is_loopback, load_central
 from config.errors import ConfigError, GatepostError
-from sync.central import database_cli, trust_cli
+from sync.central import alerts_cli, database_cli, trust_cli
 
 if TYPE_CHECKING:
     from sync.central.access import Role
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.add_typer(trust_cli.app, name="trust")
 app.add_typer(database_cli.app, name="database")
+app.add_typer(alerts_cli.app, name="alerts")
 
 Database = Annotated[str, typer.Option("--database", help="path of a SQLite file, or an SQLAlchemy URL")]
 By = Annotated[str, typer.Option("--by", help="who does this, for the audit log")]
@@ -124,10 +123,10 @@ def serve(
     timezone: Annotated[str, typer.Option(help="of the times on pages")] = "UTC",
 ) -> None:
     """Serve kiosks, pages and exports. Plain HTTP is for loopback, or behind a TLS proxy that says so."""
-    codes = Codes()
+    codes, alerts = Codes(), Alerts()
     if config is not None:
         loaded = load_central(config).settings
-        settings, codes = loaded.central, loaded.codes
+        settings, codes, alerts = loaded.central, loaded.codes, loaded.alerts
         database, host, port = settings.database, settings.host, settings.port
         tls_cert, tls_key, behind_proxy = settings.tls_cert, settings.tls_key, settings.behind_proxy
         site_name, timezone = settings.site_name, settings.time_zone
@@ -135,12 +134,13 @@ def serve(
         raise ConfigError("gatepost-central serve", seen="neither --config nor --database", expected="one of them")
     import uvicorn
 
+    from sync.central.alert_channels import load_telling
     from sync.central.app import create_app
     from sync.central.code_issuer import load_issuer
-    from sync.central.context import CentralOptions
+    from sync.central.context import CentralOptions, zone_of
     from sync.central.kiosk_authority import load_authority
 
-    if not (_is_loopback(host) or tls_cert or behind_proxy):
+    if not (is_loopback(host) or tls_cert or behind_proxy):
         raise ConfigError(
             "--host",
             seen=host,
@@ -149,10 +149,7 @@ def serve(
         )
     if tls_key is not None and tls_key.stat().st_mode & 0o077:
         raise ConfigError(f"TLS key {tls_key}", seen="readable by others", expected="mode 0600")
-    try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ConfigError("--timezone", seen=timezone, expected="a name such as Asia/Shanghai") from None
+    zone = zone_of(timezone)
     store = _open(database)
     options = CentralOptions(
         site_name=site_name,
@@ -160,6 +157,7 @@ def serve(
         secure_cookies=tls_cert is not None or behind_proxy,
         issuer=load_issuer(codes),
         kiosk_authority=load_authority(codes),
+        telling=load_telling(alerts),
     )
     config_of_server = uvicorn.Config(
         create_app(store, options=options, stopping=lambda: server.should_exit),
@@ -180,13 +178,6 @@ def serve(
         server.run()
     if not server.started:
         raise typer.Exit(3)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @app.command("enrol-code")

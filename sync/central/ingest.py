@@ -255,7 +255,7 @@ class Ingest:
         entry = _Entry(int(connection.execute(_INSERT_BATCHES, [row]).scalar_one()), now_us)
         quarantined_to = 0
         if verdict is Result.GAP and first_different:
-            detail = f"{header.stream} of {header.incarnation} before {header.first}"
+            detail = f"{header.stream} {header.incarnation[:8]} < {header.first}"
             raise_alert(connection, now_us, "fork", header.kiosk_id, detail)
         if verdict is Result.FORK:
             quarantined_to = _set_aside_fork(connection, batch, entry, chain, first_different)
@@ -319,7 +319,7 @@ class Ingest:
             # This kiosk was told by this very epoch that we had more, or knows an epoch that we do not: this store
             # is an older copy of itself. A new epoch, higher than any heard of, makes every kiosk look again.
             epoch = self._store.raise_epoch(connection, above=heartbeat.store_epoch)
-            raise_alert(connection, now_us, "store_went_back", heartbeat.kiosk_id, f"store epoch is now {epoch}")
+            raise_alert(connection, now_us, "store_went_back", heartbeat.kiosk_id, f"store_epoch {epoch}")
         return Answer(
             request=signed.request,
             store_epoch=epoch,
@@ -338,7 +338,7 @@ class Ingest:
         if chain.known:
             connection.execute(_CLAIM_LEDGER, chain.bound(b_last=position.last))
         if position.last < chain.hi or (position.last == chain.hi and position.last_head != chain.head):
-            detail = f"{position.stream} at {position.last}, stored {chain.hi}"
+            detail = f"{position.stream} {position.last} < {chain.hi}"
             raise_alert(connection, now_us, "kiosk_went_back", heartbeat.kiosk_id, detail)
         aside = position.set_aside
         aside_is_here = not aside or _is_set_aside(connection, chain, aside, position.set_aside_head)
@@ -377,7 +377,7 @@ class Ingest:
             detail = f"{heartbeat.offset_us // 1_000_000} s"
             raise_alert(connection, now_us, "clock_offset", heartbeat.kiosk_id, detail)
         for code in heartbeat.alarms:
-            raise_alert(connection, now_us, f"kiosk_{code}"[:60], heartbeat.kiosk_id, "said by the kiosk")
+            raise_alert(connection, now_us, f"kiosk_{code}"[:60], heartbeat.kiosk_id, "")
 
 
 # -- the pieces ------------------------------------------------------------------------------------------------
@@ -499,7 +499,7 @@ def _set_aside_fork(
         connection.execute(
             update(forks).where(forks.c.fork_id == known).values(quarantined_to=header.last, last_seen_us=entry.now_us)
         )
-    detail = f"{header.stream} of {header.incarnation} at {first_different}"
+    detail = f"{header.stream} {header.incarnation[:8]} {first_different}"
     raise_alert(connection, entry.now_us, "fork", header.kiosk_id, detail)
     return header.last
 
@@ -673,7 +673,7 @@ def _note_gap(connection: Connection, chain: _Chain, last: int, entry: _Entry) -
             **chain.key, first_seq=chain.hi + 1, last_seq=last, batch_id=entry.batch_id, declared_us=entry.now_us
         )
     )
-    detail = f"{chain.key['stream']} {chain.hi + 1} to {last}"
+    detail = f"{chain.key['stream']} {chain.hi + 1}–{last}"
     raise_alert(connection, entry.now_us, "records_gone", chain.key["kiosk_id"], detail)
 
 
