@@ -24,7 +24,7 @@ from kiosk.journal_types import StreamKey
 from kiosk.records import Stream
 from sync.ackstore import AckPoint, AckStore
 from sync.agent import Agent, AgentOptions
-from sync.batch import ENCODINGS
+from sync.batch_dictionary import ENCODING
 from sync.central.store import Fork, Ledger, Quarantined, Store, StoredRecord, table
 from sync.central.verify import verify_store
 from sync.errors import LinkError
@@ -152,7 +152,7 @@ class World:
             bulk_interval_s=self.rng.choice((0.0, 5.0, 30.0)),
             heartbeat_interval_s=60.0,
             batch_records=self.rng.choice((1, 3, 7, 500)),
-            encoding=self.rng.choice(ENCODINGS),
+            encoding=self.rng.choice((ENCODING, "gzip")),
         )
         self.fair = False
         self.agent = self._new_agent()
