@@ -122,6 +122,7 @@ def test_fire_is_written_at_both_ends_and_told_at_its_beginning() -> None:
     """The contact cuts the lock's supply by itself: the lane observes it and opens nothing."""
     bench = bench_of(Lane())
     contact(bench, InputName.FIRE)
+    assert alarms(bench) == ["fire"]
     contact(bench, InputName.FIRE, active=False)
     facts = [(fact["open"], fact["why"]) for fact in written(bench, Kind.EMERGENCY)]
     assert facts == [(True, "fire_contact"), (False, "fire_contact")]
