@@ -73,7 +73,9 @@ def test_a_bundle_that_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
     assert kiosk.load().key_count() == 1
 
 
-@pytest.mark.parametrize("step", ["new_file", "sync_folder", "replace_file", "symlink_to", "replace", "_write_state", "rmtree"])
+@pytest.mark.parametrize(
+    "step", ["new_file", "sync_folder", "replace_file", "symlink_to", "replace", "_write_state", "rmtree"]
+)
 def test_a_power_cut_at_any_step_leaves_a_whole_store_and_a_way_on(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
