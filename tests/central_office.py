@@ -22,7 +22,6 @@ from sqlalchemy import insert, update
 from kiosk.credentials.pseudonym import subject_key_of
 from kiosk.evidence import CodeStatus
 from kiosk.records import Kind, Record, Stream
-from sync.batch import build
 from sync.central import access, alert_outbox, enrolment, phones, status_orders
 from sync.central.access import Role
 from sync.central.alerts import raise_alert
@@ -33,7 +32,7 @@ from sync.central.context import CentralOptions
 from sync.central.ingest import Ingest
 from sync.central.store import Kiosk, Phone, Store, table
 from tests.fakes import FakeClock
-from tests.sync_kit import ChainJournal, MemoryCentral, batch_of, header_of, make_record, sign_batch
+from tests.sync_kit import ChainJournal, MemoryCentral, batch_of, make_record
 
 PASSPHRASE = "correct horse battery staple"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -70,7 +69,6 @@ class Office:
         for number, name in enumerate(KIOSKS):
             self._send_day(ChainJournal(name, f"{number + 1:02x}" * 16), draw, 90 if number == 0 else 40)
         self._send_fork()
-        self._send_nonsense()
         self._alarms()
         with self.store.writing() as connection:
             self._desk(connection)
@@ -100,15 +98,6 @@ class Office:
             other.append(Stream.DIAGNOSTIC, kind=Kind.DEVICE, facts={"up": number < 3})
         self.central.exchange(batch_of(one, Stream.DIAGNOSTIC, 1, 6))
         self.central.exchange(batch_of(other, Stream.DIAGNOSTIC, 1, 6))
-
-    def _send_nonsense(self) -> None:
-        journal = ChainJournal("gate-north", "0e" * 16)
-        for _ in range(3):
-            journal.append(Stream.PASSAGE)
-        part = journal.slice(journal.incarnation, Stream.PASSAGE, 0, max_records=3, max_bytes=2**30)
-        header = header_of(part)
-        body = build(header, part.records).replace(b'"kind":"passage"', b'"kind":"parcels"', 1)
-        self.central.exchange(sign_batch(header, body))
 
     def _alarms(self) -> None:
         journal = ChainJournal("gate-east", "0d" * 16)
