@@ -11,11 +11,12 @@ MAX_DETAIL_CHARS = 200
 
 
 def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str, *, times: int = 1) -> None:
-    """Open an alert, or count ``times`` more for the one that is open already."""
+    """Open an alert, or count ``times`` more for the one that is open already; an empty ``detail`` leaves its own."""
+    newer = {"detail": detail[:MAX_DETAIL_CHARS]} if detail else {}
     counted = connection.execute(
         update(alerts)
         .where(alerts.c.code == code, alerts.c.kiosk_id == kiosk_id, alerts.c.closed_us.is_(None))
-        .values(times=alerts.c.times + times, last_us=now_us, detail=detail[:MAX_DETAIL_CHARS])
+        .values(times=alerts.c.times + times, last_us=now_us, **newer)
     )
     if counted.rowcount == 0:
         connection.execute(

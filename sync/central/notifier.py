@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -40,6 +40,16 @@ class Telling:
     link: str = ""
 
 
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await ``work``, also when the central stops meanwhile: a message that went out must be written down as sent."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
 @dataclass(slots=True, kw_only=True)
 class Notifier:
     """The sender of one central process; several may run over one database."""
@@ -55,7 +65,10 @@ class Notifier:
     async def run(self) -> None:
         """Until cancelled; ends at once where alerts are told by nothing but the pages."""
         while self.telling.channels:
-            await asyncio.gather(*(self.once(channel) for channel in self.telling.channels))
+            try:
+                await asyncio.gather(*(self.once(channel) for channel in self.telling.channels))
+            except Exception:  # the top of the sender's loop: alerts must not end with one surprise
+                log.exception("the sender of alerts stumbled")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def once(self, channel: AlertChannel) -> None:
@@ -67,7 +80,7 @@ class Notifier:
                 lambda connection: alert_outbox.claim(connection, channel.name, self.now_us(), self.name)
             )
             if claim is not None:
-                await self._send(channel, claim)
+                await _to_its_end(self._send(channel, claim))
         except (LinkError, Overloaded, SQLAlchemyError) as error:
             log.warning("alerts wait", channel=channel.name, why=str(error)[:200])
 

@@ -515,7 +515,8 @@ def test_a_message_says_nothing_of_anybody(town: Town) -> None:
 
 
 def test_a_mail_server_that_hangs_keeps_nobody_waiting(town: Town) -> None:
-    """The application runs, the mail hangs, and the page is answered all the same; then the mail goes out."""
+    """The application runs, the mail hangs, and the page is answered all the same; stopped now, it still writes down
+    that the mail went out, so that the next start does not send it again."""
     town.raise_alert("kiosk_fire")
     with MailServer() as server:
         server.hold = threading.Event()
@@ -524,8 +525,36 @@ def test_a_mail_server_that_hangs_keeps_nobody_waiting(town: Town) -> None:
             assert server.reached.wait(20)
             assert client.get("/health").status_code == 200
             town.raise_alert("kiosk_tamper")
-            server.hold.set()
+            threading.Timer(0.3, server.hold.set).start()
         assert len(server.mails) == 1
+    with town.store.reading() as connection:
+        assert [row.channel for row in connection.execute(table(AlertNotice).select())] == ["email"]
+
+
+def test_a_surprise_in_one_round_is_not_the_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong once is logged, and the next round sends."""
+    monkeypatch.setattr("sync.central.notifier.LOOK_EVERY_S", 0.01)
+
+    class Surprise(WebhookChannel):
+        rounds = 0
+
+        def send(self, bundle: Any) -> None:
+            Surprise.rounds += 1
+            town.clock.advance(LEASE_US / 1e6)
+            if Surprise.rounds == 1:
+                raise RuntimeError("nobody thought of this")
+
+    town.raise_alert("kiosk_fire")
+
+    async def some_rounds() -> None:
+        running = asyncio.create_task(town.process(Surprise(url="http://127.0.0.1/", secret=SECRET)).run())
+        while Surprise.rounds < 2:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(some_rounds(), 20))
 
 
 def test_what_was_sent_is_forgotten_with_its_alert(town: Town) -> None:
