@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml .ci/system-packages
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv; names no index)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --all-extras --upgrade pyproject.toml .ci/build-requirements.in -o requirements.lock
+	  --no-header --extra kiosk --extra central --extra postgresql --extra dev --upgrade pyproject.toml .ci/build-requirements.in -o requirements.lock
 
 demo: env ## the gate on simulated hardware; PASSAGES=60 runs that many without a screen
 	@$(PY) -m kiosk.cli demo $(if $(PASSAGES),--passages $(PASSAGES))
