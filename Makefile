@@ -6,10 +6,10 @@ PASSAGES ?=
 STAMP := .venv/.ready
 JOBS ?= $(shell nproc)
 
-.PHONY: help env lock demo test lint bench campaign clean
+.PHONY: help env lock demo test lint bench campaign clean install install-central
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 env: $(STAMP) ## system packages and .venv, quick the second time
 
@@ -45,6 +45,12 @@ bench: env ## speed, each figure beside a peer or a physical limit of the same r
 
 campaign: env ## the long runs: 200 kills, fuzzing at full length (hours)
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m campaign --timeout 14400
+
+install: ## a gate with its screen on this machine, or its upgrade: sudo make install; PARTS=gate leaves the screen out
+	@systemd/install $(PARTS)
+
+install-central: ## a central on this machine, or its upgrade: sudo make install-central
+	@systemd/install central
 
 clean: ## what the commands above made
 	rm -rf .venv var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
