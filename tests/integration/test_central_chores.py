@@ -36,16 +36,6 @@ from tests.sync_kit import INCARNATION, ChainJournal, MemoryCentral, batch_of, h
 CANARY = "canary-3f9a"
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def central(clock: FakeClock) -> MemoryCentral:
-    return MemoryCentral(clock.now)
-
-
 def with_payloads(journal: ChainJournal, count: int) -> None:
     """Records that carry a health and a person payload."""
     key = (INCARNATION, Stream.PASSAGE)

@@ -45,16 +45,6 @@ from tests.sync_kit import (
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def central(clock: FakeClock) -> MemoryCentral:
-    return MemoryCentral(clock.now)
-
-
-@pytest.fixture
 def journal() -> ChainJournal:
     journal = ChainJournal()
     for _ in range(20):
@@ -339,8 +329,9 @@ def test_a_repeated_heartbeat_is_no_sign_of_life(
     assert central.rows(Kiosk)[0].last_seen_us == seen_us + 600_000_000
 
 
-def test_a_restored_store_notices_it_by_the_first_heartbeat(central: MemoryCentral, journal: ChainJournal) -> None:
+def test_a_restored_store_notices_it_by_the_first_heartbeat(clock: FakeClock, journal: ChainJournal) -> None:
     """Who was told "20" by this epoch and now meets a store at 8 proves that the store went back."""
+    central = MemoryCentral(clock.now)
     central.exchange(batch_of(journal, Stream.PASSAGE, 1, 8))
     backup = central.backup()
     central.exchange(batch_of(journal, Stream.PASSAGE, 9, 20))

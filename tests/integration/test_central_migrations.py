@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,6 @@ from sync.central.verify import verify_store
 from sync.errors import SyncError
 from tests.conftest import ROOT
 from tests.fakes import MORNING_US
-from tests.integration import postgres_server
-from tests.integration.postgres_server import PostgresServer
 from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of
 
 NEXT = f"{int(HEAD) + 1:04d}"
@@ -38,19 +35,10 @@ def upgrade():
 '''
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def database(central_database: str) -> str:
     """An empty database of either kind."""
-    if request.param == "sqlite":
-        return str(tmp_path / "central.db")
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
+    return central_database
 
 
 def rows(database: str, sql: str) -> list[tuple[object, ...]]:
