@@ -2,8 +2,9 @@
 
 Usage: ``python ask_slot.py QUESTION SETTINGS_FILE``; exit status 1 and one sentence for a no.
 
-- ``check-gate``, ``check-central``: before a switch. Imports every program, reads the site's settings, secrets and
-  policy, and opens the journal read-only. Nothing is written and no device is touched, so the gate may go on meanwhile.
+- ``check-gate``, ``check-central``: before a switch. Imports every program, checks the site's settings as ``gatepost
+  config check`` does, secrets and policy too, and opens the journal read-only. Nothing is written and no device is
+  touched, so the gate may go on meanwhile.
 - ``answers-gate``, ``answers-central``: after it. Asks the program for a page.
 - ``page``: prints the address of the resident's screen: the first lane in, or the first lane.
 """
@@ -26,13 +27,11 @@ def check_gate(config: Path) -> None:
     """Raises what is in the way of running this gate with this slot."""
     for program in ("kiosk.cli", "kiosk.run", "sync.cli", "sync.agent", "cv2", "zxingcpp", "pyzbar.pyzbar", "serial"):
         importlib.import_module(program)
-    from config.policy import load_policy
-    from config.settings import load_settings, secret_file
+    from config.settings import load_settings
+    from kiosk.config_cli import check
 
+    check(config, secrets_too=True)
     settings = load_settings(config).settings
-    load_policy(settings.policy.file)
-    for secret in (settings.keys.community, settings.keys.kiosk):
-        secret_file(secret)
     check_journal(settings.state.folder / "journal.db", settings.site.kiosk_id)
 
 

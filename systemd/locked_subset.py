@@ -40,9 +40,14 @@ def wanted_roots(pyproject: str, extras: list[str]) -> set[str]:
 
 def subset(lock: str, roots: set[str]) -> str:
     """The entries of ``lock`` that ``roots`` lead to, as they stand; KeyError naming a root that is not in it."""
-    entries = {name_of(entry): entry for entry in _ENTRY.split(lock) if entry.strip() and not entry.startswith("#")}
+    entries: dict[str, str] = {}
     needs: dict[str, set[str]] = {}
-    for name, entry in entries.items():
+    for entry in _ENTRY.split(lock):
+        if not entry.strip() or entry.startswith("#"):
+            continue
+        name = name_of(entry)
+        # A package may stand there twice, for older and newer Pythons; pip takes the one whose marker holds.
+        entries[name] = entries.get(name, "") + entry
         for line in entry.partition("# via")[2].splitlines():
             parent = line.strip("# ").strip()
             if parent and not parent.startswith("-r "):

@@ -12,7 +12,10 @@ import pytest
 from tests.conftest import ROOT
 
 UNITS = sorted((ROOT / "systemd").glob("*.service"), key=lambda unit: unit.stem)
+TIMERS = sorted((ROOT / "systemd").glob("*.timer"))
 MAX_EXPOSURE_TENTHS = 15
+#: A browser has a sandbox of its own to build, writes code, and draws: it cannot be closed as far as the others.
+MAX_EXPOSURE_TENTHS_OF = {"gatepost-screen": 22}
 
 
 def staged_root(tmp_path: Path) -> Path:
@@ -23,7 +26,9 @@ def staged_root(tmp_path: Path) -> Path:
     shutil.copytree(source, system, symlinks=True)
     (root / "lib").symlink_to("usr/lib")
     (root / "etc/systemd/system").mkdir(parents=True)
-    for unit in UNITS:
+    if not (system / "seatd.service").exists():  # a kiosk's package, not a developer's
+        (system / "seatd.service").write_text("[Service]\nExecStart=/usr/bin/env\n")
+    for unit in (*UNITS, *TIMERS):
         shutil.copy(unit, root / "etc/systemd/system" / unit.name)
         for program in re.findall(r"^Exec\w+=(\S+)", unit.read_text(), flags=re.MULTILINE):
             path = root / program.lstrip("/")
@@ -33,15 +38,21 @@ def staged_root(tmp_path: Path) -> Path:
 
 
 def test_there_is_a_unit_for_each_program() -> None:
-    """Gate, sync and central each have one."""
-    assert [unit.stem for unit in UNITS] == ["gatepost", "gatepost-central", "gatepost-sync"]
+    """Gate, sync, central and screen each have one, and the screen one that begins it anew at night."""
+    assert [unit.stem for unit in UNITS] == [
+        "gatepost",
+        "gatepost-central",
+        "gatepost-screen",
+        "gatepost-screen-restart",
+        "gatepost-sync",
+    ]
 
 
 def test_units_verify_without_a_word(tmp_path: Path) -> None:
     """`systemd-analyze verify` finds nothing to say about them."""
     root = staged_root(tmp_path)
     done = subprocess.run(
-        ["systemd-analyze", "verify", f"--root={root}", "--man=no", *(unit.name for unit in UNITS)],
+        ["systemd-analyze", "verify", f"--root={root}", "--man=no", *(unit.name for unit in (*UNITS, *TIMERS))],
         capture_output=True,
         text=True,
         timeout=60,
@@ -68,15 +79,28 @@ def test_a_misspelt_directive_would_be_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_exposure_is_low(unit: Path) -> None:
-    """Each unit scores 1.5 or better (0 is closed, 10 is open)."""
+    """Each unit scores 1.5 or better, the browser's 2.2 (0 is closed, 10 is open)."""
+    tenths = MAX_EXPOSURE_TENTHS_OF.get(unit.stem, MAX_EXPOSURE_TENTHS)
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", f"--threshold={MAX_EXPOSURE_TENTHS}", str(unit)],
+        ["systemd-analyze", "security", "--offline=true", f"--threshold={tenths}", str(unit)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_memory_takes_the_browser_before_the_gate() -> None:
+    """The gate's OOM score lies far below the browser's, and both have a limit of their own."""
+    score = {}
+    for name in ("gatepost", "gatepost-screen"):
+        unit = (ROOT / f"systemd/{name}.service").read_text()
+        found = re.search(r"^OOMScoreAdjust=(-?\d+)$", unit, flags=re.MULTILINE)
+        assert found is not None
+        score[name] = int(found[1])
+        assert re.search(r"^MemoryMax=\d+M$", unit, flags=re.MULTILINE)
+    assert score["gatepost"] < 0 < score["gatepost-screen"]
 
 
 def test_udev_examples_never_name_a_device_by_its_number() -> None:
