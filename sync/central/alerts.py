@@ -40,3 +40,12 @@ def close_alert(connection: Connection, now_us: int, alert_id: int, name: str) -
         .values(closed_us=now_us, closed_by=name)
     )
     return closed.rowcount > 0
+
+
+def settle_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, name: str) -> None:
+    """What it asked for was done by ``name``: an open alert of this code and kiosk is closed with it."""
+    connection.execute(
+        update(alerts)
+        .where(alerts.c.code == code, alerts.c.kiosk_id == kiosk_id, alerts.c.closed_us.is_(None))
+        .values(closed_us=now_us, closed_by=name)
+    )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from sync import keys
 from sync.batch import short
-from sync.central.alerts import raise_alert
+from sync.central.alerts import raise_alert, settle_alert
 from sync.central.store import Audit, EnrolmentCode, Kiosk, table
 from sync.enrol import EnrolRequest
 from sync.errors import WireError
@@ -104,6 +104,7 @@ def decide(connection: Connection, now_us: int, *, kiosk_id: str, fingerprint: s
     )
     if changed.rowcount:
         note(connection, now_us, by, state, f"{kiosk_id} {fingerprint}")
+        settle_alert(connection, now_us, "kiosk_waits_for_approval", kiosk_id, by)
     return changed.rowcount > 0
 
 

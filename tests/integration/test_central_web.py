@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from kiosk.records import Stream
 from sync import keys
 from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
-from sync.central import access
+from sync.central import access, lists
 from sync.central.access import Role
 from sync.central.app import create_app
 from sync.central.store import Audit, EnrolmentCode, Session, Store, table
@@ -29,6 +29,7 @@ from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of
 PASSPHRASE = "correct horse battery staple"
 OPEN_ROUTES = {
     "/": "leads to the kiosks page",
+    "/admin": "likewise",
     "/admin/login": "the way in",
     "/health": "up or not, and the epoch",
     "/v1/enrol": "a one-time code and a signature",
@@ -303,6 +304,11 @@ def test_no_cell_of_the_csv_is_a_formula(site: Site, client: TestClient) -> None
     assert rows[-7]["category"] == "'=1+1"
 
 
+def open_alerts(site: Site) -> list[str]:
+    with site.store.reading() as connection:
+        return [row.code for row in lists.open_alerts(connection)]
+
+
 def test_enrolment_takes_a_code_once_and_waits_for_the_admin(site: Site, client: TestClient) -> None:
     """A wrong, used or old code enrols nobody; a right one leaves a pending key that an admin must approve."""
     token = site.log_in(client, Role.ADMIN)
@@ -325,10 +331,12 @@ def test_enrolment_takes_a_code_once_and_waits_for_the_admin(site: Site, client:
     fingerprint = keys.fingerprint(keys.public_bytes(key))
     assert answer.json()["fingerprint"] == fingerprint
     assert fingerprint in client.get("/admin/kiosks").text
+    assert open_alerts(site) == ["kiosk_waits_for_approval"]
     fields = {"kiosk_id": "gate-south", "fingerprint": fingerprint, "do": "approve", "csrf": token}
     assert client.post("/admin/kiosks/decide", data=fields).status_code == 303
     states = {kiosk["kiosk_id"]: kiosk["state"] for kiosk in client.get("/v1/kiosks/status").json()["kiosks"]}
     assert states["gate-south"] == "approved"
+    assert open_alerts(site) == [], "what was asked for is done"
     with site.store.writing() as connection:
         from sync.central.enrolment import make_code
 

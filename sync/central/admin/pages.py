@@ -73,6 +73,7 @@ async def _writing(central: Central, job: Callable[[Connection, int], Any]) -> A
 
 
 @router.get("/")
+@router.get("/admin")
 def home() -> Response:
     """The kiosks page is where everybody starts."""
     return _see("/admin/kiosks")

@@ -102,7 +102,7 @@ class Texts:
             if abs(seconds) < limit:
                 value = seconds / divisor
                 whole = unit in ("ms", "min") or value == int(value)
-                return self.get(f"span.{unit}", n=f"{value:.0f}" if whole else f"{value:.1f}")
+                return self.get(f"span.{unit}", n=f"{round(value)}" if whole else f"{value:.1f}")
         return self.get("span.d", n=f"{seconds / 86_400:.1f}")
 
     def reasons(self, codes: str) -> str:
