@@ -6,7 +6,6 @@ import os
 import resource
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -60,6 +59,7 @@ from kiosk.passage_record import facts_only
 from kiosk.people import RosterPeople
 from kiosk.photos import Photos
 from kiosk.policy_keeper import PolicyKeeper, policy_at_start
+from kiosk.program_log import set_up_logging
 from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
@@ -96,21 +96,6 @@ MACHINE_ROLES = {
     "air": "air",
     "distance": "distance",
 }
-
-
-def set_up_logging() -> None:
-    """JSON lines on standard output, for the system's log; never a personal datum (a test looks for them)."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
-        cache_logger_on_first_use=True,
-    )
 
 
 def community_key(path: Path) -> bytes:
