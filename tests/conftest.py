@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long it takes to draw an example says how busy the machine is, and nothing of the code.
+settings.register_profile("gatepost", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("gatepost")
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = Path(__file__).resolve().parent / "vectors"
