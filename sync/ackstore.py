@@ -98,14 +98,6 @@ class AckStore:
         ).fetchone()
         return AckPoint(*row) if row else AckPoint(0, ZERO_HASH, 0, 0)
 
-    def all_acked(self) -> dict[tuple[str, Stream], AckPoint]:
-        """The newest acknowledgement of every stream."""
-        rows = self._db.execute(
-            "SELECT incarnation, stream, seq, head, at_us, server_us FROM ack_points p WHERE seq ="
-            " (SELECT max(seq) FROM ack_points q WHERE q.incarnation = p.incarnation AND q.stream = p.stream)"
-        )
-        return {(row[0], Stream(row[1])): AckPoint(*row[2:]) for row in rows}
-
     def advance(self, incarnation: str, stream: Stream, point: AckPoint) -> None:
         """Note a further acknowledgement, or the same one confirmed again, durably.
 
