@@ -30,6 +30,7 @@ from kiosk.lane_sensor import sensor_of
 from kiosk.reasons import ClockTrust
 from kiosk.retention import disk_used_percent
 from kiosk.run import community_key
+from kiosk.screens.guards import read_guards
 from kiosk.screens.voices import open_voices
 from kiosk.sync_line import SOCKET_NAME
 from kiosk.tablet_book import TabletBook
@@ -93,6 +94,16 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.GOOD, "keys", "readable by their owner alone")
     if settings.keys.guards is None:
         yield Finding(Level.LOOK, "guards", "nobody can log in to the console: gatepost guard set, then keys.guards")
+        return
+    try:
+        known = len(read_guards(secret_file(settings.keys.guards)))
+    except GatepostError as error:
+        yield Finding(Level.BAD, "guards", f"{error}; the gate does not start: gatepost guard set")
+        return
+    if known:
+        yield Finding(Level.GOOD, "guards", f"{known} may log in")
+    else:
+        yield Finding(Level.LOOK, "guards", "nobody can log in to the console: gatepost guard set")
 
 
 def _state(folder: Path) -> Iterator[Finding]:

@@ -27,11 +27,14 @@ def check_gate(config: Path) -> None:
     """Raises what is in the way of running this gate with this slot."""
     for program in ("kiosk.cli", "kiosk.run", "sync.cli", "sync.agent", "cv2", "zxingcpp", "pyzbar.pyzbar", "serial"):
         importlib.import_module(program)
-    from config.settings import load_settings
+    from config.settings import load_settings, secret_file
     from kiosk.config_cli import check
+    from kiosk.screens.guards import read_guards
 
     check(config, secrets_too=True)
     settings = load_settings(config).settings
+    if settings.keys.guards is not None:
+        read_guards(secret_file(settings.keys.guards))
     check_journal(settings.state.folder / "journal.db", settings.site.kiosk_id)
 
 

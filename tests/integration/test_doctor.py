@@ -85,6 +85,25 @@ def test_a_key_that_others_can_read_is_bad(tmp_path: Path) -> None:
     assert "chmod 600" in keys.detail
 
 
+def test_guards_are_counted_and_a_missing_file_is_bad(tmp_path: Path) -> None:
+    """A file that is named and not there keeps the gate from starting; an empty one only keeps guards out."""
+    settings_in(tmp_path)
+    path, guards = tmp_path / "gate.toml", tmp_path / "guards.toml"
+    path.write_text(path.read_text().replace("[keys]", f'[keys]\nguards = "{guards}"'))
+    settings = load_settings(path, {}).settings
+    secret = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaA"
+    for body, level, word in (
+        (None, Level.BAD, "the gate does not start"),
+        ("[guards]\n", Level.LOOK, "nobody can log in"),
+        (f'[guards.wang]\nname = "王"\nsecret = "{secret}"\n', Level.GOOD, "1 may log in"),
+    ):
+        if body is not None:
+            guards.write_text(body)
+            guards.chmod(0o600)
+        found = by_what(list(examine(settings, devices=False)))["guards"]
+        assert (found.level, word in found.detail) == (level, True), found.detail
+
+
 def test_a_device_that_proves_itself_is_good_and_a_missing_one_is_bad(tmp_path: Path) -> None:
     """The thermometer is simulated at the other end of its wire; there is no reader."""
     settings = settings_in(tmp_path)

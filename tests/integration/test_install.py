@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 
 from kiosk.clock import SystemClock
 from kiosk.journal import Journal
+from kiosk.screens.guards import read_guards
 from tests.conftest import ROOT
 
 PYTHON3 = """\
@@ -177,8 +178,9 @@ def test_a_first_installation_makes_a_gate_that_may_start(machine: Machine) -> N
     code, said = machine.install("1.0.0")
     assert code == 0, said
     etc = machine.root / "etc/gatepost"
-    for key in ("community.key", "kiosk.pem"):
-        assert stat.S_IMODE((etc / "keys" / key).stat().st_mode) == 0o600
+    for secret in ("keys/community.key", "keys/kiosk.pem", "guards.toml"):
+        assert stat.S_IMODE((etc / secret).stat().st_mode) == 0o600
+    assert read_guards(etc / "guards.toml") == {}  # nobody yet, but a gate that starts
     assert stat.S_IMODE((etc / "keys").stat().st_mode) == 0o700
     assert "SCREEN_PAGE=http://127.0.0.1:8479/lane/north-in\n" in (etc / "screen.env").read_text()
     assert (machine.root / "etc/udev/rules.d/60-gatepost.rules").exists()
