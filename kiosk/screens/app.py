@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio.to_thread
 import segno
@@ -24,11 +23,11 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from config.voice import Voice
-from kiosk.board import CommandResult, Emergency, GuardCommand, KioskView, LaneView
+from kiosk.board import CommandResult, Emergency, KioskView, LaneView
 from kiosk.id_desk import IdDesk
 from kiosk.reasons import Direction
-from kiosk.screens import forms
 from kiosk.screens.aim import Aim, LaneCamera
+from kiosk.screens.camera_pages import CameraPages
 from kiosk.screens.clock_pages import ClockPages
 from kiosk.screens.clock_pages import Desk as SettableClock
 from kiosk.screens.console import console
@@ -37,6 +36,7 @@ from kiosk.screens.faces import Face, resident_screen
 from kiosk.screens.guards import MAX_SECRET, GuardBook
 from kiosk.screens.holder_pages import HolderPages, People
 from kiosk.screens.hub import Hub, HubFullError
+from kiosk.screens.lane_commands import Commands, LaneCommands
 from kiosk.screens.page_tools import PageTools
 from kiosk.screens.pass_pages import PassDesk, PassPages
 from kiosk.screens.policy_pages import PolicyDesk, PolicyPages
@@ -54,9 +54,6 @@ HERE = Path(__file__).parent
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 LANGUAGE_COOKIE = "gatepost_language"
 THEME_COOKIE = "gatepost_theme"
-SHEETS = ("override", "deny", "temperature", "visitor")
-
-Commands = Callable[[GuardCommand], CommandResult]
 
 
 def create_app(
@@ -171,12 +168,13 @@ class Screens:
         self._has_passes = passes is not None
         self.tools = tools = PageTools(page=self._page, answer=self._answer, touch=self._touch, zone=zone)
         self._pass_pages = PassPages(passes, tools)
-        self._id_cards = id_cards
         self._speech = speech
         self._door = door
         self._has_tablets = tablets is not None
         self._tablet_pages = TabletPages(tablets, tools)
         self._holders = HolderPages(people, tools, self._lane_now)
+        self._camera_pages = CameraPages(aim, tools, self._part)
+        self._lane_commands = LaneCommands(commands, tools, self._lane_now, self._words, id_cards)
         self._trust_pages = TrustPages(trust, tools)
         self._policy_pages = PolicyPages(policy, tools)
         self._has_clock = clock is not None
@@ -189,7 +187,6 @@ class Screens:
         self._texts_of = texts_of
         self._heartbeat_s = heartbeat_s
         self._emergency_threads: anyio.CapacityLimiter | None = None
-        self._aim_thread: anyio.CapacityLimiter | None = None
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -201,7 +198,6 @@ class Screens:
 
     def routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
         """Path, method and endpoint of every route; roles stand at the endpoints."""
-        lane = "/guard/lane/{lane}"
         return [
             ("/", "GET", self.index),
             ("/lane/{lane}", "GET", self.lane_page),
@@ -217,18 +213,8 @@ class Screens:
             ("/guard/logout", "POST", self.log_out),
             ("/guard", "GET", self.console_page),
             ("/events/guard", "GET", self.guard_events),
-            ("/guard/camera", "GET", self.cameras_page),
-            ("/guard/camera/{lane}", "GET", self.camera_page),
-            ("/guard/camera/{lane}/picture", "GET", self.camera_picture),
-            ("/guard/camera/{lane}/figures", "GET", self.camera_figures),
-            (f"{lane}/sheet/{{sheet}}", "GET", self.sheet_page),
-            (f"{lane}/attest", "POST", self.attest),
-            (f"{lane}/override", "POST", self.override),
-            (f"{lane}/acknowledge", "POST", self.acknowledge),
-            (f"{lane}/measure-again", "POST", self.measure_again),
-            (f"{lane}/temperature", "POST", self.temperature),
-            (f"{lane}/visitor", "POST", self.visitor),
-            (f"{lane}/emergency-close", "POST", self.emergency_close),
+            *self._camera_pages.routes(),
+            *self._lane_commands.routes(),
             *self._speech.routes(),
             *self._tablet_pages.routes(),
             *self._trust_pages.routes(),
@@ -405,117 +391,6 @@ class Screens:
 
         return self._events(request, draw, allowed=allowed)
 
-    # --- aiming and focusing a camera: pictures are made while a page asks for them, and kept nowhere --------------
-
-    @role(Role.GUARD)
-    async def cameras_page(self, request: Request) -> Response:
-        """The first lane's camera; its page leads to the others."""
-        if not self._aim.lanes:
-            raise HTTPException(404, "no camera")
-        return RedirectResponse(f"/guard/camera/{quote(self._aim.lanes[0])}", 303)
-
-    @role(Role.GUARD)
-    async def camera_page(self, request: Request, lane: str) -> Response:
-        """A lane's camera: live picture, rates, sharpness, and what to change."""
-        report = await self._of_camera(lane, self._aim.report)
-        self._touch(request)
-        return self._page(request, "camera.html", lane=lane, lanes=self._aim.lanes, report=report)
-
-    @role(Role.GUARD)
-    async def camera_picture(self, lane: str) -> Response:
-        """The picture; asked for again and again, it keeps no session open."""
-        jpeg = await self._of_camera(lane, self._aim.picture)
-        if jpeg is None:
-            raise HTTPException(404, "no picture yet")
-        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
-
-    @role(Role.GUARD)
-    async def camera_figures(self, request: Request, lane: str) -> Response:
-        """The figures beside the picture, as the page draws them."""
-        report = await self._of_camera(lane, self._aim.report)
-        return HTMLResponse(self._templates.get_template("_camera.html").render(w=self._words(request), report=report))
-
-    async def _of_camera(self, lane: str, ask: Callable[[str], Any]) -> Any:
-        if lane not in self._aim.lanes:
-            raise HTTPException(404, "no such camera")
-        if self._aim_thread is None:
-            # One at a time: however many pages look, it is a small part of one core.
-            self._aim_thread = anyio.CapacityLimiter(1)
-        return await anyio.to_thread.run_sync(ask, lane, limiter=self._aim_thread)
-
-    @role(Role.GUARD)
-    async def sheet_page(self, request: Request, lane: str, sheet: str, passage: str = "") -> Response:
-        """A form of its own page; the script shows it above the console."""
-        self._touch(request)
-        found = self._lane_now(lane)
-        if sheet not in SHEETS:
-            raise HTTPException(404, "no such page")
-        values = {"passage": passage[:64] or found.passage}
-        note = self._id_cards.take(lane) if self._id_cards is not None and sheet == "visitor" else None
-        if note is not None:
-            problem = self._words(request).get("id_card", note.problem or "read")
-            values |= {"name": note.name[: forms.MAX_NAME], "id_card": problem}
-        return self._sheet(request, sheet, found, values, {})
-
-    @role(Role.GUARD)
-    async def attest(self, request: Request, lane: str) -> Response:
-        """What the guard saw on the phone."""
-        found = self._lane_now(lane)
-        if self._other_person(request, found):
-            return self._answer(request, CommandResult(done=False, message="passage_over"), "attest")
-        return await self._carry_out(
-            request, forms.read_attest(request.state.form, lane=lane, guard=request.state.guard), "attest", found
-        )
-
-    @role(Role.GUARD)
-    async def override(self, request: Request, lane: str) -> Response:
-        """Admit or deny by the guard's word: reason first, then a confirmation."""
-        found, form = self._lane_now(lane), request.state.form
-        sheet = "override" if form.get("admit") == "yes" else "deny"
-        command = forms.read_override(form, lane=lane, guard=request.state.guard)
-        if not isinstance(command, dict) and form.get("confirm") != "yes":
-            return self._sheet(request, "confirm", found, {**form, "sheet": sheet}, {})
-        return await self._carry_out(request, command, "override", found, sheet=sheet)
-
-    @role(Role.GUARD)
-    async def acknowledge(self, request: Request, lane: str) -> Response:
-        """A denial dealt with."""
-        found = self._lane_now(lane)
-        command = forms.read_acknowledge(request.state.form, lane=lane, guard=request.state.guard)
-        return await self._carry_out(request, command, "acknowledge", found)
-
-    @role(Role.GUARD)
-    async def measure_again(self, request: Request, lane: str) -> Response:
-        """A fresh measuring window."""
-        found = self._lane_now(lane)
-        return await self._carry_out(
-            request, forms.read_measure_again(lane=lane, guard=request.state.guard), "measure_again", found
-        )
-
-    @role(Role.GUARD)
-    async def temperature(self, request: Request, lane: str) -> Response:
-        """A contact thermometer's value."""
-        found = self._lane_now(lane)
-        waiting = {somebody.passage for somebody in found.warming}
-        if request.state.form.get("passage", "") not in waiting and self._other_person(request, found):
-            return self._answer(request, CommandResult(done=False, message="passage_over"), "temperature")
-        command = forms.read_temperature(request.state.form, lane=lane, guard=request.state.guard)
-        return await self._carry_out(request, command, "temperature", found, sheet="temperature")
-
-    @role(Role.GUARD)
-    async def visitor(self, request: Request, lane: str) -> Response:
-        """The register."""
-        found = self._lane_now(lane)
-        command = forms.read_visitor(request.state.form, lane=lane, guard=request.state.guard)
-        return await self._carry_out(request, command, "register", found, sheet="visitor")
-
-    @role(Role.GUARD)
-    async def emergency_close(self, request: Request, lane: str) -> Response:
-        """End an emergency: explicit, and by somebody who is known."""
-        found = self._lane_now(lane)
-        command = Emergency(lane=found.lane, open=False, guard=request.state.guard)
-        return await self._carry_out(request, command, "emergency_close", found)
-
     # --- refusals -----------------------------------------------------------------------------------------------
 
     async def login_needed(self, request: Request, error: Exception) -> Response:
@@ -553,22 +428,6 @@ class Screens:
             raise HTTPException(503, "starting")
         return _lane(view, lane)
 
-    def _other_person(self, request: Request, lane: LaneView) -> bool:
-        # The page showed another passage when the guard pressed: the click was meant for somebody else.
-        passage = request.state.form.get("passage", "")
-        return bool(passage) and passage != lane.passage
-
-    async def _carry_out(
-        self, request: Request, command: GuardCommand | forms.Errors, done: str, lane: LaneView, *, sheet: str = ""
-    ) -> Response:
-        self._touch(request)
-        if isinstance(command, dict):
-            if not sheet:
-                raise HTTPException(400, "form")
-            return self._sheet(request, sheet, lane, request.state.form, command, status=422)
-        result = await anyio.to_thread.run_sync(self._commands, command)
-        return self._answer(request, result, done)
-
     def _answer(self, request: Request, result: CommandResult, done: str) -> Response:
         words = self._words(request)
         if result.done:
@@ -596,29 +455,6 @@ class Screens:
         view = self._hub.current()
         return self._page(request, "login.html", status=status, error=error, view=view)
 
-    def _sheet(
-        self,
-        request: Request,
-        sheet: str,
-        lane: LaneView,
-        values: Mapping[str, str],
-        errors: Mapping[str, str],
-        *,
-        status: int = 200,
-    ) -> Response:
-        return self._page(
-            request,
-            f"sheet_{sheet}.html",
-            status=status,
-            lane=lane,
-            values=values,
-            errors=errors,
-            override_reasons=forms.OVERRIDE_REASONS,
-            deny_reasons=forms.DENY_REASONS,
-            purposes=forms.PURPOSES,
-            categories=forms.VISITOR_CATEGORIES,
-        )
-
     def _form_values(self, request: Request) -> dict[str, Any]:
         session = getattr(request.state, "session", "")
         return {"token": self._sessions.token(session), "open_token": self._sessions.token()}
@@ -637,6 +473,10 @@ class Screens:
             **values,
         )
         return HTMLResponse(html, status)
+
+    def _part(self, request: Request, template: str, **values: Any) -> str:
+        """A piece of a page, in the request's language."""
+        return self._templates.get_template(template).render(w=self._words(request), **values)
 
     def _lane_values(self, view: KioskView, lane: LaneView) -> dict[str, Any]:
         screen = resident_screen(lane)
