@@ -376,6 +376,45 @@ def test_a_slot_gets_all_it_needs_and_no_test_tools(extra: str) -> None:
     assert not {"pytest", "mypy", "ruff", "playwright", "hypothesis", "hatchling"} & entries.keys()
 
 
+ONLY = """\
+import importlib, sys
+from importlib import metadata
+
+allowed, modules = set(sys.argv[1].split()), sys.argv[2].split()
+owners = {top: {d.lower().replace("_", "-") for d in dists} for top, dists in metadata.packages_distributions().items()}
+
+class Only:
+    def find_spec(self, name, path=None, target=None):
+        of = owners.get(name)
+        if of and not (of & allowed) and name not in ("kiosk", "drivers", "sync", "config"):
+            raise ModuleNotFoundError(f"{name} is not in the slot", name=name)
+
+sys.meta_path.insert(0, Only())
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules"),
+    [
+        ("kiosk", "kiosk.cli kiosk.run kiosk.doctor sync.cli sync.agent"),
+        ("central", "sync.central.cli sync.central.app sync.central.migrate"),
+    ],
+)
+def test_programs_import_with_nothing_but_what_their_slot_holds(extra: str, modules: str) -> None:
+    """Whatever a program imports and its extra forgot would be found first on a new machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY, " ".join(locked(extra)), modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-400:]
+
+
 def test_a_package_that_is_locked_for_two_pythons_comes_whole() -> None:
     """Each of the lock's lines of a package is in the subset; pip takes the one whose marker holds here."""
     lock = (ROOT / "requirements.lock").read_text()
