@@ -12,6 +12,7 @@ where a journal that was restored from a backup still agreed with the central.
 from __future__ import annotations
 
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,9 @@ CREATE VIEW IF NOT EXISTS acknowledged AS
   FROM ack_points p LEFT JOIN confirmed c USING (incarnation, stream);
 """
 
+OPEN_WITHIN_S = 10.0
+"""So long another process's hold on the file is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class AckPoint:
@@ -60,8 +64,8 @@ class AckStore:
 
     def __init__(self, path: Path | str) -> None:
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=OPEN_WITHIN_S, check_same_thread=False)
+            _use_wal(self._db)
             self._db.execute("PRAGMA synchronous=FULL")
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             if version > SCHEMA_VERSION:
@@ -187,3 +191,20 @@ class AckStore:
     def facts(self) -> dict[str, str]:
         """Every remembered fact."""
         return dict(self._db.execute("SELECT name, value FROM facts"))
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log, while another process may be opening the same new file.
+
+    SQLite's own waiting (``timeout``) does not cover this switch: it answers "locked" at once.
+    """
+    deadline_s = time.monotonic() + OPEN_WITHIN_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
