@@ -345,12 +345,16 @@ def measure(watch: Watch, sensor: Sensor, now_ns: int, bound_ns: int) -> Estimat
 
     ``bound_ns`` is when the credential bound to the presence (or the presence began, whichever was later): from
     there the window has one second, and once more up to two. The newest reading must be under 300 ms old,
-    its time on the wire included.
+    its time on the wire included; one that repeats the reading before it is as old as the first of them (a quick
+    sensor: a slow one's readings are further apart than that).
     """
     trouble = sensor_trouble(watch, sensor)
     if trouble is not None:
         return not_measured(trouble, sensor, seen=watch.seen)
-    fresh = bool(watch.warm) and now_ns - watch.warm[-1].at_ns <= MAX_AGE_NS - WIRE_NS
+    newest_ns = watch.warm[-1].at_ns if watch.warm else 0
+    if sensor.window.silence_s < SLOW_SILENCE_S:
+        newest_ns = min(newest_ns, watch.live_at_ns)
+    fresh = bool(watch.warm) and now_ns - newest_ns <= MAX_AGE_NS - WIRE_NS
     found: Settled | NotMeasured = NotMeasured.TOO_FEW
     if fresh:
         oldest = watch.warm[-1].at_ns - int(sensor.window.window_s * NS)

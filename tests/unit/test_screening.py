@@ -173,6 +173,15 @@ def test_an_old_window_is_not_served() -> None:
     assert measure(watch, SENSOR, now + 400_000_000, now) is None
 
 
+def test_a_reading_that_repeats_is_as_old_as_the_first_of_them() -> None:
+    """A module that hangs says the same three times before it is noticed: 0.29 s after the first, nothing is served."""
+    watch, now = watched([*noisy(NORMAL_SKIN_C), 34.31, 34.31, 34.31])
+    first_ns = now - NS // 5
+    assert measure(watch, SENSOR, first_ns + 270_000_000, 0) is not None
+    late = measure(watch, SENSOR, first_ns + 290_000_000, first_ns)
+    assert late is None
+
+
 def test_presence_ends_with_cold_readings_or_silence() -> None:
     """Two readings of the wall, or 450 ms without any, end it; one does not."""
     values = noisy(NORMAL_SKIN_C)
