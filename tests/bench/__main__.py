@@ -15,7 +15,7 @@ from tests.conftest import ROOT, data_folder
 
 ALONE: tuple[tuple[str, ...], ...] = (
     ("gate",),
-    ("taps",),
+    ("taps", "--taps", "40"),
     ("temperature",),
     ("journal",),
     ("sync",),
