@@ -30,7 +30,8 @@ from sync.central.chores import watch
 from sync.central.code_issuer import CodeIssuer
 from sync.central.context import CentralOptions
 from sync.central.ingest import Ingest
-from sync.central.store import Kiosk, Phone, Store, table
+from sync.central.store import Store
+from sync.central.tables import Kiosk, Phone, table
 from tests.fakes import FakeClock
 from tests.sync_kit import ChainJournal, MemoryCentral, batch_of, make_record
 

@@ -15,7 +15,8 @@ from kiosk.records import Kind, Payload, PayloadClass, Record, Stream, canonical
 from sync import keys
 from sync.batch import BatchHeader, build, compress, head_statement
 from sync.central.ingest import Ingest, SignedBody
-from sync.central.store import Kiosk, Store, StoredRecord, table
+from sync.central.store import Store
+from sync.central.tables import Kiosk, StoredRecord, table
 from sync.errors import WireError
 from sync.uplink import BATCHES_PATH, Reply, SignedRequest
 from tests.fakes import MORNING_US

@@ -17,7 +17,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, delete, insert, select, update
 
-from sync.central.store import Session, User, table
+from sync.central.tables import Session, User, table
 from sync.errors import SyncError
 
 users, sessions = table(User), table(Session)

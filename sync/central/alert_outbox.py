@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sync.central.store import Alert, AlertChannel, AlertNotice, table
+from sync.central.tables import Alert, AlertChannel, AlertNotice, table
 
 alerts, channels, notices = table(Alert), table(AlertChannel), table(AlertNotice)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, update
 
-from sync.central.store import Alert, table
+from sync.central.tables import Alert, table
 
 alerts = table(Alert)
 MAX_DETAIL_CHARS = 200

@@ -12,7 +12,7 @@ from sync.central.alerts import raise_alert
 from sync.central.committer import Committer, Overloaded
 from sync.central.ingest import APPROVED
 from sync.central.retention import DAY_US, Retention, forget
-from sync.central.store import Alert, Kiosk, table
+from sync.central.tables import Alert, Kiosk, table
 from sync.errors import LinkError
 
 log = structlog.get_logger("gatepost.central")

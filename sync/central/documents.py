@@ -19,7 +19,7 @@ from sync.batch import KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
 from sync.central.context import central_of
 from sync.central.enrolment import note
 from sync.central.ingest import admitted_key
-from sync.central.store import Document, table
+from sync.central.tables import Document, table
 from sync.document import (
     FETCH_CONTEXT,
     MANIFEST_HEADER,

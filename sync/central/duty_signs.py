@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, func, select, text
 
 from kiosk.records import Kind, PayloadClass
 from sync.central.duty import SHIFT_US, DutyDay, Post, Shift, Signs, duty_day
-from sync.central.store import DUTY_RECORDS, Kiosk, Passage, StoredPayload, StoredRecord, table
+from sync.central.tables import DUTY_RECORDS, Kiosk, Passage, StoredPayload, StoredRecord, table
 
 records, payloads, passages, kiosks = table(StoredRecord), table(StoredPayload), table(Passage), table(Kiosk)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from sync import keys
 from sync.batch import short
 from sync.central.alerts import raise_alert, settle_alert
-from sync.central.store import Audit, EnrolmentCode, Kiosk, table
+from sync.central.tables import Audit, EnrolmentCode, Kiosk, table
 from sync.enrol import EnrolRequest
 from sync.errors import WireError
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from sync.central.store import Passage, Store, table
+from sync.central.store import Store
+from sync.central.tables import Passage, table
 
 passages = table(Passage)
 

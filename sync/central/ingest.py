@@ -33,17 +33,8 @@ from sync.batch_scan import ParsedRecord
 from sync.central.alerts import raise_alert
 from sync.central.gate_alarms import alerts_of
 from sync.central.record_rows import write_records
-from sync.central.store import (
-    Batch,
-    Fork,
-    Gap,
-    Kiosk,
-    Ledger,
-    Quarantined,
-    Store,
-    StoredRecord,
-    table,
-)
+from sync.central.store import Store
+from sync.central.tables import Batch, Fork, Gap, Kiosk, Ledger, Quarantined, StoredRecord, table
 from sync.errors import WireError
 from sync.heartbeat import Heartbeat, Position
 

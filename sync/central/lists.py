@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from sync.central.store import Alert, Batch, Fork, Gap, Kiosk, Ledger, Passage, Quarantined, table
+from sync.central.tables import Alert, Batch, Fork, Gap, Kiosk, Ledger, Passage, Quarantined, table
 
 kiosks, ledger, batches = table(Kiosk), table(Ledger), table(Batch)
 passages, quarantine, forks = table(Passage), table(Quarantined), table(Fork)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from kiosk.credentials.signing_key import Algorithm, SigningKey
 from sync.batch import short
 from sync.central.enrolment import ALPHABET, note
-from sync.central.store import Phone, PhoneCode, table
+from sync.central.tables import Phone, PhoneCode, table
 from sync.errors import WireError
 
 phones, phone_codes = table(Phone), table(PhoneCode)

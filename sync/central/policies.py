@@ -17,7 +17,7 @@ from kiosk.policy_fit import check_homes, told, unnamed
 from kiosk.roster_csv import ImportReport, read_lines
 from kiosk.signed_document import DocumentKind
 from sync.central.enrolment import approved_keys
-from sync.central.store import Document, table
+from sync.central.tables import Document, table
 
 documents = table(Document)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, update
 
 from sync.batch_scan import ParsedRecord
 from sync.central.passages import later_change, passage_row
-from sync.central.store import Counter, Passage, StoredPayload, StoredRecord, table
+from sync.central.tables import Counter, Passage, StoredPayload, StoredRecord, table
 
 records, payloads, passages, counters = table(StoredRecord), table(StoredPayload), table(Passage), table(Counter)
 

@@ -16,7 +16,7 @@ from kiosk.reasons import Direction
 from kiosk.records import PayloadClass
 from sync.central.duty import DutyDay
 from sync.central.duty_signs import duty_of
-from sync.central.store import Passage, StoredPayload, table
+from sync.central.tables import Passage, StoredPayload, table
 from sync.central.two_gates import Entry, sooner_than_walking
 
 passages, payloads = table(Passage), table(StoredPayload)

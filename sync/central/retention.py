@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from kiosk.records import PayloadClass
-from sync.central.store import (
+from sync.central.tables import (
     Alert,
     AlertNotice,
     Audit,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 from kiosk.credentials.gc1 import MAX_ORDER_TEXT, StatusOrder
 from kiosk.evidence import CodeStatus
 from sync.central.enrolment import note
-from sync.central.store import OrderedStatus, table
+from sync.central.tables import OrderedStatus, table
 from sync.errors import WireError
 
 orders = table(OrderedStatus)

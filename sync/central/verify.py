@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select
 from kiosk.records import FORMAT_VERSION, ZERO_HASH, Stream, canonical
 from sync import keys
 from sync.batch import BatchHeader, head_statement
-from sync.central.store import Batch, Gap, Kiosk, Ledger, Quarantined, Store, StoredPayload, StoredRecord, table
+from sync.central.store import Store
+from sync.central.tables import Batch, Gap, Kiosk, Ledger, Quarantined, StoredPayload, StoredRecord, table
 
 ledger, records, payloads = table(Ledger), table(StoredRecord), table(StoredPayload)
 quarantine, gaps, batches, kiosks = table(Quarantined), table(Gap), table(Batch), table(Kiosk)

@@ -54,7 +54,8 @@ from sync.central import app as app_module
 from sync.central.app import create_app
 from sync.central.committer import Committer
 from sync.central.ingest import CheckedBatch, Ingest, SignedBody
-from sync.central.store import Store, StoredPayload, StoredRecord, table
+from sync.central.store import Store
+from sync.central.tables import StoredPayload, StoredRecord, table
 from sync.central.verify import verify_store
 from sync.errors import WireError
 from sync.uplink import SignedRequest

@@ -17,7 +17,7 @@ from sync.central.alert_mail import AlertChannel
 from sync.central.alert_message import Bundle
 from sync.central.alerts import raise_alert
 from sync.central.notifier import Telling
-from sync.central.store import Session, table
+from sync.central.tables import Session, table
 from tests.browser.screenshots import MAX_BYTES, indexed_png
 from tests.central_office import PASSPHRASE, Office, served
 from tests.chromium import wait_until

@@ -37,7 +37,8 @@ from sync.central.context import CentralOptions
 from sync.central.ingest import Ingest
 from sync.central.notifier import Notifier, Telling
 from sync.central.retention import DAY_US, Retention, forget
-from sync.central.store import Alert, AlertNotice, Store, table
+from sync.central.store import Store
+from sync.central.tables import Alert, AlertNotice, table
 from tests.conftest import ROOT
 from tests.fakes import FakeClock
 from tests.integration import postgres_server

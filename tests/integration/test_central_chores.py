@@ -17,18 +17,8 @@ from sync.central.chores import Chores, watch
 from sync.central.committer import Committer
 from sync.central.reports import daily_report
 from sync.central.retention import DAY_US, Retention, forget
-from sync.central.store import (
-    Alert,
-    Batch,
-    Kiosk,
-    Ledger,
-    Passage,
-    Quarantined,
-    Store,
-    StoredPayload,
-    StoredRecord,
-    table,
-)
+from sync.central.store import Store
+from sync.central.tables import Alert, Batch, Kiosk, Ledger, Passage, Quarantined, StoredPayload, StoredRecord, table
 from sync.central.verify import verify_store
 from tests.fakes import MORNING_US, FakeClock
 from tests.sync_kit import INCARNATION, ChainJournal, MemoryCentral, batch_of, header_of, make_record, sign_batch

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 from sync.central.committer import Committer, Overloaded
-from sync.central.store import Meta, Store, table
+from sync.central.store import Store
+from sync.central.tables import Meta, table
 from sync.errors import LinkError, WireError
 
 meta = table(Meta)

@@ -13,7 +13,7 @@ from kiosk.records import Kind, Stream
 from sync import keys
 from sync.answer import Answer, Result
 from sync.central.ingest import CheckedBatch, Ingest, SignedBody
-from sync.central.store import CentralTable, Kiosk, table
+from sync.central.tables import CentralTable, Kiosk, table
 from sync.central.verify import verify_store
 from sync.errors import WireError
 from sync.uplink import SignedRequest

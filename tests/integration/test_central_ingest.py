@@ -13,7 +13,7 @@ from sync import keys
 from sync.answer import Answer, Result
 from sync.batch import canonical_document, link_hash
 from sync.central.enrolment import decide
-from sync.central.store import (
+from sync.central.tables import (
     Alert,
     Batch,
     Fork,

@@ -14,7 +14,8 @@ from config.policy import POLICIES
 from sync import keys
 from sync.central import cli
 from sync.central.documents import newest_versions
-from sync.central.store import Document, Store, table
+from sync.central.store import Store
+from sync.central.tables import Document, table
 from tests.fakes import MORNING_US
 from tests.sync_kit import MemoryCentral
 

@@ -21,7 +21,8 @@ from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGN
 from sync.central import access, lists
 from sync.central.access import Role
 from sync.central.app import create_app
-from sync.central.store import Audit, EnrolmentCode, Session, Store, table
+from sync.central.store import Store
+from sync.central.tables import Audit, EnrolmentCode, Session, table
 from sync.enrol import EnrolRequest, enrol_body
 from tests.fakes import FakeClock
 from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of

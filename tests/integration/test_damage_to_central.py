@@ -11,7 +11,8 @@ from sqlalchemy import select
 from kiosk.journal import Entry, Journal
 from kiosk.journal_tables import row_key
 from kiosk.records import Kind, PayloadClass, Stream
-from sync.central.store import Gap, Store, table
+from sync.central.store import Store
+from sync.central.tables import Gap, table
 from sync.central.verify import verify_store
 from tests.integration.central_process import CentralProcess
 from tests.integration.test_sync_over_http import Gate, stored

@@ -15,7 +15,7 @@ import kiosk.register
 import kiosk.roster_tables
 from kiosk.database import KioskTable
 from sync.ackstore import AckStore
-from sync.central.store import CentralTable
+from sync.central.tables import CentralTable
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "data-map.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from sync.central.access import Role
 from sync.central.duty_signs import duty_records
 from sync.central.reports import DailyReport, daily_report
 from sync.central.retention import DAY_US
-from sync.central.store import Kiosk, table
+from sync.central.tables import Kiosk, table
 from tests.fakes import MORNING_US, FakeClock
 from tests.integration.test_central_web import Site
 from tests.sync_kit import INCARNATION, ChainJournal, MemoryCentral, batch_of, make_record

@@ -16,7 +16,8 @@ from kiosk.credentials import gp1
 from sync.central.app import create_app
 from sync.central.context import CentralOptions
 from sync.central.kiosk_authority import KioskAuthority
-from sync.central.store import Kiosk, Store, table
+from sync.central.store import Store
+from sync.central.tables import Kiosk, table
 from sync.certificate_keeper import CertificateKeeper
 from sync.errors import LinkError, WireError
 from sync.uplink import Reply, SignedRequest, Uplink

@@ -18,7 +18,8 @@ from kiosk.records import Kind, PayloadClass, Stream
 from sync import keys
 from sync.ackstore import AckStore
 from sync.agent import AgentOptions, run_agent
-from sync.central.store import Batch, Store, StoredRecord, table
+from sync.central.store import Store
+from sync.central.tables import Batch, StoredRecord, table
 from sync.central.verify import verify_store
 from tests.integration.bad_network import FAULTS, BadNetwork
 from tests.integration.central_process import CentralProcess

@@ -25,7 +25,8 @@ from kiosk.records import Stream
 from sync.ackstore import AckPoint, AckStore
 from sync.agent import Agent, AgentOptions
 from sync.batch_dictionary import ENCODING
-from sync.central.store import Fork, Ledger, Quarantined, Store, StoredRecord, table
+from sync.central.store import Store
+from sync.central.tables import Fork, Ledger, Quarantined, StoredRecord, table
 from sync.central.verify import verify_store
 from sync.errors import LinkError
 from sync.uplink import Reply, SignedRequest
