@@ -241,6 +241,52 @@ def test_sync_starts_once_the_central_is_named(machine: Machine) -> None:
     assert "enable --quiet gatepost-sync.service" in machine.calls()
 
 
+@pytest.mark.parametrize(
+    ("lines", "starts"),
+    [
+        ("central_url = ''\n", False),
+        ("[site]\n", False),
+        ("central_url = 'https://central.xiangyang.cn'\n", True),
+        ('central_url = ""\n[neighbours]\n', True),
+        ('[lookup]\nurl = "https://codes.example"\n', True),
+    ],
+)
+def test_sync_starts_only_where_it_has_something_to_do(machine: Machine, lines: str, starts: bool) -> None:
+    """Without central, lookup or neighbours it would end at once and be started again for ever."""
+    machine.install("1.0.0")
+    (machine.root / "etc/gatepost/gate.toml").write_text(lines)
+    machine.run()
+    assert ("enable --quiet gatepost-sync.service" in machine.calls()) is starts
+
+
+@pytest.mark.parametrize("written", ["", "0.9.0-gone-gate\n"])
+def test_a_note_that_a_power_cut_emptied_stops_no_later_installation(machine: Machine, written: str) -> None:
+    """Where to go back to may be unreadable or gone; the version in use stays, and an upgrade goes on."""
+    machine.install("1.0.0")
+    (machine.base / ".unconfirmed").write_text(written)
+    code, said = machine.install("1.1.0")
+    assert code == 0, said
+    assert "in use stays: 1.0.0" in said
+    assert (machine.version_of("current"), machine.version_of("previous")) == ("1.1.0", "1.0.0")
+
+
+def test_links_of_the_gates_user_lead_root_nowhere(machine: Machine) -> None:
+    """The gate's user owns its settings folder: what it links there is neither given away nor written to."""
+    etc, elsewhere = machine.root / "etc/gatepost", machine.root / "elsewhere"
+    etc.mkdir(parents=True)
+    elsewhere.mkdir(mode=0o755)
+    (etc / "trust").symlink_to(elsewhere)
+    (etc / "guards.toml").symlink_to(elsewhere / "new-file")
+    code, said = machine.install("1.0.0")
+    assert code == 1
+    assert "guards.toml is a link to nothing" in said
+    (etc / "guards.toml").unlink()
+    code, said = machine.install("1.0.0")
+    assert code == 0, said
+    assert "trust: a link, left as it is" in said
+    assert not list(elsewhere.iterdir())
+
+
 @pytest.mark.parametrize("fault", ["nospace", "cannot", "dead", "mute"])
 def test_a_version_that_does_not_work_leaves_the_old_one_in_use(machine: Machine, fault: str) -> None:
     """Disk full while building, a check that says no, a gate that does not start, a page that does not answer."""
