@@ -34,8 +34,10 @@ from kiosk.records import ZERO_HASH, Stream
 from sync import batch_dictionary, keys
 from sync.ackstore import AckPoint, AckStore
 from sync.answer import Answer, Result, StreamAck
-from sync.batch import MAX_COMPRESSED_BYTES, MAX_RECORDS, BatchHeader, build, compress, encoding_of, head_statement
+from sync.batch import MAX_COMPRESSED_BYTES, build
+from sync.batch_header import MAX_RECORDS, BatchHeader, head_statement
 from sync.certificate_keeper import CertificateKeeper
+from sync.compression import compress, encoding_of
 from sync.downlink import Downlink, load_authority
 from sync.errors import LinkError, WireError
 from sync.heartbeat import MAX_POSITIONS, Heartbeat, Position

@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from kiosk.records import JsonValue, Stream
-from sync.batch import hash_of, loads_canonical, short, stream_of, take
+from sync.canonical_json import loads_canonical
 from sync.errors import WireError
+from sync.wire_fields import hash_of, short, stream_of, take
 
 ANSWER_VERSION = 1
 MAX_ANSWER_BYTES = 256 * 1024

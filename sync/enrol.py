@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from kiosk.records import JsonValue, canonical
 from sync import keys
-from sync.batch import hash_of, loads_canonical, short, take
+from sync.canonical_json import loads_canonical
 from sync.errors import WireError
+from sync.wire_fields import hash_of, short, take
 
 MAX_ENROL_BYTES = 4096
 

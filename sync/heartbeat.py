@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kiosk.records import ZERO_HASH, JsonValue, Stream, canonical
-from sync.batch import hash_of, loads_canonical, short, stream_of, take
+from sync.canonical_json import loads_canonical
 from sync.errors import WireError
+from sync.wire_fields import hash_of, short, stream_of, take
 
 HEARTBEAT_VERSION = 1
 MAX_HEARTBEAT_BYTES = 64 * 1024

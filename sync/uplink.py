@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from sync.answer import MAX_ANSWER_BYTES
-from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from sync.document import MANIFEST_HEADER, MAX_BODY_BYTES
 from sync.errors import LinkError, SyncError
+from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 
 BATCHES_PATH = "/v1/sync/batches"
 HEARTBEAT_PATH = "/v1/sync/heartbeat"

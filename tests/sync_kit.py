@@ -13,10 +13,12 @@ from kiosk.clock import Instant
 from kiosk.journal_types import Head, JournalError, Slice, StreamKey
 from kiosk.records import Kind, Payload, PayloadClass, Record, Stream, canonical
 from sync import keys
-from sync.batch import BatchHeader, build, compress, head_statement
+from sync.batch import build
+from sync.batch_header import BatchHeader, head_statement
 from sync.central.ingest import Ingest, SignedBody
 from sync.central.store import Store
 from sync.central.tables import Kiosk, StoredRecord, table
+from sync.compression import compress
 from sync.errors import WireError
 from sync.uplink import BATCHES_PATH, Reply, SignedRequest
 from tests.fakes import MORNING_US

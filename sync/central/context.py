@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from fastapi import Request
 
 from config.errors import ConfigError
-from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
 from sync.central import access
 from sync.central.access import Role, Visitor
 from sync.central.code_issuer import CodeIssuer
@@ -24,6 +23,8 @@ from sync.central.notifier import Telling
 from sync.central.retention import Retention
 from sync.central.store import Store
 from sync.errors import WireError
+from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
+from sync.wire_fields import short
 
 COOKIE = "gatepost_session"
 REFRESH_HEADER = "Gatepost-Refresh"

@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
-from sync.batch import KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, short
 from sync.central.context import central_of
 from sync.central.enrolment import note
 from sync.central.ingest import admitted_key
@@ -30,6 +29,8 @@ from sync.document import (
     read_manifest,
 )
 from sync.errors import WireError
+from sync.request_headers import KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
+from sync.wire_fields import short
 
 documents = table(Document)
 router = APIRouter()

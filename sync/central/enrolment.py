@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from sync import keys
-from sync.batch import short
 from sync.central.alerts import raise_alert, settle_alert
 from sync.central.tables import Audit, EnrolmentCode, Kiosk, table
 from sync.enrol import EnrolRequest
 from sync.errors import WireError
+from sync.wire_fields import short
 
 kiosks, codes, audit = table(Kiosk), table(EnrolmentCode), table(Audit)
 

@@ -28,7 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from kiosk.records import ZERO_HASH
 from sync import keys
 from sync.answer import Answer, Rejected, Result, StreamAck
-from sync.batch import BatchHeader, ParsedBatch, head_statement, parse
+from sync.batch_header import BatchHeader, head_statement
+from sync.batch_parse import ParsedBatch, parse
 from sync.batch_scan import ParsedRecord
 from sync.central.alerts import raise_alert
 from sync.central.gate_alarms import alerts_of

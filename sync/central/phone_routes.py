@@ -14,12 +14,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
-from sync.batch import take
 from sync.central import phones
 from sync.central.code_issuer import CodeIssuer
 from sync.central.context import body_of, central_of
 from sync.central.status_orders import status_of
 from sync.errors import WireError
+from sync.wire_fields import take
 
 router = APIRouter()
 MAX_BODY_BYTES = 1024

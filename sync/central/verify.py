@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from kiosk.records import FORMAT_VERSION, ZERO_HASH, Stream, canonical
 from sync import keys
-from sync.batch import BatchHeader, head_statement
+from sync.batch_header import BatchHeader, head_statement
 from sync.central.store import Store
 from sync.central.tables import Batch, Gap, Kiosk, Ledger, Quarantined, StoredPayload, StoredRecord, table
 

@@ -39,17 +39,9 @@ from kiosk.journal_types import Slice
 from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
 from sync import keys
 from sync.answer import Answer, Result, StreamAck
-from sync.batch import (
-    HEAD_SIGNATURE_HEADER,
-    KIOSK_HEADER,
-    REQUEST_HEADER,
-    SIGNATURE_HEADER,
-    build,
-    decompress,
-    encoding_of,
-    parse,
-)
+from sync.batch import build
 from sync.batch_dictionary import ENCODING
+from sync.batch_parse import parse
 from sync.central import app as app_module
 from sync.central.app import create_app
 from sync.central.committer import Committer
@@ -57,7 +49,9 @@ from sync.central.ingest import CheckedBatch, Ingest, SignedBody
 from sync.central.store import Store
 from sync.central.tables import StoredPayload, StoredRecord, table
 from sync.central.verify import verify_store
+from sync.compression import decompress, encoding_of
 from sync.errors import WireError
+from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from sync.uplink import SignedRequest
 from tests.fakes import MORNING_US
 from tests.integration.central_process import free_port

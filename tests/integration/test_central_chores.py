@@ -12,7 +12,8 @@ from sqlalchemy import update
 
 from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
 from sync.answer import Answer, Result
-from sync.batch import canonical_document, link_hash
+from sync.batch import canonical_document
+from sync.batch_parse import link_hash
 from sync.central.chores import Chores, watch
 from sync.central.committer import Committer
 from sync.central.reports import daily_report

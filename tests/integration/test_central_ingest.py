@@ -11,7 +11,8 @@ from sqlalchemy import delete, update
 from kiosk.records import Kind, Stream
 from sync import keys
 from sync.answer import Answer, Result
-from sync.batch import canonical_document, link_hash
+from sync.batch import canonical_document
+from sync.batch_parse import link_hash
 from sync.central.enrolment import decide
 from sync.central.tables import (
     Alert,

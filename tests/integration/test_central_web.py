@@ -17,13 +17,13 @@ from starlette.testclient import TestClient
 
 from kiosk.records import Stream
 from sync import keys
-from sync.batch import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from sync.central import access, lists
 from sync.central.access import Role
 from sync.central.app import create_app
 from sync.central.store import Store
 from sync.central.tables import Audit, EnrolmentCode, Session, table
 from sync.enrol import EnrolRequest, enrol_body
+from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from tests.fakes import FakeClock
 from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of
 

@@ -9,14 +9,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kiosk.records import Stream, canonical
 from kiosk.signed_document import SNAPSHOT_CONTEXT
-from sync import batch, batch_dictionary, keys
+from sync import batch_dictionary, keys
 from sync.ackstore import AckStore
 from sync.answer import Answer, Result, StreamAck
+from sync.batch import MAX_COMPRESSED_BYTES
+from sync.batch_header import MAX_RECORDS, BatchHeader, head_statement
+from sync.batch_parse import parse
+from sync.canonical_json import MAX_BODY_BYTES
 from sync.central.enrolment import ALPHABET
 from sync.central.exports import COLUMNS
+from sync.compression import ENCODINGS, compress
 from sync.document import FETCH_CONTEXT, DocumentKind, Manifest, fetch_statement
 from sync.enrol import EnrolRequest, enrol_body, parse_enrol
 from sync.heartbeat import Heartbeat
+from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from tests.conftest import ROOT
 from tests.fakes import MORNING_US
 from tests.sync_kit import INCARNATION, KEY, ChainJournal, header_of
@@ -34,7 +40,7 @@ def example(name: str, **fills: str) -> str:
     return text
 
 
-def two_passages() -> tuple[batch.BatchHeader, list[str]]:
+def two_passages() -> tuple[BatchHeader, list[str]]:
     journal = ChainJournal()
     journal.append(Stream.PASSAGE)
     journal.append(Stream.PASSAGE)
@@ -47,14 +53,14 @@ def test_the_batch_is_the_documented_one() -> None:
     """Built from two records, the body is the example to the byte, and the example parses."""
     header, records = two_passages()
     text = example("batch", LAST_HEAD=header.last_head.hex(), RECORDS=",".join(records))
-    parsed = batch.parse(batch.compress(text.encode(), "zstd"), "zstd")
+    parsed = parse(compress(text.encode(), "zstd"), "zstd")
     assert parsed.header == header
     assert all(item.record is not None for item in parsed.records)
-    for encoding in batch.ENCODINGS:
+    for encoding in ENCODINGS:
         assert f"`{encoding}`" in PAGE
     assert batch_dictionary.SHA256 in PAGE
     statement = example("head_statement", LAST_HEAD=header.last_head.hex())
-    assert batch.head_statement(header) == statement.encode()
+    assert head_statement(header) == statement.encode()
 
 
 def test_the_answer_is_the_documented_one() -> None:
@@ -104,9 +110,9 @@ def test_contexts_headers_and_caps_are_the_documented_ones() -> None:
     contexts = (keys.BATCH_CONTEXT, keys.HEAD_CONTEXT, keys.HEARTBEAT_CONTEXT, keys.ENROL_CONTEXT)
     for context in (*contexts, SNAPSHOT_CONTEXT, FETCH_CONTEXT):
         assert f"| `{context.decode().strip()}` |" in PAGE
-    for name in (batch.KIOSK_HEADER, batch.REQUEST_HEADER, batch.SIGNATURE_HEADER, batch.HEAD_SIGNATURE_HEADER):
+    for name in (KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER, HEAD_SIGNATURE_HEADER):
         assert f"| `{name}` |" in PAGE
-    assert (batch.MAX_COMPRESSED_BYTES, batch.MAX_BODY_BYTES, batch.MAX_RECORDS) == (256 * 1024, 2 * 1024 * 1024, 500)
+    assert (MAX_COMPRESSED_BYTES, MAX_BODY_BYTES, MAX_RECORDS) == (256 * 1024, 2 * 1024 * 1024, 500)
     assert "256 kB compressed, 2 MB of JSON, 500 records" in PAGE
 
 

@@ -16,8 +16,8 @@ from kiosk.records import ZERO_HASH, Stream, canonical
 from sync.ackstore import AckStore
 from sync.agent import Agent, AgentOptions
 from sync.answer import Answer, Result, StreamAck
-from sync.batch import decompress
 from sync.batch_dictionary import ENCODING
+from sync.compression import decompress
 from sync.errors import LinkError
 from sync.uplink import BATCHES_PATH, Reply, SignedRequest
 from tests.fakes import FakeClock

@@ -11,12 +11,12 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 
 from kiosk.evidence import CodeStatus
-from sync.batch import short
 from sync.central import status_orders
 from sync.central.admin.pages import Admin, checked_form
 from sync.central.admin.render import page
 from sync.central.context import central_of
 from sync.errors import WireError
+from sync.wire_fields import short
 
 router = APIRouter()
 

@@ -11,13 +11,13 @@ from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 from sqlalchemy import Connection, select
 
-from sync.batch import short
 from sync.central import phones
 from sync.central.access import Visitor
 from sync.central.admin.pages import Admin, Auditor, checked_form
 from sync.central.admin.render import page
 from sync.central.context import central_of
 from sync.errors import WireError
+from sync.wire_fields import short
 
 router = APIRouter()
 MAX_ROWS = 500
