@@ -26,6 +26,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import SQLModel
 
 from config.errors import GatepostError
+from kiosk.wal import use_wal
 
 Row = tuple[Any, ...]
 
@@ -156,7 +157,7 @@ class SqliteDatabase:
                 self.run("PRAGMA query_only=ON")
                 self.rows("SELECT count(*) FROM sqlite_master")
             else:
-                self._settle()
+                self._settle(busy_timeout_s)
         except BaseException:
             self._connection.close()
             raise
@@ -175,11 +176,14 @@ class SqliteDatabase:
                 hint="look at owner, mode and space of its folder",
             ) from error
 
-    def _settle(self) -> None:
+    def _settle(self, busy_timeout_s: float) -> None:
         # Both take effect only in a new file; with the second, freed pages can be given back later, in steps.
         self.run(f"PRAGMA page_size={PAGE_BYTES}")
         self.run("PRAGMA auto_vacuum=INCREMENTAL")
-        ((mode,),) = self.rows("PRAGMA journal_mode=WAL")
+        try:
+            mode = use_wal(self._connection, within_s=busy_timeout_s)
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error) from error
         if mode != "wal":
             raise DatabaseError(
                 str(self._path), Failure.NOT_OPENED, seen=f"journal mode {mode}", expected="wal",

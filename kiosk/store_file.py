@@ -51,23 +51,14 @@ class StoreFile:
             raise self.error(error.thing, seen=error.seen, expected=error.expected, hint=error.hint) from error
 
     def _settle(self, path: Path, database: Database) -> None:
-        ((application,),) = database.rows("PRAGMA application_id")
-        ((version,),) = database.rows("PRAGMA user_version")
-        ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
-        if not tables:
-            with transaction(database):
-                for statement in create_statements(self.tables):
-                    database.run(statement)
-                database.run(f"PRAGMA application_id = {self.application_id}")
-                database.run(f"PRAGMA user_version = {self.version}")
-            return
-        if application == self.application_id and version in self.upgrades:
+        application, version, tables = _facts(database)
+        if not tables or (application == self.application_id and version in self.upgrades):
             with transaction(database):  # all steps or none: a power cut leaves the old format whole
-                while version in self.upgrades:
-                    for statement in self.upgrades[version]:
-                        database.run(statement)
-                    version += 1
-                database.run(f"PRAGMA user_version = {version}")
+                application, version, tables = _facts(database)  # another process may have come first
+                if not tables:
+                    application, version = self._make(database)
+                elif application == self.application_id:
+                    version = self._upgrade(database, version)
         if (application, version) != (self.application_id, self.version):
             raise self.error(
                 str(path),
@@ -75,6 +66,29 @@ class StoreFile:
                 expected=f"{self.what} of format {self.version}",
                 hint=f"give {self.what} a file of its own",
             )
+
+    def _make(self, database: Database) -> tuple[int, int]:
+        for statement in create_statements(self.tables):
+            database.run(statement)
+        database.run(f"PRAGMA application_id = {self.application_id}")
+        database.run(f"PRAGMA user_version = {self.version}")
+        return self.application_id, self.version
+
+    def _upgrade(self, database: Database, version: int) -> int:
+        while version in self.upgrades:
+            for statement in self.upgrades[version]:
+                database.run(statement)
+            version += 1
+        database.run(f"PRAGMA user_version = {version}")
+        return version
+
+
+def _facts(database: Database) -> tuple[int, int, int]:
+    """Application id and format in the header, and how many tables and indexes there are."""
+    ((application,),) = database.rows("PRAGMA application_id")
+    ((version,),) = database.rows("PRAGMA user_version")
+    ((tables,),) = database.rows("SELECT count(*) FROM sqlite_master")
+    return application, version, tables
 
 
 class Store:

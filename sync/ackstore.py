@@ -12,11 +12,11 @@ where a journal that was restored from a backup still agreed with the central.
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.records import MAX_SAFE_INTEGER, ZERO_HASH, Stream
+from kiosk.wal import use_wal
 from sync.errors import SyncError
 
 SCHEMA_VERSION = 1
@@ -65,7 +65,7 @@ class AckStore:
     def __init__(self, path: Path | str) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=OPEN_WITHIN_S, check_same_thread=False)
-            _use_wal(self._db)
+            use_wal(self._db, within_s=OPEN_WITHIN_S)
             self._db.execute("PRAGMA synchronous=FULL")
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             if version > SCHEMA_VERSION:
@@ -191,20 +191,3 @@ class AckStore:
     def facts(self) -> dict[str, str]:
         """Every remembered fact."""
         return dict(self._db.execute("SELECT name, value FROM facts"))
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log, while another process may be opening the same new file.
-
-    SQLite's own waiting (``timeout``) does not cover this switch: it answers "locked" at once.
-    """
-    deadline_s = time.monotonic() + OPEN_WITHIN_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_s:
-                raise
-            time.sleep(0.01)
-        else:
-            return
