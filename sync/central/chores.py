@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from sync.central.alerts import raise_alert
+from sync.central.alerts import raise_alert, settle_alert
 from sync.central.committer import Committer, Overloaded
 from sync.central.ingest import APPROVED
 from sync.central.retention import DAY_US, Retention, forget
@@ -19,25 +20,37 @@ log = structlog.get_logger("gatepost.central")
 kiosks, alerts = table(Kiosk), table(Alert)
 
 WATCH_EVERY_S = 60.0
+SILENT = "kiosk_silent"
 SILENT_US = 5 * 60 * 1_000_000
 FORGET_EVERY_US = DAY_US // 4
 FORGETTING_LATE_US = 2 * DAY_US
 
 
-def watch(connection: Connection, now_us: int) -> None:
-    """Open an alert for an approved kiosk that was heard before and is silent for five minutes; close it when back."""
+def watch(connection: Connection, now_us: int, *, listening_since_us: int = 0) -> None:
+    """Open an alert for an approved kiosk that was heard before and is silent for five minutes; close it when back.
+
+    One silence is one alert: what somebody closed stays closed until the kiosk was heard again. Silent is only who
+    could have been heard: a central that was off itself waits five minutes from ``listening_since_us`` on.
+    """
     for row in connection.execute(select(kiosks).where(kiosks.c.state == APPROVED)).all():
         if row.last_seen_us is None:
             continue
-        if now_us - row.last_seen_us > SILENT_US:
+        if now_us - row.last_seen_us <= SILENT_US:
+            settle_alert(connection, now_us, SILENT, row.kiosk_id, "heard again")
+        elif now_us - max(row.last_seen_us, listening_since_us) > SILENT_US and not _was_dealt_with(connection, row):
             detail = f"{(now_us - row.last_seen_us) // 60_000_000} min"
-            raise_alert(connection, now_us, "kiosk_silent", row.kiosk_id, detail)
-        else:
-            connection.execute(
-                update(alerts)
-                .where(alerts.c.code == "kiosk_silent", alerts.c.kiosk_id == row.kiosk_id, alerts.c.closed_us.is_(None))
-                .values(closed_us=now_us, closed_by="heard again")
-            )
+            raise_alert(connection, now_us, SILENT, row.kiosk_id, detail)
+
+
+def _was_dealt_with(connection: Connection, kiosk: Any) -> bool:
+    """Whether somebody closed the alert about the silence that still lasts."""
+    closed = select(alerts.c.alert_id).where(
+        alerts.c.code == SILENT,
+        alerts.c.kiosk_id == kiosk.kiosk_id,
+        alerts.c.at_us > kiosk.last_seen_us,
+        alerts.c.closed_us.is_not(None),
+    )
+    return connection.execute(closed.limit(1)).first() is not None
 
 
 class Chores:
@@ -60,7 +73,11 @@ class Chores:
         """What is due now. A failure is logged and tried again; a retention that is late raises an alert."""
         now_us = self._now_us()
         try:
-            await asyncio.wrap_future(self._committer.submit(lambda connection: watch(connection, now_us)))
+            await asyncio.wrap_future(
+                self._committer.submit(
+                    lambda connection: watch(connection, now_us, listening_since_us=self._started_us)
+                )
+            )
             if now_us - self._forgot_us >= FORGET_EVERY_US:
                 done = await asyncio.wrap_future(
                     self._committer.submit(lambda connection: forget(connection, now_us, self._keep))

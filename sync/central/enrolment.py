@@ -105,6 +105,8 @@ def decide(connection: Connection, now_us: int, *, kiosk_id: str, fingerprint: s
     if changed.rowcount:
         note(connection, now_us, by, state, f"{kiosk_id} {fingerprint}")
         settle_alert(connection, now_us, "kiosk_waits_for_approval", kiosk_id, by)
+        if state == REVOKED:
+            settle_alert(connection, now_us, "kiosk_silent", kiosk_id, by)  # nobody waits for a word of it any more
     return changed.rowcount > 0
 
 

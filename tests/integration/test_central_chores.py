@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from kiosk.records import Kind, Payload, PayloadClass, Record, Stream
 from sync.answer import Answer, Result
 from sync.batch import canonical_document
 from sync.batch_parse import link_hash
+from sync.central import enrolment
+from sync.central.alerts import close_alert
 from sync.central.chores import Chores, watch
 from sync.central.committer import Committer
 from sync.central.reports import daily_report
@@ -142,6 +145,63 @@ def test_a_silent_kiosk_is_reported_and_comes_back(central: MemoryCentral, clock
     assert look() == [("kiosk_silent", False)]
 
 
+def test_one_silence_is_one_alert_however_soon_it_is_closed(central: MemoryCentral, clock: FakeClock) -> None:
+    """Somebody dealt with it: nothing is raised (and mailed) again until the kiosk was heard and fell silent anew."""
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+
+    def look_after(seconds: float) -> list[bool]:
+        clock.advance(seconds)
+        with central.store.writing() as connection:
+            watch(connection, clock.at_us)
+        return [row.closed_us is None for row in central.rows(Alert)]
+
+    assert look_after(301) == [True]
+    with central.store.writing() as connection:
+        close_alert(connection, clock.at_us, central.rows(Alert)[0].alert_id, "li")
+    assert look_after(60) == look_after(3600) == [False]
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+    assert look_after(301) == [False, True]
+
+
+def test_a_central_that_was_off_itself_calls_nobody_silent(central: MemoryCentral, clock: FakeClock) -> None:
+    """Its kiosks get five minutes to be heard; an alert from before it stopped stays open meanwhile."""
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+    clock.advance(3600)
+    started_us = clock.at_us
+
+    def look() -> list[bool]:
+        with central.store.writing() as connection:
+            watch(connection, clock.at_us, listening_since_us=started_us)
+        return [row.closed_us is None for row in central.rows(Alert)]
+
+    assert look() == []
+    clock.advance(301)
+    assert look() == [True]
+    started_us = clock.at_us
+    assert look() == [True]
+
+
+def test_a_revoked_kiosk_is_waited_for_no_more(central: MemoryCentral, clock: FakeClock) -> None:
+    """Its silence was reported; revoking it closes that alert, which nothing else ever would."""
+    with central.store.writing() as connection:
+        connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
+        kiosk = connection.execute(select(table(Kiosk))).first()
+        assert kiosk is not None
+        watch(connection, clock.at_us + 301_000_000)
+        enrolment.decide(
+            connection,
+            clock.at_us,
+            kiosk_id=kiosk.kiosk_id,
+            fingerprint=kiosk.fingerprint,
+            state=enrolment.REVOKED,
+            by="li",
+        )
+    assert [row.closed_by for row in central.rows(Alert) if row.kiosk_id == kiosk.kiosk_id] == ["li"]
+
+
 def test_late_forgetting_raises_an_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A retention that fails for two days is itself an alarm."""
     from sync.central import chores as chores_module
@@ -192,6 +252,22 @@ def test_the_daily_report_counts_a_local_day(central: MemoryCentral) -> None:
     assert (day.median_ms, day.p95_ms) == (500, 1000)
     assert day.gates[0].went_through == 1
     assert (none.passages, none.median_ms) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "hour"), [("America/New_York", 4), ("Europe/London", 9), ("Asia/Shanghai", 16), ("Asia/Kathmandu", 13)]
+)
+def test_the_hours_of_the_report_are_those_of_the_day_itself(central: MemoryCentral, name: str, hour: int) -> None:
+    """Summer time, and zones that went by another offset in 1970: 08:00 UTC on a day in July."""
+    journal = ChainJournal()
+    july_us = int(datetime(2026, 7, 15, 8, tzinfo=UTC).timestamp()) * 1_000_000
+    plain = make_record(1, facts={"admit": True})
+    record = Record(**{**{each: getattr(plain, each) for each in Record.__slots__}, "at_us": july_us})
+    journal.chains[INCARNATION, Stream.PASSAGE] = [(record, record.hash(bytes(32)))]
+    central.exchange(batch_of(journal, Stream.PASSAGE, 1, 1))
+    with central.store.reading() as connection:
+        day = daily_report(connection, ZoneInfo(name), from_us=july_us - DAY_US, to_us=july_us + DAY_US)
+    assert [at for at, count in enumerate(day.hours) if count] == [hour]
 
 
 def entry(journal: ChainJournal, at_s: int, *, subject: str, place: str, credential: str = "ev2", **more: Any) -> None:

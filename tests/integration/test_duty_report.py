@@ -120,3 +120,13 @@ def test_the_report_reads_the_few_records_that_it_needs() -> None:
         query = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
         plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
     assert "records_duty" in plan[0], plan
+
+
+def test_a_day_behind_which_no_calendar_goes_on_is_no_fault(tmp_path: Path) -> None:
+    """The last and the first day there are, asked for by hand: a page, as for any other word."""
+    site = Site(tmp_path)
+    with TestClient(site.app, base_url="http://central.test", follow_redirects=False) as client:
+        site.log_in(client, Role.AUDITOR)
+        for path in ("report", "passages"):
+            for day in ("9999-12-31", "0001-01-01", "2026-02-30", "x"):
+                assert client.get(f"/admin/{path}?day={day}").status_code == 200

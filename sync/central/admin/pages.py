@@ -296,6 +296,6 @@ def _day_bounds(day: str, zone: ZoneInfo) -> tuple[int | None, int | None]:
     """A local day ``YYYY-MM-DD`` as microseconds; anything else means any day."""
     try:
         start = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=zone)
-    except ValueError:
+        return int(start.timestamp()) * 1_000_000, int((start + timedelta(days=1)).timestamp()) * 1_000_000
+    except (ValueError, OverflowError):  # the calendar's last day has no next one
         return None, None
-    return int(start.timestamp()) * 1_000_000, int((start + timedelta(days=1)).timestamp()) * 1_000_000
