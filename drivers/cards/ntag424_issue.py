@@ -8,7 +8,7 @@ very last command changes that key, each command is carried out whole or not at 
 is already done (the version of each key). So the same exchange, run again, goes on where it was. A card that
 is finished is checked and left as it is; one whose key 0 is neither the factory's nor ours is refused.
 
-    keys 1 to 4: ours, with their version   ->   the NDEF text   ->   its mirrors (SDM)   ->   key 0: ours
+    keys 1 to 4: ours, with their version -> the NDEF text, read again -> its mirrors (SDM) -> key 0: ours
 """
 
 from __future__ import annotations
@@ -239,18 +239,31 @@ def _change_master(session: Ev2Session, new: bytes, version: int) -> Generator[b
 
 
 def _write_text(address: str) -> Generator[bytes, bytes, None]:
-    """Write the file while it is still free, as it leaves the factory; mirrors come afterwards."""
+    """Write the file while it is still free, as it leaves the factory, and read it again; mirrors come afterwards.
+
+    These answers have no MAC: neither the reader's checksum nor a card's "done" says what stands on the card now.
+    """
     answer = yield bytes.fromhex("00A4000C02") + NDEF_FILE
     if answer[-2:] != OK_ISO:
         raise DeviceError("card's NDEF file", seen=f"status {answer[-2:].hex()}", expected="9000")
-    file, _, _ = text_of(address)
+    file, picc_data, mac = text_of(address)
     for start in range(0, len(file), MAX_WRITE):
         part = file[start : start + MAX_WRITE]
         answer = yield bytes((0x00, 0xD6, start >> 8, start & 0xFF, len(part))) + part
         if answer[-2:] == b"\x69\x82":
-            return  # the settings are changed already, and they only are after the text was whole
+            break  # the settings are changed already, and they only are after the text was whole
         if answer[-2:] != OK_ISO:
             raise DeviceError("card's NDEF file", seen=f"status {answer[-2:].hex()}", expected="9000")
+    read = b""
+    for start in range(0, len(file), MAX_WRITE):
+        count = min(MAX_WRITE, len(file) - start)
+        answer = yield bytes((0x00, 0xB0, start >> 8, start & 0xFF, count))
+        read += answer[:-2]
+    # Where the card was begun before, its mirrors stand in their places already.
+    plain = read[:picc_data] + file[picc_data : picc_data + 32] + read[picc_data + 32 : mac] + file[mac:]
+    if plain != file:
+        hint = "lay it on again; a card that was begun with another --address is finished with that one"
+        raise DeviceError("card's NDEF file", seen="another text than was written", expected=address, hint=hint)
 
 
 def _set_mirrors(session: Ev2Session, address: str) -> Generator[bytes, bytes, None]:

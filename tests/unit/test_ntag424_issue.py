@@ -85,6 +85,44 @@ def test_the_parametrised_moments_cover_the_whole_exchange() -> None:
     assert issued(NtagCard(UID, maker=MAKER), pulled_after=29) is not None
 
 
+class Deaf(NtagCard):
+    """A card that says "done" to what it is told to write, and writes something else, ``lies`` times."""
+
+    lies = 1
+
+    def apdu(self, command: bytes) -> bytes:
+        if command[:2] == b"\x00\xd6" and self.lies:
+            self.lies -= 1
+            command = command[:20] + bytes((command[20] ^ 1,)) + command[21:]
+        return NtagCard.apdu(self, command)
+
+
+def test_a_text_that_did_not_arrive_whole_is_noticed_and_written_again() -> None:
+    """Writing has no MAC: a damaged text is read back before key 0 is changed, and the next tap mends it."""
+    card = Deaf(UID, maker=MAKER)
+    with pytest.raises(DeviceError, match="another text"):
+        issued(card)
+    assert card.versions[0] == 0
+    assert issued(card) == Issued(UID, 1, changed=True)
+    assert at_the_gate(sun_dialogue(KEYS.meta(), kiosk_keys().get), card).outcome is ProofOutcome.GENUINE
+
+
+def test_a_card_begun_with_another_address_is_not_finished_with_this_one() -> None:
+    """Its text can no longer be changed, and mirrors at this address' places would spoil it; with its own it opens."""
+    card = NtagCard(UID, maker=MAKER)
+    assert any(_mirrored(card, count) for count in range(30))
+    with pytest.raises(DeviceError, match="another text"):
+        carried(issue(UID, KEYS, address="https://other-gate.example/p", public_key=PUBLIC), card)
+    assert issued(card) == Issued(UID, 1, changed=True)
+    assert at_the_gate(sun_dialogue(KEYS.meta(), kiosk_keys().get), card).outcome is ProofOutcome.GENUINE
+
+
+def _mirrored(card: NtagCard, pulled_after: int) -> bool:
+    """Begin the card up to one command more; whether its mirrors are set now, and its key 0 is not yet changed."""
+    issued(card, pulled_after)
+    return card.files[2].sdm is not None and card.versions[0] == 0
+
+
 def test_a_finished_card_is_left_as_it_is() -> None:
     """A second tap at the desk changes nothing and says so."""
     card = NtagCard(UID, maker=MAKER)
