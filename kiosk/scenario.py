@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,6 +32,8 @@ class CardShown(StrEnum):
     OWN = "own"
     UNKNOWN = "unknown"
     REVOKED = "revoked"
+    COPIED = "copied"
+    """Another chip that tells the number of the person's own card, and knows no key of it."""
 
 
 class CodeShown(StrEnum):
@@ -67,6 +69,9 @@ class People(Section):
     category: str = Field(description="the policy's category")
     count: int = Field(default=1, ge=1, le=5000, description="how many people")
     cards: bool = Field(default=True, description="whether they hold a card in the roster")
+    strength: Literal["ev2", "uid"] = Field(
+        default="ev2", description="second-generation cards, which prove themselves, or old ones: a number alone"
+    )
     revoked: bool = Field(default=False, description="whether their cards are revoked")
     registered: bool = Field(default=True, description="whether they are in the register")
 

@@ -104,7 +104,8 @@ class Pn532Player:
     """The device model (:mod:`drivers.simulators.wire` gives it a wire). Times are monotonic nanoseconds.
 
     A control line's ``card`` (``gate_key``, ``file_key``, ``meta_key`` in hex, ``read_ctr``) makes the card an
-    NTAG 424 DNA with those keys; it is remembered by its UID, so that its counter goes on at the next tap.
+    NTAG 424 DNA with those keys; it is remembered by its UID, so that its counter goes on at the next tap. With
+    ``copy`` true it is another chip: it tells the same UID, and has no application and no key.
     """
 
     def __init__(self) -> None:
@@ -162,7 +163,7 @@ class Pn532Player:
             case "tap":
                 try:
                     uid = bytes.fromhex(str(line["uid"]))
-                    card = TypeBCard(uid) if line.get("type") == "b" else self._card_of(uid, line.get("card"))
+                    card = self._card_of(uid, line)
                     hold_ms = int(line.get("hold_ms", 300))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ValueError(f"tap needs a uid of 4, 7 or 10 bytes in hex, and hold_ms: {error!r}") from error
@@ -176,7 +177,12 @@ class Pn532Player:
                 raise ValueError(f"a PN532 cannot {other!r}; it knows tap, remove and power_on")
         return {}
 
-    def _card_of(self, uid: bytes, keyed: dict[str, Any] | None) -> SimulatedCard:
+    def _card_of(self, uid: bytes, line: dict[str, Any]) -> SimulatedCard:
+        if line.get("type") == "b":
+            return TypeBCard(uid)
+        if line.get("copy"):
+            return uid_card(uid)
+        keyed = line.get("card")
         if keyed is None:
             return self._issued.get(uid) or uid_card(uid)
         gate_key, file_key, meta_key = (bytes.fromhex(keyed[name]) for name in ("gate_key", "file_key", "meta_key"))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import segno
 
+from drivers.cards.ntag424 import CardKeys
+from kiosk.card_keys import CardKeyStore
 from kiosk.clock import Instant
 from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.demo.control import Control
 from kiosk.demo.house import ZONE, House
 from kiosk.roster import Roster
 from kiosk.run import community_key, derived_key
-from kiosk.scenario import CodeShown, Passage, Person, Scenario, inhabitants
+from kiosk.scenario import CardShown, CodeShown, Passage, Person, Scenario, inhabitants
 
 PULSE_S = 0.5
 """Length of the demo's opening pulse."""
@@ -39,6 +42,12 @@ class DayHouse(House):
         self.control = Control(folder / "control.sock")
         self._issuer = DemoIssuer.create(self.starts_at)
         self._number = 0
+        self._cards = {
+            person.uid: CardKeys(gate_key=secrets.token_bytes(16), file_key=secrets.token_bytes(16))
+            for person in self._card_holders()
+            if person.group.strength == "ev2"
+        }
+        """What the issuing desk would have written into each second-generation card."""
 
     def prepare(self) -> None:
         """Besides keys and settings: roster, trust folder, the camera's folder, and the plan of the devices."""
@@ -75,7 +84,7 @@ name = "in"
 direction = "in"
   [lane.reader]
   port = "{dev / "reader-in"}"
-  strength = "uid"
+  strength = "ev2"
   [lane.thermometer]
   port = "{dev / "thermometer-in"}"
   air_c = 23.0
@@ -93,6 +102,8 @@ direction = "in"
 
     def _fill_roster(self) -> None:
         key = community_key(self.folder / "keys/community.key")
+        with CardKeyStore.open(self.state / "cards.db", derived_key(key, "card keys")) as store:
+            store.take(self._cards.items())
         at_us = int(self.starts_at.timestamp() * 1_000_000)
         with Roster.open(self.state / "roster.db", key, match_key=derived_key(key, "person match")) as roster:
             lines = [line.encode() + b"\n" for line in self._roster_lines()]
@@ -100,26 +111,43 @@ direction = "in"
         if report.bad_lines:
             raise AssertionError(f"the demo's own roster has bad lines: {report.bad[:3]}")
 
+    def _card_holders(self) -> Iterable[Person]:
+        return (person for group in inhabitants(self.scenario).values() for person in group if person.group.cards)
+
     def _roster_lines(self) -> Iterable[str]:
-        yield "person_id,category,name,card_uid,registered,revoked,surname,given,birth_date"
-        for group in inhabitants(self.scenario).values():
-            for person in group:
-                if person.group.cards:
-                    yield ",".join(
-                        (
-                            f"demo-{person.number}",
-                            person.group.category,
-                            person.name,
-                            person.uid.hex().upper(),
-                            "yes" if person.group.registered else "no",
-                            "yes" if person.group.revoked else "no",
-                            surname_of(person),
-                            GIVEN_NAME,
-                            person.birth_date,
-                        )
-                    )
+        yield "person_id,category,name,card_uid,card_strength,registered,revoked,surname,given,birth_date"
+        for person in self._card_holders():
+            yield ",".join(
+                (
+                    f"demo-{person.number}",
+                    person.group.category,
+                    person.name,
+                    person.uid.hex().upper(),
+                    person.group.strength,
+                    "yes" if person.group.registered else "no",
+                    "yes" if person.group.revoked else "no",
+                    surname_of(person),
+                    GIVEN_NAME,
+                    person.birth_date,
+                )
+            )
 
     # ------------------------------------------------------------------------------------- what people show
+
+    def tap(self, person: Person, card: CardShown = CardShown.OWN, *, hold_ms: int = 300) -> None:
+        """Hold a card to the reader: the person's own, a copy of it, or one with an invented number."""
+        if card is CardShown.UNKNOWN:
+            person = Person(person.number + 100_000, person.group)
+        options: dict[str, object] = {}
+        if card is CardShown.COPIED:
+            options["copy"] = True
+        elif (keys := self._cards.get(person.uid)) is not None:
+            options["card"] = {
+                "gate_key": keys.gate_key.hex(),
+                "file_key": keys.file_key.hex(),
+                "meta_key": META_KEY.hex(),
+            }
+        self.control(READER, "tap", uid=person.uid.hex().upper(), hold_ms=hold_ms, **options)
 
     def code_text(self, passage: Passage, now: Instant) -> str:
         """The text of the code that the person of this passage shows."""
@@ -151,6 +179,9 @@ direction = "in"
 
 
 GIVEN_NAME = "DEMO"
+READER = "reader-in"
+META_KEY = bytes(16)
+"""Opens the number in a rolling code, which nobody reads here: the demo's cards answer a challenge."""
 
 PLAN = """# The simulated devices of the demo's lane: python -m drivers.simulators --dir DIR --plan PLAN
 [[device]]

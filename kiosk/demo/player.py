@@ -10,9 +10,9 @@ from kiosk.clock import ShiftedClock
 from kiosk.demo.console import Console
 from kiosk.demo.day import DayHouse
 from kiosk.records import Kind, PayloadClass, Record
-from kiosk.scenario import Act, CardShown, CodeShown, Passage, Person
+from kiosk.scenario import Act, CardShown, CodeShown, Passage
 
-READER, THERMOMETER, CONTACTS = "reader-in", "thermometer-in", "contacts-in"
+THERMOMETER, CONTACTS = "thermometer-in", "contacts-in"
 WALK_UP_S = 0.3
 """From stepping before the sensor to holding out the card."""
 SECOND_CREDENTIAL_S = 0.6
@@ -90,7 +90,7 @@ class Player:
                 picture = self._house.hold_up(self._house.code_text(passage, self._clock.now()))
                 time.sleep(SECOND_CREDENTIAL_S)
             if situation.card is not CardShown.NONE:
-                self._house.control(READER, "tap", uid=self._uid(passage).hex().upper(), hold_ms=300)
+                self._house.tap(passage.person, situation.card)
             if shows_code and picture is None:
                 time.sleep(SECOND_CREDENTIAL_S)
                 picture = self._house.hold_up(self._house.code_text(passage, self._clock.now()))
@@ -104,11 +104,6 @@ class Player:
         finally:
             if picture is not None:
                 picture.unlink(missing_ok=True)
-
-    def _uid(self, passage: Passage) -> bytes:
-        if passage.situation.card is CardShown.UNKNOWN:
-            return Person(passage.person.number + 100_000, passage.person.group).uid
-        return passage.person.uid
 
     def _verdict(self) -> Record | None:
         deadline = time.monotonic() + self._patience_s

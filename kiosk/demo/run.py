@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,13 +44,13 @@ def run_demo(
     """Play; the exit status is 0 when every verdict was as scripted and no record was lost."""
     scenario = load_scenario(scenario_name)
     terminal = Terminal(highlight=False, soft_wrap=True)
-    with _folder(folder) as place:
-        house = DayHouse(place, scenario, now=datetime.now(UTC), gate_port=port)
+    with _place(folder) as place:
+        house = DayHouse(place.folder, scenario, now=datetime.now(UTC), gate_port=port)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            terminal.print(f"Making keys, cards, codes and a roster in {place} …")
+            terminal.print(f"Making keys, cards, codes and a roster in {place.folder} …")
             if passages is None:
-                _make_voices(terminal, place / VOICES)
+                _make_voices(terminal, place.folder / VOICES)
             house.prepare()
             house.start()
             _say_where(terminal, house)
@@ -59,25 +60,25 @@ def run_demo(
             return 0
         finally:
             house.stop()
-    if summary is None:
-        return 0
-    _print_summary(terminal, summary)
-    return 0 if summary.good else 1
+        if summary is None:
+            return 0
+        _print_summary(terminal, summary)
+        return _status(terminal, place, good=summary.good)
 
 
 def demo_pictures(pictures: Path, trust: Path, *, starts_at: datetime | None, folder: Path | None) -> int:
     """Show a folder of pictures to the gate; exit status 0 when every verdict is at the central once."""
     terminal = Terminal(highlight=False, soft_wrap=True)
-    with _folder(folder) as place:
-        house = PicturesHouse(place, pictures.resolve(), trust.resolve(), starts_at=starts_at)
+    with _place(folder) as place:
+        house = PicturesHouse(place.folder, pictures.resolve(), trust.resolve(), starts_at=starts_at)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            terminal.print(f"Showing {house.count()} pictures to a gate in {place} …")
+            terminal.print(f"Showing {house.count()} pictures to a gate in {place.folder} …")
             summary = run_pictures(house)
         finally:
             house.stop()
-    _print_pictures(terminal, summary)
-    return 0 if summary.good else 1
+        _print_pictures(terminal, summary)
+        return _status(terminal, place, good=summary.good)
 
 
 def _print_pictures(terminal: Terminal, summary: PicturesSummary) -> None:
@@ -98,18 +99,36 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a demo lives, and whether its folder stays afterwards."""
+
+    folder: Path
+    stays: bool
+
+
 @contextmanager
-def _folder(folder: Path | None) -> Iterator[Path]:
+def _place(folder: Path | None) -> Iterator[_Place]:
     """The folder asked for (which must be new or empty), or a temporary one that goes afterwards."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        yield folder.resolve()
+        yield _Place(folder.resolve(), stays=True)
         return
-    made = Path(tempfile.mkdtemp(prefix="gatepost-demo-"))
+    place = _Place(Path(tempfile.mkdtemp(prefix="gatepost-demo-")), stays=False)
     try:
-        yield made
+        yield place
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if not place.stays:
+            shutil.rmtree(place.folder, ignore_errors=True)
+
+
+def _status(terminal: Terminal, place: _Place, *, good: bool) -> int:
+    """The exit status; where a promise was broken, what the programs wrote stays to be looked at."""
+    if good:
+        return 0
+    place.stays = True
+    terminal.print(f"[red]Not as promised.[/red] Logs and files are kept: {place.folder}")
+    return 1
 
 
 def _make_voices(terminal: Terminal, folder: Path) -> None:

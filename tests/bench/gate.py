@@ -75,7 +75,7 @@ class Lane:
         """The next resident holds the card out."""
         person = self._people[self._next % len(self._people)]
         self._next += 1
-        self._house.control("reader-in", "tap", uid=person.uid.hex().upper(), hold_ms=250)
+        self._house.tap(person, hold_ms=250)
 
     def verdict(self) -> Record:
         """The passage record; waits for it."""

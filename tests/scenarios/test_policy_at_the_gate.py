@@ -32,7 +32,7 @@ from tests.integration.test_sync_documents import Shelf
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-gate"), pytest.mark.timeout(180)]
 
-READER, THERMOMETER = "reader-in", "thermometer-in"
+THERMOMETER = "thermometer-in"
 
 
 def own_policy() -> str:
@@ -148,10 +148,10 @@ def test_whoever_is_in_the_lane_keeps_the_old_policy_and_the_next_has_the_new(ho
         if person.group.category == "resident" and person.group.cards and person.group.registered
         if not person.group.revoked
     ]
-    first, second, third = (person.uid.hex().upper() for person in residents[:3])
+    first, second, third = residents[:3]
 
     wait_for(house.measures, "the thermometer did not prove itself")
-    house.control(READER, "tap", uid=first, hold_ms=300)
+    house.tap(first)
     house.publish(card_only("central-1"))
     wait_for(lambda: any(told.get("document") == "policy" for told in house.policies()), "the policy did not come")
     assert house.verdicts() == []
@@ -164,7 +164,7 @@ def test_whoever_is_in_the_lane_keeps_the_old_policy_and_the_next_has_the_new(ho
     assert {check["name"]: check["state"] for check in verdict["checks"]}["temperature"] == "pass"
     wait_for(lambda: any(told.get("event") == "lane_follows" for told in house.policies()), "the lane did not follow")
 
-    house.control(READER, "tap", uid=second, hold_ms=300)
+    house.tap(second)
     wait_for(lambda: len(house.verdicts()) == 2, "no verdict for the next")
     assert (house.verdicts()[1]["policy"], house.verdicts()[1]["admit"]) == ("central-1", True)
     started, came, followed = house.policies()
@@ -191,7 +191,7 @@ def test_whoever_is_in_the_lane_keeps_the_old_policy_and_the_next_has_the_new(ho
 
     house.programs["gatepost"].kill()
     house.start_gate()
-    house.control(READER, "tap", uid=third, hold_ms=300)
+    house.tap(third)
     wait_for(lambda: len(house.verdicts()) == 3, "no verdict after the restart")
     assert house.verdicts()[2]["policy"] == "central-2"
     assert [told["version"] for told in house.policies() if told.get("event") == "policy_at_start"] == [0, 2]
