@@ -63,12 +63,18 @@ class Notifier:
     name: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def run(self) -> None:
-        """Until cancelled; ends at once where alerts are told by nothing but the pages."""
-        while self.telling.channels:
+        """Until cancelled; ends at once where alerts are told by nothing but the pages.
+
+        Each channel has rounds of its own: a mail server that hangs for minutes keeps no webhook waiting.
+        """
+        await asyncio.gather(*(self._rounds(channel) for channel in self.telling.channels))
+
+    async def _rounds(self, channel: AlertChannel) -> None:
+        while True:
             try:
-                await asyncio.gather(*(self.once(channel) for channel in self.telling.channels))
+                await self.once(channel)
             except Exception:  # the top of the sender's loop: alerts must not end with one surprise
-                log.exception("the sender of alerts stumbled")
+                log.exception("the sender of alerts stumbled", channel=channel.name)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def once(self, channel: AlertChannel) -> None:

@@ -532,6 +532,36 @@ def test_a_mail_server_that_hangs_keeps_nobody_waiting(town: Town) -> None:
         assert [row.channel for row in connection.execute(table(AlertNotice).select())] == ["email"]
 
 
+def test_a_mail_server_that_hangs_keeps_no_webhook_waiting(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one mail hangs, the webhook tells of what came later as well."""
+    monkeypatch.setattr("sync.central.notifier.LOOK_EVERY_S", 0.01)
+    hook = Hook()
+
+    def written_down() -> list[str]:
+        with town.store.reading() as connection:
+            return [row.channel for row in connection.execute(table(AlertNotice).select())]
+
+    async def while_the_mail_hangs(url: str) -> None:
+        process = town.process(mail_to(server), WebhookChannel(url=url, secret=SECRET))
+        running = asyncio.create_task(process.run())
+        for count, code in enumerate(("kiosk_fire", "kiosk_tamper"), start=1):
+            town.raise_alert(code)
+            while len(written_down()) < count:
+                assert not running.done()
+                await asyncio.sleep(0.01)
+            town.clock.advance(61)
+        assert set(written_down()) == {"webhook"}
+        assert server.hold is not None
+        server.hold.set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with MailServer() as server, listening(hook) as url:
+        server.hold = threading.Event()
+        asyncio.run(asyncio.wait_for(while_the_mail_hangs(url), 20))
+    assert len(hook.posts) == 2
+
+
 def test_a_surprise_in_one_round_is_not_the_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong once is logged, and the next round sends."""
     monkeypatch.setattr("sync.central.notifier.LOOK_EVERY_S", 0.01)
