@@ -47,4 +47,4 @@ def recall(path: Path) -> Assertion | None:
 def forget(path: Path) -> None:
     """The machine was synced: what people said no longer counts. A file that stays is overruled by the next sync."""
     with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+        path.unlink()
