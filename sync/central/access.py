@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from argon2 import PasswordHasher
@@ -96,13 +96,35 @@ def set_user(connection: Connection, now_us: int, name: str, role: Role, passphr
     )
 
 
-def log_in(connection: Connection, now_us: int, name: str, passphrase: str) -> str | None:
-    """A new session's cookie, or None for a wrong name or passphrase, or one tried too soon after failures."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of comparing a passphrase: with which stored hash, and whether it is that one's."""
+
+    secret: str = field(repr=False)
+    good: bool
+
+
+def secret_of(connection: Connection, name: str) -> str:
+    """The hash to compare ``name``'s passphrase with; for an unknown name one that nothing fits."""
+    secret = connection.execute(select(users.c.secret).where(users.c.name == name)).scalar_one_or_none()
+    return _NOBODY if secret is None else str(secret)
+
+
+def compare(secret: str, passphrase: str) -> Compared:
+    """Slow on purpose: not inside a transaction that writes."""
+    return Compared(secret, _verifies(secret, passphrase[:MAX_PASSPHRASE_CHARS]))
+
+
+def log_in(connection: Connection, now_us: int, name: str, compared: Compared) -> str | None:
+    """A new session's cookie, or None for a wrong name or passphrase, or one tried too soon after failures.
+
+    Tries that were compared at the same time are counted here one after the other, so many at once are no way round
+    the waits; one that was compared with a passphrase of before is nobody's.
+    """
     user = connection.execute(select(users).where(users.c.name == name)).one_or_none()
-    good = _verifies(user.secret if user is not None else _NOBODY, passphrase[:MAX_PASSPHRASE_CHARS])
-    if user is None or now_us < user.not_before_us:
+    if user is None or now_us < user.not_before_us or user.secret != compared.secret:
         return None
-    if not good:
+    if not compared.good:
         failures = user.failures + 1
         over = failures - FREE_FAILURES
         wait_us = min(MAX_WAIT_US, 1_000_000 * 2 ** min(over, 20)) if over > 0 else 0

@@ -63,6 +63,7 @@ from sync.central.news import NewsDesk
 from sync.central.news import router as news_router
 from sync.central.notifier import Notifier
 from sync.central.pass_certificates import router as certificates_router
+from sync.central.passphrase_desk import PassphraseDesk
 from sync.central.phone import phone_app
 from sync.central.phone_routes import router as phones_router
 from sync.central.security import SecurityHeaders
@@ -95,6 +96,7 @@ def create_app(
             store=store,
             ingest=Ingest(store, now_us=now_us, offers=newest_versions),
             committer=Committer(store),
+            passphrases=PassphraseDesk(store),
             now_us=now_us,
             options=options or CentralOptions(),
         )

@@ -21,6 +21,7 @@ from sync.central.ingest import Ingest, SignedBody
 from sync.central.kiosk_authority import KioskAuthority
 from sync.central.notifier import Telling
 from sync.central.retention import Retention
+from sync.central.passphrase_desk import PassphraseDesk
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
@@ -69,6 +70,7 @@ class Central:
     ingest: Ingest
     committer: Committer
     now_us: Callable[[], int]
+    passphrases: PassphraseDesk
     options: CentralOptions
 
     async def commit(self, job: Callable[[Any], Any]) -> Any:

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from kiosk.records import Stream
+from kiosk.records import Kind, Stream
 from sync import keys
 from sync.central import access, lists
 from sync.central.access import Role
@@ -74,11 +76,11 @@ class Site:
         with self.store.writing() as connection:
             return {"Authorization": f"Bearer {access.make_token(connection, self.clock.at_us, 'robot', Role.AUDITOR)}"}
 
-    def send(self, client: TestClient, first: int, last: int) -> Any:
+    def send(self, client: TestClient, first: int, last: int, *, stream: Stream = Stream.PASSAGE) -> Any:
         """A signed batch through HTTP."""
         import base64
 
-        request = batch_of(self.journal, Stream.PASSAGE, first, last)
+        request = batch_of(self.journal, stream, first, last)
         return client.post(
             request.path,
             content=request.body,
@@ -187,6 +189,47 @@ def test_wrong_passphrases_make_the_next_try_wait(site: Site, client: TestClient
     site.clock.advance(2.5)
     assert attempt(PASSPHRASE) == 303
     assert client.post("/admin/login", data={"name": "nobody", "passphrase": PASSPHRASE}).status_code == 403
+
+
+def test_a_slow_log_in_keeps_no_kiosk_waiting(site: Site, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passphrases are compared beside the writer, two at a time: records come in, and pages write, all the while."""
+    comparing, go_on, most = threading.Semaphore(0), threading.Event(), []
+    real = access._verifies
+
+    def slow(secret: str, passphrase: str) -> bool:
+        most.append(1)
+        comparing.release()
+        assert go_on.wait(30)
+        return real(secret, passphrase)
+
+    monkeypatch.setattr(access, "_verifies", slow)
+    with ThreadPoolExecutor(4) as pool:
+        tries = [
+            pool.submit(client.post, "/admin/login", data={"name": "auditor", "passphrase": "wrong"}) for _ in range(4)
+        ]
+        try:
+            assert comparing.acquire(timeout=30)
+            assert comparing.acquire(timeout=30)
+            site.journal.append(Stream.DIAGNOSTIC, kind=Kind.DEVICE, facts={"up": True})
+            assert site.send(client, 1, 1, stream=Stream.DIAGNOSTIC).status_code == 200
+            assert len(most) == 2
+        finally:
+            go_on.set()
+        assert [each.result().status_code for each in tries] == [403] * 4
+
+
+def test_many_tries_at_once_are_no_way_round_the_waits(site: Site) -> None:
+    """Five wrong ones and the right one, compared together: counted one by one, the right one comes too soon."""
+    with site.store.writing() as connection:
+        access.set_user(connection, site.clock.at_us, "crowd", Role.AUDITOR, PASSPHRASE)
+        wrong = access.compare(access.secret_of(connection, "crowd"), "wrong")
+        right = access.compare(access.secret_of(connection, "crowd"), PASSPHRASE)
+        for _ in range(5):
+            assert access.log_in(connection, site.clock.at_us, "crowd", wrong) is None
+        assert access.log_in(connection, site.clock.at_us, "crowd", right) is None
+        assert access.log_in(connection, site.clock.at_us + 3_000_000, "crowd", right) is not None
+        access.set_user(connection, site.clock.at_us, "crowd", Role.AUDITOR, PASSPHRASE + "!")
+        assert access.log_in(connection, site.clock.at_us + 3_000_000, "crowd", right) is None
 
 
 def test_short_and_common_passphrases_are_refused(site: Site) -> None:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from sync.central import access, alert_outbox, alerts, enrolment, lists, reports
 from sync.central.access import Role, Visitor
@@ -91,7 +92,8 @@ async def log_in(request: Request) -> Response:
     fields = await form_of(request)
     central = central_of(request)
     name, passphrase = fields.get("name", "")[:TEXT_CHARS], fields.get("passphrase", "")
-    token = await _writing(central, lambda connection, now_us: access.log_in(connection, now_us, name, passphrase))
+    compared = await central.passphrases.compare(name, passphrase)
+    token = await _writing(central, lambda connection, now_us: access.log_in(connection, now_us, name, compared))
     if token is None:
         return page(request, "login.html", None, status=403, wrong=True)
     found = _see("/admin/kiosks")
@@ -149,7 +151,7 @@ async def make_code(request: Request, visitor: Admin) -> Response:
         central_of(request),
         lambda connection, now_us: enrolment.make_code(connection, now_us, kiosk_id, visitor.name),
     )
-    return _kiosks(request, visitor, (kiosk_id, code))
+    return await run_in_threadpool(_kiosks, request, visitor, (kiosk_id, code))
 
 
 @router.post("/admin/kiosks/decide")
