@@ -29,6 +29,8 @@ class ProofOutcome(StrEnum):
     """No key is held for this UID."""
     WRONG_KEY = "wrong_key"
     """The card does not hold the key that it should (forged, of another site, or not personalised)."""
+    EMULATED = "emulated"
+    """It shows a rolling code and cannot answer the challenge: a device that plays what it read from a card."""
     BAD_MAC = "bad_mac"
     BAD_PICC_DATA = "bad_picc_data"
     """The encrypted UID and counter decrypt to nonsense: another site's card, or a forged text."""

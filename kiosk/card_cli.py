@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from kiosk.card_reading import CardReading
 from kiosk.card_release import make_escrow
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 from kiosk.desk_reader import DeskReader, News
+from kiosk.evidence import CardStrength
 from kiosk.issuing import (
     Bound,
     Desk,
@@ -56,6 +58,13 @@ UnsignedOption = Annotated[
 READ_TIMEOUT_S = 30.0
 
 
+class IssuedStrength(StrEnum):
+    """What the gates may ask of a card that the desk makes; it can do both."""
+
+    EV2 = "ev2"
+    SUN = "sun"
+
+
 def _site_keys(path: Path) -> SiteKeys:
     """From the file, or typed (not echoed) where the file is ``-``. Raises ConfigError, BadParameter."""
     if str(path) != "-":
@@ -94,13 +103,18 @@ def issue(
     person: Annotated[
         str, typer.Option(help="a lost card: one more for this person_id, the earlier ones revoked")
     ] = "",
+    strength: Annotated[
+        IssuedStrength, typer.Option(help="what the gates ask of it: as lane.reader.strength there")
+    ] = IssuedStrength.EV2,
     legacy: Annotated[bool, typer.Option(help="bind cards that cannot be issued, too, as weak")] = False,
     unsigned: UnsignedOption = False,
 ) -> None:
     """Card after card: lay one on, wait for the line, lay the next on. Stop and go on whenever you like."""
     desk = Desk(roster, done, person=person)
     more = {"public_key": None} if unsigned else {}
-    desk_reader = DeskReader(reader, desk, _site_keys(keys), address=address, legacy=legacy, **more)
+    desk_reader = DeskReader(
+        reader, desk, _site_keys(keys), address=address, strength=CardStrength(strength), legacy=legacy, **more
+    )
     desk_reader.start()
     try:
         typer.echo(f"next: {desk.next_person}")

@@ -18,7 +18,10 @@ News = Bound | Refused | CardHint | DeviceFault | DeviceReady
 
 
 class DeskReader:
-    """A PN532 at ``port``, or ``pcsc:NAME``. ``legacy`` binds cards that cannot be issued, as they are, as ``uid``.
+    """A PN532 at ``port``, or ``pcsc:NAME``.
+
+    ``strength`` is what the gates are to ask of the cards made here (``ev2`` or ``sun``; they can do both); ``legacy``
+    binds cards that cannot be issued, as they are, as ``uid``.
 
     ``public_key`` None skips the check of NXP's signature (simulated cards). Raises PortError for an unstable name.
     """
@@ -30,12 +33,14 @@ class DeskReader:
         keys: SiteKeys,
         *,
         address: str,
+        strength: CardStrength = CardStrength.EV2,
         legacy: bool = False,
         public_key: bytes | None = NXP_PUBLIC_KEY,
     ) -> None:
         self._desk = desk
         self._keys = keys
         self._address = address
+        self._strength = strength
         self._legacy = legacy
         self._public_key = public_key
         self._events: queue.Queue[DeviceEvent | tuple[CardTap, Issued | DriverError]] = queue.Queue()
@@ -79,7 +84,7 @@ class DeskReader:
 
     def _finished(self, tap: CardTap, result: Issued | DriverError) -> Bound | Refused:
         if isinstance(result, Issued):
-            return self._desk.bind(tap.uid, CardStrength.EV2)
+            return self._desk.bind(tap.uid, self._strength)
         if self._legacy and isinstance(result, NotSupportedError):
             return self._desk.bind(tap.uid, CardStrength.UID)
         return Refused(tap.uid, str(result))

@@ -31,8 +31,13 @@ def card_lines(settings: Settings) -> Iterator[tuple[bool, str, str]]:
         yield False, "roster", "no card is known: gatepost roster import FILE.csv"
     proving = sum(count for strength, count in strengths.items() if strength is not CardStrength.UID)
     asked = any(lane.reader is not None and lane.reader.strength is not Strength.UID for lane in lanes)
+    challenging = any(lane.reader is not None and lane.reader.strength is Strength.EV2 for lane in lanes)
+    challenged = strengths.get(CardStrength.EV2, 0)
     if proving and not asked:
         detail = f"{proving} cards must prove themselves and no reader asks them to: strength of lane.reader"
+        yield False, "card keys", detail
+    elif challenged and not challenging:
+        detail = f"{challenged} cards must answer a challenge (ev2), and no reader asks one: every one will be refused"
         yield False, "card keys", detail
     elif proving > keys:
         yield (

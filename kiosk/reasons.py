@@ -16,6 +16,7 @@ class Reason(StrEnum):
     # Who is it: the pass (card, temporary pass).
     CARD_REVOKED = "card_revoked"
     CARD_CLONED = "card_cloned"
+    CARD_EMULATED = "card_emulated"
     CARD_FORGED = "card_forged"
     CARD_REPLAYED = "card_replayed"
     CARD_OTHER_SITE = "card_other_site"
@@ -76,6 +77,7 @@ PRIVATE_REASONS: frozenset[Reason] = frozenset(
     {
         Reason.CARD_REVOKED,
         Reason.CARD_CLONED,
+        Reason.CARD_EMULATED,
         Reason.CARD_FORGED,
         Reason.PASS_REVOKED,
         Reason.CODE_REVOKED,

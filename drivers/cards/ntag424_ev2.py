@@ -39,6 +39,10 @@ class WrongKeyError(DeviceError):
     """The card and we do not hold the same key."""
 
 
+class FalseProofError(WrongKeyError):
+    """The card took our challenge for right and cannot answer its own part: no genuine chip does."""
+
+
 class NotSupportedError(DeviceError):
     """The card does not know the command: it is no card of this kind."""
 
@@ -131,7 +135,8 @@ def authenticate_ev2_first(
 ) -> Generator[bytes, bytes, Ev2Session]:
     """The exchange: yields APDUs, is sent answers, returns the session.
 
-    ``random_bytes`` is ``secrets.token_bytes`` (a test forces RndA). Raises WrongKeyError, NotSupportedError, and
+    ``random_bytes`` is ``secrets.token_bytes`` (a test forces RndA). Raises WrongKeyError (FalseProofError where the
+    card pretends), NotSupportedError, and
     DeviceError for an answer of another length or a card that asks to wait (91AD after many failures).
     """
     answer = yield wrapped(AUTHENTICATE_EV2_FIRST, bytes((key_no, 0)))
@@ -153,5 +158,5 @@ def authenticate_ev2_first(
         raise DeviceError("card", seen=f"status {answer[-2:].hex()}, {len(answer) - 2} bytes", expected="9100 and 32")
     plain = aes_cbc_decrypt(key, bytes(16), answer[:32])
     if not hmac.compare_digest(plain[4:20], rotated(rnd_a)):
-        raise WrongKeyError("card", seen="our random number, wrongly", expected="proof of the key of its UID")
+        raise FalseProofError("card", seen="our random number, wrongly", expected="proof of the key of its UID")
     return session_of(key, rnd_a, rnd_b, plain[:4])

@@ -381,6 +381,38 @@ def public_key_of(maker: ec.EllipticCurvePrivateKey) -> bytes:
     return maker.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
+@dataclass(slots=True)
+class RecordedCard:
+    """A device that shows a card's number and plays the file that was read from it; of keys it knows nothing."""
+
+    uid: bytes
+    file: bytes = field(repr=False)
+    atqa: int = 0x0344
+    sak: int = 0x20
+    ats: bytes = ATS
+
+    def power_off(self) -> None:
+        """Nothing to forget."""
+
+    def apdu(self, command: bytes) -> bytes:
+        """It has the application and the file; a challenge it does not know."""
+        if command[:2] == b"\x00\xa4":
+            return b"\x90\x00"
+        if command[:2] != b"\x00\xb0" or len(command) != 5:
+            return b"\x6d\x00"
+        start = command[2] << 8 | command[3]
+        return self.file[start : start + (command[4] or 256)] + b"\x90\x00"
+
+
+def recorded(card: NtagCard) -> RecordedCard:
+    """What anybody makes who holds the card for a second: it counts as a reading."""
+    for apdu in (b"\x00\xa4\x04\x00\x07" + APPLICATION, b"\x00\xa4\x00\x0c\x02\xe1\x04"):
+        card.apdu(apdu)
+    file = card.apdu(b"\x00\xb0\x00\x00\x00")[:-2]
+    card.power_off()
+    return RecordedCard(card.uid, file)
+
+
 def personalised(
     uid: bytes,
     *,

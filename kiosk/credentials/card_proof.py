@@ -14,6 +14,7 @@ from kiosk.reasons import Reason
 _REFUSALS = {
     ProofOutcome.UNKNOWN_CARD: Reason.CARD_UNKNOWN,
     ProofOutcome.WRONG_KEY: Reason.CARD_FORGED,
+    ProofOutcome.EMULATED: Reason.CARD_EMULATED,
     ProofOutcome.BAD_MAC: Reason.CARD_FORGED,
     ProofOutcome.MALFORMED: Reason.CARD_FORGED,
     ProofOutcome.BAD_PICC_DATA: Reason.CARD_OTHER_SITE,

@@ -16,6 +16,7 @@ ILLEGAL = frozenset(
     {
         Reason.CARD_REVOKED,
         Reason.CARD_CLONED,
+        Reason.CARD_EMULATED,
         Reason.CARD_FORGED,
         Reason.CARD_REPLAYED,
         Reason.CARD_OTHER_SITE,

@@ -130,7 +130,7 @@ def test_a_code_counts_once(gate: Gate) -> None:
 def test_a_code_collected_ahead_is_worth_nothing_under_ev2(gate: Gate) -> None:
     """Pre-play fails at challenge and response, and a rolling code is too weak where ev2 is asked for."""
     recording = Recording(issued(EV2))
-    assert gate.tapped("ev2", recording).refusal is Reason.CARD_FORGED
+    assert gate.tapped("ev2", recording).refusal is Reason.CARD_EMULATED
     assert gate.tapped("sun", recording).refusal is Reason.CARD_WEAK
 
 

@@ -109,6 +109,15 @@ def test_a_legacy_card_is_bound_only_when_asked_for(folder: Path) -> None:
     table.close()
 
 
+def test_cards_of_a_site_of_rolling_codes_are_written_down_as_such(folder: Path) -> None:
+    """Else its gates would call every one of them too weak."""
+    table = Table(folder, strength=CardStrength.SUN)
+    assert table.lay(NtagCard(FIRST)) == Bound("R-1", FIRST, CardStrength.SUN, left=1)
+    table.close()
+    (row,) = read_rows(folder / "issued.csv")
+    assert row["card_strength"] == "sun"
+
+
 class Leaving:
     """A card that its holder takes off the reader right after its ``last``-th answer."""
 

@@ -86,19 +86,19 @@ def _issue(settings: Settings, strength: str) -> None:
 
 
 def test_under_challenge_and_response_only_the_genuine_card_opens(tmp_path: Path) -> None:
-    """Copied number, recorded codes, lost card, stranger's card: each has its reason, and the barrier stays shut."""
-    recorded = CardKeys(gate_key=OTHER_KEYS.gate_key, file_key=KEYS[RESIDENT].file_key)
+    """Copied number, half the right keys, lost card, stranger's card: each has its reason, and the barrier stays shut."""
+    half = CardKeys(gate_key=OTHER_KEYS.gate_key, file_key=KEYS[RESIDENT].file_key)
     with card_gate(tmp_path, "ev2") as gate:
         found = {
             "a copied number": gate.tap(RESIDENT),
-            "codes recorded ahead, played by an emulator": gate.tap(RESIDENT, chip(recorded, read_ctr=500)),
+            "a card of this file key and another gate key": gate.tap(RESIDENT, chip(half, read_ctr=500)),
             "a card of other keys": gate.tap(RESIDENT, chip(OTHER_KEYS)),
             "a card reported lost": gate.tap(LOST, chip(KEYS[LOST])),
             "a card of another site": gate.tap(STRANGER, chip(OTHER_KEYS)),
         }
         assert found == {
             "a copied number": "card_cloned",
-            "codes recorded ahead, played by an emulator": "card_forged",
+            "a card of this file key and another gate key": "card_forged",
             "a card of other keys": "card_forged",
             "a card reported lost": "card_revoked",
             "a card of another site": "card_unknown",

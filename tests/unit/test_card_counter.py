@@ -80,6 +80,7 @@ def test_after_a_sync_every_kiosk_keeps_the_highest() -> None:
         (sun(43, ProofOutcome.BAD_PICC_DATA), CardStrength.SUN, Reason.CARD_OTHER_SITE),
         (sun(43, ProofOutcome.UID_MISMATCH), CardStrength.SUN, Reason.CARD_CLONED),
         (CardProof(kind=ProofKind.EV2, outcome=ProofOutcome.WRONG_KEY), CardStrength.EV2, Reason.CARD_FORGED),
+        (CardProof(kind=ProofKind.EV2, outcome=ProofOutcome.EMULATED), CardStrength.EV2, Reason.CARD_EMULATED),
         (CardProof(kind=ProofKind.EV2, outcome=ProofOutcome.NOT_SUPPORTED), CardStrength.EV2, Reason.CARD_CLONED),
     ],
 )

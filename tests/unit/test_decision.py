@@ -196,8 +196,8 @@ def test_a_finding_on_a_resident_goes_to_the_guard_first() -> None:
 
 
 def test_a_revoked_card_is_nobodys_home() -> None:
-    """Faults and waiting do not help a revoked, cloned or forged card."""
-    for refusal in (Reason.CARD_REVOKED, Reason.CARD_CLONED, Reason.CARD_FORGED):
+    """Faults and waiting do not help a revoked, cloned, imitated or forged card."""
+    for refusal in (Reason.CARD_REVOKED, Reason.CARD_CLONED, Reason.CARD_EMULATED, Reason.CARD_FORGED):
         card = replace(RESIDENT, refusal=refusal)
         verdict = decide(evidence(card=card, thermometer_fault=True, home_waiting_s=9999), load_policy("clear"), NOW)
         assert verdict.reasons[0] is refusal

@@ -12,7 +12,7 @@ from drivers.cards import ntag424
 from drivers.cards.ntag424 import CardKeys, ev2_dialogue, judge_sun_text, sun_dialogue
 from drivers.cards.pn532 import Pn532Conversation
 from drivers.devices import CardHint, CardTap, ProofKind, ProofOutcome
-from drivers.simulators.ntag424_card import NtagCard, personalised
+from drivers.simulators.ntag424_card import NtagCard, RecordedCard, personalised, recorded
 from drivers.simulators.pn532 import Pn532Player, UidCard, uid_card
 from tests.wire_loop import MS, WireLoop
 
@@ -101,7 +101,22 @@ def test_a_code_collected_ahead_passes_sun_but_not_ev2() -> None:
     """Pre-play: SUN alone cannot tell it (the text is the card's own), challenge and response does."""
     emulator = Emulator(UID, read_once(card()))
     assert outcome(sun(), emulator) is ProofOutcome.GENUINE
-    assert outcome(ev2(), emulator) is ProofOutcome.WRONG_KEY
+    assert outcome(ev2(), emulator) is ProofOutcome.EMULATED
+    assert outcome(ev2(), recorded(card())) is ProofOutcome.EMULATED
+
+
+def test_only_what_plays_a_code_is_called_a_device_that_plays_one() -> None:
+    """One that lies at the challenge and has no code forges the card; one with the application alone copies its number;
+    a chip that refuses our key is a card of another key, whatever it shows."""
+    assert outcome(ev2(), Emulator(UID, b"\x00\x00")) is ProofOutcome.WRONG_KEY
+    assert outcome(ev2(), RecordedCard(UID, b"\x00\x00")) is ProofOutcome.NOT_SUPPORTED
+    assert outcome(ev2(), card(gate_key=bytes(16))) is ProofOutcome.WRONG_KEY
+
+
+def test_a_number_on_a_chip_that_takes_no_commands_is_a_copy() -> None:
+    """A card with this card's number of seven bytes and no answer to RATS: it is not asked, and never believed."""
+    assert outcome(ev2(), UidCard(UID)) is ProofOutcome.NOT_SUPPORTED
+    assert outcome(sun(), UidCard(UID)) is ProofOutcome.NOT_SUPPORTED
 
 
 def test_a_card_of_another_site_or_with_another_key_is_refused() -> None:
