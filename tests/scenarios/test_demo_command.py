@@ -23,6 +23,7 @@ script = ["genuine", "copied", "old"]
 [[people]]
 key = "resident"
 category = "resident"
+count = 2
 [[people]]
 key = "elder"
 category = "resident"
@@ -35,7 +36,7 @@ card = "own"
 expect = { admit = true, reason = "all_checks_passed" }
 [[situation]]
 key = "copied"
-title = "a copy of it"
+title = "a copy of their neighbour's"
 people = "resident"
 card = "copied"
 expect = { admit = false, reason = "card_cloned" }
