@@ -1,30 +1,44 @@
-"""The gate's log: JSON lines on standard output, for the system's log; never a personal datum.
+"""The programs' log: JSON lines on standard output, for the system's log; never a personal datum.
 
-A log that cannot be written (a full disk behind it, a reader that has gone) never stops the gate: what matters is in
-the journal.
+The gate, ``gatepost-sync run`` and ``gatepost-central serve`` write so, and so does what their libraries say through
+Python's own ``logging``. A log that cannot be written (a full disk behind it, a reader that has gone) never stops a
+program: what matters is in the journal, or in the central's database.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 
 def set_up_logging() -> None:
-    """From now on every logger of this process writes so."""
+    """From now on every logger of this process writes so: ours from info on, those of libraries from warning on, or
+    from the level that a library was told."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    line = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*shared, line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=StandardOutput()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(StandardOutput())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, line],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 class StandardOutput:

@@ -55,9 +55,11 @@ def run(
 ) -> None:
     """Send until told to stop (SIGTERM, SIGINT)."""
     from config.settings import load_settings, secret_file
+    from kiosk.program_log import set_up_logging
     from sync.agent import AgentOptions, run_agent
     from sync.line import LineThread, line_options
 
+    set_up_logging()
     settings = load_settings(config).settings if config is not None else None
     certificate: Path | None = None
     if settings is not None:

@@ -134,6 +134,7 @@ def serve(
         raise ConfigError("gatepost-central serve", seen="neither --config nor --database", expected="one of them")
     import uvicorn
 
+    from kiosk.program_log import set_up_logging
     from sync.central.alert_channels import load_telling
     from sync.central.app import create_app
     from sync.central.code_issuer import load_issuer
@@ -149,6 +150,7 @@ def serve(
         )
     if tls_key is not None and tls_key.stat().st_mode & 0o077:
         raise ConfigError(f"TLS key {tls_key}", seen="readable by others", expected="mode 0600")
+    set_up_logging()
     zone = zone_of(timezone)
     store = _open(database)
     options = CentralOptions(
@@ -165,6 +167,7 @@ def serve(
         port=port,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
+        log_config=None,
         log_level="info",
         access_log=False,
         server_header=False,

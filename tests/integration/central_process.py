@@ -15,7 +15,7 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync import keys
-from sync.central import enrolment
+from sync.central import enrolment, lists
 from sync.central.store import Store
 from sync.enrol import EnrolRequest
 from tests.conftest import ROOT
@@ -80,6 +80,14 @@ class CentralProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=10)
+
+    def seen(self, kiosk_id: str) -> int | None:
+        """When it last heard of a kiosk, UTC in microseconds; None for never."""
+        store = Store(self.database)
+        with store.reading() as connection:
+            (status,) = [each for each in lists.kiosk_statuses(connection, 0) if each.kiosk_id == kiosk_id]
+        store.close()
+        return status.last_seen_us
 
     def admit(self, kiosk_id: str, key: Ed25519PrivateKey) -> None:
         """Enrol and approve a kiosk through the same functions that the programs use."""
