@@ -7,18 +7,14 @@ is answered before any later event of the same lane, and an output pulses only o
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import structlog
 
 from config.errors import GatepostError
-from config.policy import Policy
 from drivers.devices import (
     AirReading,
     BodyHint,
@@ -39,14 +35,14 @@ from kiosk.board import CommandResult, Emergency, GuardCommand, RegisterVisitor
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, Instant
 from kiosk.clock_watch import ClockWatch
-from kiosk.credentials.card_counter import CounterConflict
 from kiosk.credentials.shc_chunks import ChunksMissing
-from kiosk.evidence import CodeFinding, PassFinding
+from kiosk.evidence import PassFinding
+from kiosk.gate_inbox import Asked, GateInbox, NewSetups, Note
+from kiosk.gate_parts import Consoles, Verifier, Watcher
 from kiosk.journal_types import JournalError
 from kiosk.lane_change import LaneChanges
 from kiosk.lane_memory import LaneMemory
 from kiosk.line_wire import Answered, Heard, NoAnswer, Silent
-from kiosk.neighbours import Fact, HeardFact
 from kiosk.notify import Notifier
 from kiosk.passage import initial, step
 from kiosk.passage_events import (
@@ -81,7 +77,7 @@ from kiosk.passage_events import (
 )
 from kiosk.passage_record import facts_only
 from kiosk.passage_state import LaneState
-from kiosk.records import Kind, PayloadClass, Stream
+from kiosk.records import Kind, RecordError, Stream
 from kiosk.sync_line import News
 from kiosk.unwritten import Unwritten, Writer
 from kiosk.upkeep import Upkeep
@@ -100,102 +96,6 @@ DOUBTFUL = frozenset({NoAnswer.BAD_SIGNATURE, NoAnswer.OTHER_TOKEN, NoAnswer.OTH
 
 DOUBT_EVERY_NS = 600_000_000_000
 """Such an alarm is raised once in ten minutes at most."""
-
-COMMAND_TIMEOUT_S = 5.0
-"""How long a guard's click waits for the loop before the console says that the gate does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A record to be written that another thread of the kiosk brings: of the whole kiosk, of no lane.
-
-    ``written`` hears when it is durable, or the JournalError; without one it is written as soon as it can be.
-    """
-
-    stream: Stream
-    kind: Kind
-    payloads: dict[PayloadClass, dict[str, Any]]
-    written: Future[None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewSetups:
-    """What lanes are to go by from the next person on, by lane."""
-
-    setups: Mapping[str, LaneSetup]
-
-
-class Verifier(Protocol):
-    """What cards and codes turn out to be (``kiosk/verifier.py``)."""
-
-    def card(self, tap: CardTap, lane: str, at: Instant) -> PassFinding:
-        """The finding for one tap in a lane."""
-        ...
-
-    def code(self, code: QrText, lane: str, at: Instant) -> PassFinding | CodeFinding | ChunksMissing | Asking:
-        """The finding for one text in a lane: a temporary pass, a health code, that more codes are needed, or that its
-        server is being asked."""
-        ...
-
-    def looked_up(self, answered: Answered, lane: str, at: Instant) -> CodeFinding | None:
-        """The finding that a server's answer makes; None for an answer that nobody asked for."""
-        ...
-
-    def heard(self, facts: Iterable[HeardFact], at: Instant) -> list[CounterConflict]:
-        """Take what neighbours let in; the cards whose codes must exist twice."""
-        ...
-
-    def admitted(self, lane: str, at: Instant) -> None:
-        """The person of the lane was let in: what they showed counts as used."""
-        ...
-
-    def tell(self, fact: Fact) -> None:
-        """Let the neighbouring gates hear it."""
-        ...
-
-    def next_person(self, lane: str) -> None:
-        """Nothing of this person is joined to the next one's."""
-        ...
-
-    def register(self, visitor: RegisterVisitor, at: Instant) -> PassFinding:
-        """Write a visitor into the register; the finding is their one-visit pass."""
-        ...
-
-    def follow(self, lane: str, policy: Policy) -> None:
-        """Judge codes in the lane by this policy from now on."""
-        ...
-
-
-class Watcher(Protocol):
-    """Who wants to know what happened: the views of the screens (``kiosk/views.py``)."""
-
-    def observed(self, seen: Observed) -> None:
-        """A device said something."""
-        ...
-
-    def effect(self, lane: str, effect: Effect, at: Instant) -> None:
-        """An effect was carried out."""
-        ...
-
-    def follow(self, lane: str, setup: LaneSetup) -> None:
-        """The lane goes by this set-up from now on."""
-        ...
-
-    def show(self, states: dict[str, LaneState], at: Instant, *, journal_ok: bool, unwritten: int) -> None:
-        """The loop came round: publish what has changed."""
-        ...
-
-
-class Consoles(Protocol):
-    """The guards' sessions at the console (``kiosk/screens/sessions.py``)."""
-
-    def expire(self, *, now_ns: int) -> None:
-        """End those whose time is over; what that means for the journal comes back as a note."""
-        ...
-
-    def end_all(self, *, now_ns: int) -> None:
-        """The program stops: end them all."""
-        ...
 
 
 class Gate:
@@ -231,9 +131,7 @@ class Gate:
         self._notifier = notifier
         self._until_idle_s = until_idle_s
         self._last_news_ns = clock.now().mono_ns
-        self._inbox: queue.SimpleQueue[
-            Observed | News | Note | NewSetups | tuple[GuardCommand, Future[CommandResult]] | None
-        ] = queue.SimpleQueue()
+        self._inbox = GateInbox()
         self._asked: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._next_doubt_ns = 0
         self._states: dict[str, LaneState] = {lane: initial(setup) for lane, setup in setups.items()}
@@ -268,26 +166,16 @@ class Gate:
 
     def write(self, note: Note) -> None:
         """For other threads: write a record and wait until it is durable. Raises JournalError when it is not."""
-        written: Future[None] = Future()
-        self._inbox.put(replace(note, written=written))
-        try:
-            written.result(timeout=COMMAND_TIMEOUT_S)
-        except TimeoutError:
-            raise JournalError("journal", seen="no answer of the loop", expected="a durable record") from None
+        self._inbox.write(note)
 
     def command(self, command: GuardCommand) -> CommandResult:
         """For the web app, from its own thread: carry out a guard's command and wait for the answer."""
-        answer: Future[CommandResult] = Future()
-        self._inbox.put((command, answer))
-        try:
-            return answer.result(timeout=COMMAND_TIMEOUT_S)
-        except TimeoutError:
-            return CommandResult(done=False, message="gate_does_not_answer")
+        return self._inbox.command(command)
 
     def stop(self) -> None:
         """End :meth:`run` after the item in hand."""
         self._stopping.set()
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def run(self) -> None:
         """Start the devices and go round until :meth:`stop`."""
@@ -304,21 +192,20 @@ class Gate:
             self._last_notes()
 
     def _last_notes(self) -> None:
-        """What other threads still brought, and the end of every guard's log-in, go into the journal as well."""
+        """What other threads still brought, and the end of every guard's log-in, go into the journal as well; commands
+        are refused.
+        """
         now = self._clock.now()
         if self._consoles is not None:
             self._consoles.end_all(now_ns=now.mono_ns)
-        while not self._inbox.empty():
-            item = self._inbox.get()
+        for item in self._inbox.rest():
             if isinstance(item, Note):
                 self._put_down(item, now)
+            elif isinstance(item, Asked):
+                item.answer.set_result(CommandResult(done=False, message="gate_does_not_answer"))
 
     def _round(self) -> None:
-        now = self._clock.now()
-        try:
-            item = self._inbox.get(timeout=self._wait_s(now))
-        except queue.Empty:
-            item = None
+        item = self._inbox.next(self._wait_s(self._clock.now()))
         now = self._clock.now()
         if isinstance(item, Observed):
             if not isinstance(item.event, TemperatureReading):
@@ -330,8 +217,8 @@ class Gate:
             self._put_down(item, now)
         elif isinstance(item, NewSetups):
             self._changes.ask(item.setups, now.mono_ns)
-        elif item is not None:
-            self._commanded(*item)
+        elif isinstance(item, Asked):
+            self._commanded(item.command, item.answer)
         for lane, state in list(self._states.items()):
             if state.wake_at_ns is not None and now.mono_ns >= state.wake_at_ns:
                 self._step(lane, TimePassed(at_ns=now.mono_ns))
@@ -365,13 +252,17 @@ class Gate:
 
     def _put_down(self, note: Note, now: Instant) -> None:
         draft = Draft(stream=note.stream, kind=note.kind, lane="", ref="", at=now, payloads=note.payloads)
-        if note.written is None:
-            self._unwritten.remember(draft, now)
-            return
         try:
-            self._unwritten.commit(draft)
-        except JournalError as error:
-            note.written.set_exception(error)
+            if note.written is None:
+                self._unwritten.remember(draft, now)
+                return
+            self._unwritten.commit(draft, stands=note.stands)
+        except (JournalError, RecordError) as error:
+            # A record that cannot be one is a fault of who brought it: no reason for the lanes to stop.
+            log.error("note_not_written", kind=str(note.kind), error=str(error))
+            if note.written is not None:
+                failed = JournalError("journal", seen=str(error), expected="a durable record")
+                note.written.set_exception(error if isinstance(error, JournalError) else failed)
         else:
             note.written.set_result(None)
 

@@ -164,13 +164,9 @@ class Floor:
 
     def __init__(self, path: Path | None, *, built_at_us: int = 0) -> None:
         self._path = path
-        self._saved_us = built_at_us
-        if path is not None:
-            try:
-                kept_us = int(path.read_text(encoding="ascii")[:32])
-                self._saved_us = max(built_at_us, kept_us) if kept_us < MAX_FLOOR_US else built_at_us
-            except (OSError, ValueError):
-                self._saved_us = built_at_us
+        #: What the file said at the start; None without one that can be read.
+        self.kept_us = None if path is None else _kept(path)
+        self._saved_us = built_at_us if self.kept_us is None else max(built_at_us, self.kept_us)
         self.at_us = self._saved_us
 
     def raise_to(self, at_us: int, *, save: bool = False) -> None:
@@ -190,6 +186,14 @@ class Floor:
         except OSError:
             return
         self._saved_us = self.at_us
+
+
+def _kept(path: Path) -> int | None:
+    try:
+        kept_us = int(path.read_text(encoding="ascii")[:32])
+    except (OSError, ValueError):
+        return None
+    return kept_us if kept_us < MAX_FLOOR_US else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +233,9 @@ class SystemClock:
     ) -> None:
         self._lock = threading.Lock()
         self._floor = Floor(floor_path, built_at_us=built_at_us)
-        #: The floor as the last run left it, to the minute; microseconds since 1970. That run was alive then.
-        self.found_floor_us = self._floor.at_us
+        #: When the run before certainly was alive: the floor as it left it, to the minute; microseconds since 1970.
+        #: None where none left one. The release's date says nothing of it: a newer one may lie in the pause.
+        self.last_run_us = self._floor.kept_us
         self._wall_us = wall_us
         self._monotonic_ns = monotonic_ns
         self._synced = synced

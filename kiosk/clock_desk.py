@@ -5,13 +5,15 @@ Until then no health code, pass or certificate is valid, since nothing with a da
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from config.errors import GatepostError
-from kiosk.clock import MAX_ASSERTED_AHEAD_US, Instant, SystemClock
+from kiosk.clock import MAX_ASSERTED_AHEAD_US, ClockError, Instant, SystemClock
+from kiosk.journal_types import JournalError
 from kiosk.reasons import ClockTrust
 
 WAITS_S = 300
@@ -81,21 +83,36 @@ class ClockDesk:
             self._said = Said(at_us, now.mono_ns, guard)
 
     def agree(self, guard: str) -> Instant:
-        """The second word, of somebody else; the time counts from now on. Raises ClockDeskError or JournalError.
+        """The second word, of somebody else; the time counts from now on. Raises ClockDeskError, JournalError (nothing
+        is written then, and nothing counts) or ClockError (what was written is taken back by a second record).
 
-        The record is written before the time counts; where it cannot be written, the clock stays as it is.
+        The record is written before the time counts. Nobody who looks at the page waits for it meanwhile.
         """
-        now = self._clock.now()
+        said = self._taken(guard, self._clock.now())
+        people = (said.guard, guard)
+        try:
+            self._write({"event": "asserted", "people": list(people), "floor_us": self._clock.floor_us})
+        except JournalError:
+            with self._lock:
+                self._said = self._said or said
+            raise
+        try:
+            return self._clock.assert_time(said.at(self._clock.now()), people=people)
+        except ClockError:
+            with contextlib.suppress(JournalError):
+                self._write({"event": "not_asserted", "people": list(people), "floor_us": self._clock.floor_us})
+            raise
+
+    def _taken(self, guard: str, now: Instant) -> Said:
+        """What was said, for one who agrees to it: nobody else can any more."""
         with self._lock:
             said = self._waiting(now)
             if said is None:
                 raise ClockDeskError("clock_nothing_waits", "nothing said, or too long ago")
             if guard == said.guard:
                 raise ClockDeskError("clock_same_person", "one person twice")
-            people = (said.guard, guard)
-            self._write({"event": "asserted", "people": list(people), "floor_us": self._clock.floor_us})
             self._said = None
-            return self._clock.assert_time(said.at(self._clock.now()), people=people)
+            return said
 
     def _waiting(self, now: Instant) -> Said | None:
         said = self._said

@@ -9,6 +9,7 @@ itself is kept nowhere.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -58,8 +59,11 @@ class IssuedPass:
 
 
 class PassBook:
-    """The passes of this kiosk. ``write`` writes one record durably and raises JournalError when it cannot;
-    ``revoke`` tells the verifier. Not for the loop's own thread: ``write`` waits for the loop."""
+    """The passes of this kiosk, for several threads, though not for the loop's own: ``write`` waits for it.
+
+    ``write`` writes one record durably and raises JournalError when it cannot; with true, the record tells a fact that
+    stands and is written later then. ``revoke`` tells the verifier.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class PassBook:
         key: Path,
         certificate: Path,
         clock: Clock,
-        write: Callable[[Kind, Payloads], None],
+        write: Callable[[Kind, Payloads, bool], None],
         revoke: Callable[[bytes], None],
         passes: dict[str, IssuedPass],
     ) -> None:
@@ -78,7 +82,9 @@ class PassBook:
         self._clock = clock
         self._write = write
         self._revoke = revoke
+        #: Replaced whole, so that a page may list them meanwhile.
         self._passes = dict(passes)
+        self._lock = threading.Lock()
         for issued in passes.values():
             if issued.revoked:
                 revoke(bytes.fromhex(issued.pass_id))
@@ -116,8 +122,8 @@ class PassBook:
             expires_at=content.expires_at,
             guard=wish.guard,
         )
-        self._put_down(issued, ISSUED, wish.guard)
-        self._passes[issued.pass_id] = issued
+        self._put_down(issued, ISSUED, wish.guard, stands=False)
+        self._keep(issued)
         return issued, text
 
     def revoke(self, pass_id: str, guard: str) -> None:
@@ -125,14 +131,18 @@ class PassBook:
         issued = self._passes.get(pass_id)
         if issued is None or issued.revoked:
             raise PassError("no_such_pass", "temporary pass", seen="none of this id", expected="one of the list")
-        # Refused first, written second: a journal that fails must not keep a lost pass alive.
+        # Refused first, written second: a journal that fails must not keep a lost pass alive, now or after a restart.
         self._revoke(bytes.fromhex(pass_id))
-        self._passes[pass_id] = replace(issued, revoked=True)
-        self._put_down(issued, REVOKED, guard)
+        self._keep(replace(issued, revoked=True))
+        self._put_down(issued, REVOKED, guard, stands=True)
 
-    def _put_down(self, issued: IssuedPass, event: str, guard: str) -> None:
+    def _keep(self, issued: IssuedPass) -> None:
+        with self._lock:
+            self._passes = {**self._passes, issued.pass_id: issued}
+
+    def _put_down(self, issued: IssuedPass, event: str, guard: str, *, stands: bool) -> None:
         try:
-            self._write(Kind.REGISTRATION, _payloads(issued, event, guard))
+            self._write(Kind.REGISTRATION, _payloads(issued, event, guard), stands)
         except JournalError as error:
             raise PassError("not_registered", "temporary pass", seen=str(error)) from error
 

@@ -35,7 +35,7 @@ from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged
 from kiosk.arrivals import Appliers, Arrivals
 from kiosk.board import KioskView
-from kiosk.capture import Gate, Note
+from kiosk.capture import Gate
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_watch import CardWatch
 from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
@@ -43,6 +43,7 @@ from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore, describe_skipped
 from kiosk.evidence import CardStrength
+from kiosk.gate_inbox import Note
 from kiosk.id_desk import IdDesk
 from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
@@ -122,7 +123,11 @@ def clock_desk(clock: Clock, gate: Gate) -> ClockDesk | None:
     """Where two people set the clock; None for a simulated one."""
     if not isinstance(clock, SystemClock):
         return None
-    return ClockDesk(clock, lambda facts: gate.write(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**facts))))
+
+    def write(facts: dict[str, Any]) -> None:
+        gate.write(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**facts), stands=False))
+
+    return ClockDesk(clock, write)
 
 
 def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
@@ -183,7 +188,7 @@ def build(
         kiosk_id=settings.site.kiosk_id,
         clock=clock,
         known=read_acknowledged(folder / "sync.db"),
-        alive_us=clock.found_floor_us if isinstance(clock, SystemClock) else None,
+        alive_us=clock.last_run_us if isinstance(clock, SystemClock) else None,
     )
     stack.callback(journal.close)
     roster = stack.enter_context(open_roster(settings))
@@ -408,7 +413,7 @@ def pass_book(settings: Settings, clock: Clock, gate: Gate, verifier: GateVerifi
         key=key,
         certificate=settings.keys.pass_certificate or folder / PASS_CERTIFICATE,
         clock=clock,
-        write=lambda kind, payloads: gate.write(Note(Stream.PASSAGE, kind, payloads)),
+        write=lambda kind, payloads, stands: gate.write(Note(Stream.PASSAGE, kind, payloads, stands=stands)),
         revoke=verifier.revoke_pass,
         passes=passes_issued(folder / "journal.db"),
     )

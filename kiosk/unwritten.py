@@ -61,17 +61,22 @@ class Unwritten:
         """Whether everything so far is durable."""
         return not self._waiting
 
-    def commit(self, draft: Draft) -> Record:
-        """Write now; JournalError when the journal fails or older drafts still wait (the draft then waits too)."""
+    def commit(self, draft: Draft, *, stands: bool = True) -> Record:
+        """Write now; JournalError when the journal fails or older drafts still wait.
+
+        A draft that ``stands`` tells a fact, and then waits too; another one is never written.
+        """
         if self._waiting:
-            self._keep(draft)
+            if stands:
+                self._keep(draft)
             raise JournalError(
                 "journal", seen=f"{self.count} records waiting", expected="a journal that can be written"
             )
         try:
             return self._append(draft)
         except JournalError:
-            self._keep(draft)
+            if stands:
+                self._keep(draft)
             raise
 
     def remember(self, draft: Draft, at: Instant) -> None:

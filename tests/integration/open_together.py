@@ -12,8 +12,6 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from kiosk.photos import Photos
-from kiosk.register import Register
 from kiosk.roster import Roster
 from sync.ackstore import AckStore
 
@@ -21,8 +19,6 @@ KEY = bytes(range(32))
 ROUNDS, PROCESSES = 8, 4
 OPENERS: dict[str, Callable[[Path], object]] = {
     "roster": lambda path: Roster.open(path, KEY).close(),
-    "register": lambda path: Register.open(path, KEY).close(),
-    "photos": lambda path: Photos.open(path, KEY).close(),
     "acks": lambda path: AckStore(path).close(),
 }
 

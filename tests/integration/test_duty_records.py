@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 
 from config.settings import load_settings
 from kiosk.capture import Gate
+from kiosk.gate_inbox import Note
 from kiosk.journal import JournalReader
 from kiosk.journal_cli import app as journal_cli
 from kiosk.journal_types import JournalError
 from kiosk.line_wire import Silent
+from kiosk.passage_record import facts_only
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.run import build
 from kiosk.screens.guards import FREE_TRIES, hash_secret
@@ -227,3 +229,11 @@ def test_the_wait_of_a_locked_login_begins_anew_with_the_gate(post: Post, tmp_pa
     assert again.browser().log_in("wang") == 429
     again.later(2)
     assert again.browser().log_in("wang") == 303
+
+
+def test_a_note_that_cannot_be_a_record_does_not_stop_the_gate(post: Post) -> None:
+    """A thread that brings text which no record may hold (half a character) loses that record, and nobody the lanes."""
+    post.gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(event="\ud800")))
+    post.gate.note(Note(Stream.PASSAGE, Kind.SHIFT, facts_only(event="whole")))
+    post.later(1)
+    assert [facts["event"] for facts in post.told()] == ["whole"]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 KEY = bytes(range(32))
 
 
-@pytest.mark.parametrize("kind", ["roster", "register", "photos", "acks"])
+@pytest.mark.parametrize("kind", ["roster", "acks"])
 def test_processes_that_open_a_new_file_together_all_get_it(kind: str, tmp_path: Path) -> None:
     """Of four that open each of eight new files within microseconds, none is told that it is locked or half made."""
     ended = subprocess.run(

@@ -18,7 +18,7 @@ from kiosk.journal_types import JournalError
 from kiosk.pass_book import PassBook, PassError, passes_issued
 from kiosk.passage_record import Payloads
 from kiosk.reasons import ClockTrust, Reason
-from kiosk.records import Kind, Stream
+from kiosk.records import Kind, PayloadClass, Stream
 from tests.fakes import FakeClock
 from tests.unit.test_community_codes import COMMUNITY, KIOSK, NOW, trusting
 
@@ -33,6 +33,7 @@ class Gate:
         self.clock = FakeClock(at_us=round(NOW.timestamp()) * 1_000_000)
         self.journal = Journal.open(folder / "journal.db", kiosk_id="k", clock=self.clock)
         self.journal_works = True
+        self.waiting: list[tuple[Kind, Payloads]] = []
         self.revoked: set[bytes] = set()
         self.key, self.certificate = folder / "kiosk.pem", folder / "pass-certificate"
         self.key.write_bytes(KIOSK.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -55,8 +56,9 @@ class Gate:
         )
         return self.book
 
-    def write(self, kind: Kind, payloads: Payloads) -> None:
+    def write(self, kind: Kind, payloads: Payloads, stands: bool) -> None:
         if not self.journal_works:
+            self.waiting += [(kind, payloads)] if stands else []
             raise JournalError("journal", seen="a full disk")
         self.journal.append(Stream.PASSAGE, kind, at=self.clock.now(), payloads=payloads)
 
@@ -123,7 +125,8 @@ def test_book_and_revocations_are_there_again_after_a_restart(gate: Gate) -> Non
 
 
 def test_no_code_is_shown_before_its_record_is_durable(gate: Gate) -> None:
-    """A journal that fails: nothing is issued. A lost pass is refused all the same, since that is the safe side."""
+    """A journal that fails: nothing is issued. A lost pass is refused all the same, since that is the safe side,
+    and its record waits: after a restart it is refused, too."""
     issued, text = gate.book.issue(WISH)
     gate.journal_works = False
     with pytest.raises(PassError) as refused:
@@ -133,6 +136,7 @@ def test_no_code_is_shown_before_its_record_is_durable(gate: Gate) -> None:
     with pytest.raises(PassError):
         gate.book.revoke(issued.pass_id, "li")
     assert gate.judge(text).refusal is Reason.PASS_REVOKED
+    assert [payloads[PayloadClass.FACTS]["event"] for _, payloads in gate.waiting] == ["pass_revoked"]
 
 
 def test_without_a_good_certificate_or_a_clock_nothing_is_issued(gate: Gate) -> None:

@@ -129,8 +129,16 @@ def test_the_clock_remembers_when_the_run_before_was_alive(tmp_path: Path) -> No
     (tmp_path / "floor").write_text(f"{MORNING_US}\n")
     clock = Machine(MORNING_US + DAY_US).clock(tmp_path / "floor")
     assert clock.now().at_us == clock.floor_us == MORNING_US + DAY_US
-    assert clock.found_floor_us == MORNING_US
-    assert Machine(MORNING_US + 2 * DAY_US).clock(tmp_path / "floor").found_floor_us == MORNING_US + DAY_US
+    assert clock.last_run_us == MORNING_US
+    assert Machine(MORNING_US + 2 * DAY_US).clock(tmp_path / "floor").last_run_us == MORNING_US + DAY_US
+
+
+def test_a_release_says_nothing_of_when_the_run_before_was_alive(tmp_path: Path) -> None:
+    """A program installed in a pause may be newer than the last run; a first start knows of no run at all."""
+    assert SystemClock(tmp_path / "floor", built_at_us=MORNING_US).last_run_us is None
+    (tmp_path / "floor").write_text(f"{MORNING_US - DAY_US}\n")
+    clock = SystemClock(tmp_path / "floor", built_at_us=MORNING_US)
+    assert (clock.last_run_us, clock.floor_us) == (MORNING_US - DAY_US, MORNING_US)
 
 
 def test_two_people_can_assert_the_time_above_the_floor() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kiosk.clock import SystemClock
+from kiosk.clock import ClockError, SystemClock
 from kiosk.clock_desk import WAITS_S, ClockDesk, ClockDeskError
 from kiosk.journal_types import JournalError
 from kiosk.reasons import ClockTrust
@@ -19,13 +22,14 @@ S = 1_000_000_000
 class Kiosk:
     """A kiosk without network and battery clock, released a day ago."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor: Path | None = None) -> None:
         self.mono_ns = 5 * S
         self.synced = False
         self.written: list[dict[str, Any]] = []
         self.broken = False
+        self.while_writing: Callable[[], object] = lambda: None
         self.clock = SystemClock(
-            None,
+            floor,
             built_at_us=MORNING_US - DAY_US,
             wall_us=lambda: MORNING_US if self.synced else 0,
             monotonic_ns=lambda: self.mono_ns,
@@ -36,6 +40,7 @@ class Kiosk:
         self.desk = ClockDesk(self.clock, self._write)
 
     def _write(self, facts: dict[str, Any]) -> None:
+        self.while_writing()
         if self.broken:
             raise JournalError("journal", seen="disk full", expected="a durable record")
         self.written.append(facts)
@@ -105,3 +110,43 @@ def test_a_time_that_cannot_be_written_down_does_not_count() -> None:
     assert kiosk.clock.now().clock_trust is ClockTrust.NONE
     kiosk.broken = False
     assert kiosk.desk.agree("li").clock_trust is ClockTrust.ASSERTED
+
+
+def test_the_page_can_be_drawn_while_the_word_is_written() -> None:
+    """A journal that takes its time holds up nobody who looks: the web server has one thread for all its pages, the
+    emergency's among them."""
+    kiosk = Kiosk()
+    kiosk.desk.say(MORNING_US, "wang")
+    seen: list[int | None] = []
+
+    def look() -> None:
+        looker = threading.Thread(target=lambda: seen.append(kiosk.desk.status().waiting_us), daemon=True)
+        looker.start()
+        looker.join(5)
+
+    kiosk.while_writing = look
+    kiosk.desk.agree("li")
+    assert seen == [None]
+
+
+def test_two_who_agree_at_once_write_it_once() -> None:
+    """The word that is being written is nobody else's to agree to."""
+    kiosk = Kiosk()
+    kiosk.desk.say(MORNING_US, "wang")
+    others: list[str] = []
+    kiosk.while_writing = lambda: others.append(kiosk.key_of(kiosk.desk.agree, "zhao"))
+    kiosk.desk.agree("li")
+    assert (others, len(kiosk.written)) == (["clock_nothing_waits"], 1)
+
+
+def test_a_word_that_could_not_be_kept_is_taken_back_in_the_journal(tmp_path: Path) -> None:
+    """The record stands before the time counts; where the disk then refuses the time, a second record says so."""
+    kiosk = Kiosk(tmp_path / "gone" / "clock.floor")
+    kiosk.desk.say(MORNING_US, "wang")
+    with pytest.raises(ClockError):
+        kiosk.desk.agree("li")
+    assert [(facts["event"], facts["people"]) for facts in kiosk.written] == [
+        ("asserted", ["wang", "li"]),
+        ("not_asserted", ["wang", "li"]),
+    ]
+    assert kiosk.clock.now().clock_trust is ClockTrust.NONE

@@ -64,3 +64,19 @@ def test_a_failing_journal_is_not_hammered() -> None:
     assert disk.written == []
     unwritten.retry(at(12))
     assert disk.written == ["a"]
+
+
+def test_what_is_no_fact_yet_is_written_now_or_never() -> None:
+    """A pass whose record could not be written is not issued, so its record does not turn up an hour later either."""
+    disk = DiskThatFills()
+    unwritten = Unwritten(disk)
+    disk.full = True
+    with pytest.raises(JournalError):
+        unwritten.commit(draft("a"), stands=False)
+    assert unwritten.journal_ok
+    unwritten.remember(draft("b"), at(1))
+    disk.full = False
+    with pytest.raises(JournalError):  # nor does it overtake
+        unwritten.commit(draft("c"), stands=False)
+    unwritten.retry(at(60))
+    assert disk.written == ["b"]
