@@ -15,7 +15,8 @@ from kiosk.records import Kind, Payload, PayloadClass, Record, Stream, canonical
 from sync import keys
 from sync.batch import build
 from sync.batch_header import BatchHeader, head_statement
-from sync.central.ingest import Ingest, SignedBody
+from sync.central.checks import SignedBody
+from sync.central.ingest import Ingest
 from sync.central.store import Store
 from sync.central.tables import Kiosk, StoredRecord, table
 from sync.compression import compress
@@ -251,11 +252,11 @@ class MemoryCentral:
         )
         try:
             if request.path == BATCHES_PATH:
-                checked = self.ingest.check_batch(signed)
+                checked = self.ingest.checks.batch(signed)
                 with self.store.writing() as connection:
                     answer = self.ingest.store_batch(connection, checked)
             else:
-                heartbeat = self.ingest.check_heartbeat(signed)
+                heartbeat = self.ingest.checks.heartbeat(signed)
                 with self.store.writing() as connection:
                     answer = self.ingest.note_heartbeat(connection, signed, heartbeat)
         except WireError as error:

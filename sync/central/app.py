@@ -153,16 +153,16 @@ def _add_kiosk_routes(app: FastAPI) -> None:
     async def take_batch(request: Request) -> Response:
         central = central_of(request)
         signed = await signed_of(request, MAX_COMPRESSED_BYTES)
-        checked = central.ingest.check_at_once(signed) if len(signed.body) <= CHECKED_AT_ONCE_BYTES else None
+        checked = central.ingest.checks.batch_at_once(signed) if len(signed.body) <= CHECKED_AT_ONCE_BYTES else None
         if checked is None:
-            checked = await run_in_threadpool(central.ingest.check_batch, signed)
+            checked = await run_in_threadpool(central.ingest.checks.batch, signed)
         return _answered(await central.commit_shared(central.ingest.store_batches, checked))
 
     @app.post("/v1/sync/heartbeat")
     async def take_heartbeat(request: Request) -> Response:
         central = central_of(request)
         signed = await signed_of(request, MAX_HEARTBEAT_BYTES)
-        heartbeat = await run_in_threadpool(central.ingest.check_heartbeat, signed)
+        heartbeat = await run_in_threadpool(central.ingest.checks.heartbeat, signed)
         return _answered(
             await central.commit(lambda connection: central.ingest.note_heartbeat(connection, signed, heartbeat))
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from sync.central.alerts import raise_alert, settle_alert
 from sync.central.committer import Committer, Overloaded
-from sync.central.ingest import APPROVED
+from sync.central.enrolment import APPROVED
 from sync.central.retention import DAY_US, Retention, forget
 from sync.central.tables import Alert, Kiosk, table
 from sync.errors import LinkError

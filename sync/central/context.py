@@ -15,13 +15,14 @@ from fastapi import Request
 from config.errors import ConfigError
 from sync.central import access
 from sync.central.access import Role, Visitor
+from sync.central.checks import SignedBody
 from sync.central.code_issuer import CodeIssuer
 from sync.central.committer import Committer, SharedWork
-from sync.central.ingest import Ingest, SignedBody
+from sync.central.ingest import Ingest
 from sync.central.kiosk_authority import KioskAuthority
 from sync.central.notifier import Telling
-from sync.central.retention import Retention
 from sync.central.passphrase_desk import PassphraseDesk
+from sync.central.retention import Retention
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
@@ -69,8 +70,8 @@ class Central:
     store: Store
     ingest: Ingest
     committer: Committer
-    now_us: Callable[[], int]
     passphrases: PassphraseDesk
+    now_us: Callable[[], int]
     options: CentralOptions
 
     async def commit(self, job: Callable[[Any], Any]) -> Any:

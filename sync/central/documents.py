@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
+from sync.central.admission import admitted_key
 from sync.central.context import central_of
 from sync.central.enrolment import note
-from sync.central.ingest import admitted_key
 from sync.central.tables import Document, table
 from sync.document import (
     FETCH_CONTEXT,

@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from sync import keys
+from sync.central.admission import admitted_key
 from sync.central.context import central_of, signed_of
 from sync.central.documents import newest_versions
-from sync.central.ingest import admitted_key
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.news import MAX_NEWS_BYTES, NEWS_CONTEXT, NEWS_PATH, WAIT_S, newer, news_answer, read_question

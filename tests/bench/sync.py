@@ -44,8 +44,9 @@ from sync.batch_dictionary import ENCODING
 from sync.batch_parse import parse
 from sync.central import app as app_module
 from sync.central.app import create_app
+from sync.central.checks import CheckedBatch, Checks, SignedBody
 from sync.central.committer import Committer
-from sync.central.ingest import CheckedBatch, Ingest, SignedBody
+from sync.central.ingest import Ingest
 from sync.central.store import Store
 from sync.central.tables import StoredPayload, StoredRecord, table
 from sync.central.verify import verify_store
@@ -143,14 +144,22 @@ class NoStore(Ingest):
         return [_taken(batch) for batch in group]
 
 
-class Bare(NoStore):
-    """Not even a check: what a request costs before anybody looks at it. The first batch stands for all."""
+class NoChecks(Checks):
+    """The first batch stands for all."""
 
     _first: CheckedBatch | None = None
 
-    def check_batch(self, signed: SignedBody) -> CheckedBatch:
-        self._first = self._first or super().check_batch(signed)
+    def batch(self, signed: SignedBody) -> CheckedBatch:
+        self._first = self._first or super().batch(signed)
         return replace(self._first, signed=signed)
+
+
+class Bare(NoStore):
+    """Not even a check: what a request costs before anybody looks at it."""
+
+    def __init__(self, store: Store, **fields: Any) -> None:
+        super().__init__(store, **fields)
+        self.checks = NoChecks(store)
 
 
 class NoTransaction(Committer):

@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 from kiosk.records import Kind, Stream
 from sync import keys
 from sync.answer import Answer, Result
-from sync.central.ingest import CheckedBatch, Ingest, SignedBody
+from sync.central.checks import CheckedBatch, SignedBody
+from sync.central.ingest import Ingest
 from sync.central.tables import CentralTable, Kiosk, table
 from sync.central.verify import verify_store
 from sync.errors import WireError
@@ -99,14 +100,14 @@ def test_a_group_is_stored_as_its_batches_one_by_one_would_be(seed: int) -> None
     alone, together = central_of_three(), central_of_three()
     answers_alone: list[Answer] = []
     for request in requests:
-        checked = alone.ingest.check_batch(signed(request))
+        checked = alone.ingest.checks.batch(signed(request))
         with alone.store.writing() as connection:
             answers_alone.append(alone.ingest.store_batch(connection, checked))
     answers_together: list[Answer | WireError] = []
     at = 0
     while at < len(requests):
         size = rng.randrange(1, 9)
-        group = [together.ingest.check_batch(signed(request)) for request in requests[at : at + size]]
+        group = [together.ingest.checks.batch(signed(request)) for request in requests[at : at + size]]
         with together.store.writing() as connection:
             answers_together += together.ingest.store_batches(connection, group)
         at += size
@@ -122,7 +123,7 @@ def checked_batches(central: MemoryCentral) -> list[CheckedBatch]:
         journal = ChainJournal(kiosk_id)
         for _ in range(3):
             journal.append(Stream.PASSAGE)
-        found.append(central.ingest.check_batch(signed(batch_of(journal, Stream.PASSAGE, 1, 3))))
+        found.append(central.ingest.checks.batch(signed(batch_of(journal, Stream.PASSAGE, 1, 3))))
     return found
 
 
@@ -158,7 +159,7 @@ def test_a_key_that_was_replaced_is_not_believed_again() -> None:
     assert isinstance(north, Answer)
     again = group[0].signed
     with pytest.raises(WireError, match="signature"):
-        central.ingest.check_batch(again)
+        central.ingest.checks.batch(again)
     resigned = SignedBody(
         kiosk_id=again.kiosk_id,
         request=again.request,
@@ -168,4 +169,4 @@ def test_a_key_that_was_replaced_is_not_believed_again() -> None:
         head_signature=again.head_signature,
     )
     with pytest.raises(WireError, match="signature"):  # of the head: the body's own was right
-        central.ingest.check_batch(resigned)
+        central.ingest.checks.batch(resigned)

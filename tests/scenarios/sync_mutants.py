@@ -13,8 +13,9 @@ from sync import agent as agent_module
 from sync.ackstore import AckPoint, AckStore
 from sync.agent import Agent
 from sync.answer import Result
+from sync.central import heartbeats, odd_batches
 from sync.central import ingest as ingest_module
-from sync.central.ingest import Ingest
+from sync.central.chains import Chain
 from sync.retry import Backoff
 from tests.scenarios import sync_world
 from tests.scenarios.sync_world import World
@@ -24,34 +25,34 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 def gap_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """The central takes a batch that begins too late."""
-    compare = Ingest._compare
+    compare = odd_batches.compare
 
-    def lenient(self: Ingest, *arguments: Any) -> tuple[Result | None, int]:
-        verdict, seq = compare(self, *arguments)
+    def lenient(*arguments: Any) -> tuple[Result | None, int]:
+        verdict, seq = compare(*arguments)
         return (None, 0) if verdict is Result.GAP else (verdict, seq)
 
-    patch.setattr(Ingest, "_compare", lenient)
+    patch.setattr(odd_batches, "compare", lenient)
 
 
 def fork_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """The central keeps what it has and says "duplicate" (insert or ignore)."""
-    compare = Ingest._compare
+    compare = odd_batches.compare
 
-    def lenient(self: Ingest, *arguments: Any) -> tuple[Result | None, int]:
-        verdict, seq = compare(self, *arguments)
+    def lenient(*arguments: Any) -> tuple[Result | None, int]:
+        verdict, seq = compare(*arguments)
         return (None, 0) if verdict is Result.FORK else (verdict, seq)
 
-    patch.setattr(Ingest, "_compare", lenient)
+    patch.setattr(odd_batches, "compare", lenient)
 
 
 def forks_continuation_unknown(patch: pytest.MonkeyPatch) -> None:
     """A fork that grows beyond the stored chain is taken for a gap."""
-    patch.setattr(ingest_module, "_is_set_aside", lambda *_: False)
+    patch.setattr(Chain, "is_set_aside", lambda *_: False)
 
 
 def duplicates_stored_again(patch: pytest.MonkeyPatch) -> None:
     """The central asks for the last record once more each time, so nothing ever settles."""
-    chains_of = ingest_module._chains_of
+    chains_of = ingest_module.chains_of
 
     def short(connection: Any, named: Any) -> Any:
         chains = chains_of(connection, named)
@@ -59,7 +60,8 @@ def duplicates_stored_again(patch: pytest.MonkeyPatch) -> None:
             chain.hi = max(0, chain.hi - 1)
         return chains
 
-    patch.setattr(ingest_module, "_chains_of", short)
+    patch.setattr(ingest_module, "chains_of", short)
+    patch.setattr(heartbeats, "chains_of", short)
 
 
 def answered_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -80,13 +82,13 @@ def answered_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 def heartbeats_compare_nothing(patch: pytest.MonkeyPatch) -> None:
     """The central does not tell a kiosk that it has less than the kiosk believes."""
-    ack_position = Ingest._ack_position
+    ack_position = heartbeats._ack_position
 
-    def silent(self: Ingest, *arguments: Any) -> Any:
-        ack = ack_position(self, *arguments)
+    def silent(*arguments: Any) -> Any:
+        ack = ack_position(*arguments)
         return type(ack)(**{name: getattr(ack, name) for name in type(ack).__slots__} | {"resend_from": None})
 
-    patch.setattr(Ingest, "_ack_position", silent)
+    patch.setattr(heartbeats, "_ack_position", silent)
 
 
 def idle_kiosk_stays_silent(patch: pytest.MonkeyPatch) -> None:
@@ -183,7 +185,7 @@ def gives_up(patch: pytest.MonkeyPatch) -> None:
 
 def epoch_forgotten_by_the_central(patch: pytest.MonkeyPatch) -> None:
     """A restored central does not take a newer epoch when a kiosk knows one."""
-    patch.setattr(ingest_module, "MAX_EPOCH_LEAP", 0)
+    patch.setattr(heartbeats, "MAX_EPOCH_LEAP", 0)
 
 
 def gap_declared_too_easily(patch: pytest.MonkeyPatch) -> None:
