@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError
 from kiosk.calibration import Calibration, CalibrationResult, TargetCheck
+from kiosk.durable_file import new_file, owned_folder
 from kiosk.screening import Sensor
 
 MAX_FILE_BYTES = 100_000
@@ -26,14 +26,14 @@ def next_version(state: Path, lane: str) -> str:
 
 
 def save_calibration(state: Path, lane: str, calibration: Calibration) -> Path:
-    """Write it durably under its number; FileExistsError when that number is taken."""
+    """Write it durably under its number; FileExistsError when that number is taken.
+
+    A power cut leaves it whole or not at all: the gate does not start with half of one.
+    """
     folder = state / "calibrations" / lane
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    owned_folder(folder)
     path = folder / f"{calibration.version.rsplit('-', 1)[1]}.json"
-    with path.open("x", encoding="utf-8") as file:
-        json.dump(_as_json(calibration), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    new_file(path, json.dumps(_as_json(calibration), indent=1).encode())
     return path
 
 

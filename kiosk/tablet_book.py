@@ -20,7 +20,7 @@ from pathlib import Path
 
 from config.errors import ConfigError, GatepostError
 from kiosk.clock import Instant
-from kiosk.durable_file import owned_file, replace_file
+from kiosk.durable_file import owned_file, owned_folder, replace_file
 
 FILE = "tablets.json"
 CODE_LIFE_NS = 15 * 60 * 10**9
@@ -147,7 +147,7 @@ class TabletBook:
     def _changing(self) -> Iterator[_Book]:
         with self._lock:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                owned_folder(self._path.parent)
                 with os.fdopen(owned_file(self._path.with_suffix(".lock"), os.O_TRUNC), "wb") as guard:
                     fcntl.flock(guard, fcntl.LOCK_EX)
                     yield self._read()

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from config.errors import ConfigError
 from config.settings import Settings, secret_file
 from config.tablet import Tablet, is_address
-from kiosk.durable_file import replace_file
+from kiosk.durable_file import owned_folder, replace_file
 
 FOLDER = "tablet"
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority-key.pem"
@@ -97,7 +97,7 @@ def make_certificate(folder: Path, tablet: Tablet, *, now: datetime) -> bool:
     if not names:
         raise ConfigError("web.tablet", seen="no host", expected="the address of this kiosk in the tablets' network")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owned_folder(folder)
         authority = _kept_authority(folder, names, now)
         new = authority is None
         key, certificate = authority or _new_authority(names, now)

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from config.errors import ConfigError
+from kiosk.durable_file import owned_folder
 from kiosk.screens.faces import TextKey
 from kiosk.screens.spoken import SENTENCES, name_of, sentence, text_sha256
 from kiosk.screens.texts import Language, texts
@@ -84,7 +85,7 @@ def make_voices(
                 continue
             entry = f"{language}/{name_of(key)}.wav"
             try:
-                (folder / language).mkdir(parents=True, exist_ok=True)
+                owned_folder(folder / language, 0o755)
                 if any(file.entry == entry and not file.made for file in files):
                     (folder / entry).replace(folder / f"{entry}.old")
                 body = speak(words, language, folder / f"{entry}.new", program=program, deadline_s=deadline_s)

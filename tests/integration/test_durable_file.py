@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from kiosk.durable_file import new_file, replace_file
+from kiosk.durable_file import new_file, owned_folder, replace_file
 
 
 @pytest.fixture
@@ -58,3 +60,65 @@ def test_a_new_file_that_did_not_fit_is_gone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too large"):
         new_file(path, bytes(5000))
     assert not path.exists()
+
+
+@pytest.mark.usefixtures("small_files_only")
+def test_what_did_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A full disk is not filled further by the half of a file that could not be replaced."""
+    with pytest.raises(OSError, match="too large"):
+        replace_file(tmp_path / "state.json", bytes(5000))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [replace_file, new_file])
+def test_a_power_cut_before_the_name_leaves_no_half_of_a_file(
+    write: Callable[[Path, bytes], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of which half stands under its name would keep a gate from starting; the name comes after the bytes."""
+
+    def power_cut(fd: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "kiosk.pem", b"the key")
+    assert not (tmp_path / "kiosk.pem").exists()
+
+
+def test_a_new_file_can_be_written_on_a_stick_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT knows no link(2); a file that is there stays all the same."""
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    new_file(tmp_path / "cards.json", b"the keys")
+    with pytest.raises(FileExistsError):
+        new_file(tmp_path / "cards.json", b"others")
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("cards.json", b"the keys")]
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    """Who may write in the gate's folder cannot have an installer's sudo overwrite, or give away, another file."""
+    other = tmp_path / "shadow"
+    other.write_bytes(b"root's own")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "tablets.json.new").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        replace_file(folder / "tablets.json", b"mine")
+    assert other.read_bytes() == b"root's own"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
+    """An installer's sudo in the gate's folder: file, folders in it, and files in those are the gate's to read."""
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 4711, 4712)
+    owned_folder(state / "calibrations" / "in")
+    new_file(state / "calibrations" / "in" / "0001.json", b"{}")
+    replace_file(state / "tablets.json", b"{}")
+    made = [state / name for name in ("calibrations", "calibrations/in", "calibrations/in/0001.json", "tablets.json")]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(4711, 4712)}
+    assert stat.S_IMODE(made[1].stat().st_mode) == 0o700
