@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from drivers.devices import DeviceEvent, Emit, QrText
 from drivers.qr_scanner import QrScannerDecoder
-from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, SHIFT_KEYS, Keys, TypedInput, grab_keys
+from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, LOST_KEYS, SHIFT_KEYS, Keys, TypedInput, grab_keys
 
 
 def _row(first: int, plain: str, shifted: str) -> dict[int, tuple[str, str]]:
@@ -51,18 +51,21 @@ class QrWedgeDecoder:
             if code in SHIFT_KEYS:
                 (self._shifts.discard if value == KEY_UP else self._shifts.add)(code)
             elif value == KEY_DOWN:
+                if code == LOST_KEYS:
+                    self._shifts.clear()
                 events += self._line.feed(self._typed(code), at_ns)
         return [self._named(event) for event in events]
 
     def silence(self, at_ns: int) -> list[DeviceEvent]:
         """The typing stopped in the middle of a line."""
+        self._keys.silence()
         return self._line.silence(at_ns)
 
     def _typed(self, code: int) -> bytes:
         if code in ENTER_KEYS:
             return b"\n"
         pair = _LAYOUT.get(code)
-        # a key that no text has (a function key) spoils the line, as a control character does
+        # what no text has (a function key, keys that the kernel lost) spoils the line, as a control character does
         return pair[bool(self._shifts)].encode("ascii") if pair else b"\x00"
 
     @staticmethod

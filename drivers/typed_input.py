@@ -3,7 +3,8 @@
 The input device is read directly and *grabbed* (``EVIOCGRAB``), so that neither card numbers nor a visitor's code reach
 a browser or a console. Reference: Linux input subsystem, ``linux/input.h`` and ``input-event-codes.h``: an
 ``input_event`` is two longs of time (seconds, microseconds), u16 type, u16 code, s32 value; values of EV_KEY are 1
-down, 0 up, 2 repeated by the kernel.
+down, 0 up, 2 repeated by the kernel. Where a program reads too slowly the kernel drops events and says so once
+(SYN_DROPPED): what was being typed then is not whole.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from drivers.errors import PortError
 
 EVENT = struct.Struct("@llHHi")
 EVIOCGRAB = 0x40044590
-EV_KEY = 1
+EVIOCSCLOCKID = 0x400445A0
+EV_SYN, EV_KEY = 0, 1
+SYN_DROPPED = 3
+LOST_KEYS = -1
+"""In place of a key's code: the kernel has dropped keys here."""
 KEY_UP, KEY_DOWN = 0, 1
 SHIFT_KEYS = frozenset({42, 54})
 """Left, right."""
@@ -56,6 +61,12 @@ class Keys:
         for seconds, micros, kind, code, value in EVENT.iter_unpack(data[:whole]):
             if kind == EV_KEY:
                 yield code, value, (seconds * 1_000_000 + micros) * 1000
+            elif (kind, code) == (EV_SYN, SYN_DROPPED):
+                yield LOST_KEYS, KEY_DOWN, (seconds * 1_000_000 + micros) * 1000
+
+    def silence(self) -> None:
+        """Nothing came for long: the rest of a torn event will not come, and the next byte begins one."""
+        self._rest = b""
 
 
 class TypedDecoder(Protocol):
@@ -71,8 +82,9 @@ class TypedDecoder(Protocol):
 
 
 def grab_keys(fd: int) -> None:
-    """Nobody else gets this device's keys while ``fd`` is open. Raises OSError."""
+    """Nobody else gets this device's keys while ``fd`` is open, stamped by a clock that nobody sets. Raises OSError."""
     fcntl.ioctl(fd, EVIOCGRAB, 1)
+    fcntl.ioctl(fd, EVIOCSCLOCKID, struct.pack("@i", time.CLOCK_MONOTONIC))
 
 
 class TypedInput:

@@ -79,7 +79,7 @@ class Liar:
             case 2:
                 return answer[:-2] + rng.choice(STATUSES)
             case 3:
-                heard = self.tape.answers.get(command[1], [])
+                heard = self.tape.answers.get(command[1] if len(command) > 1 else 0, [])
                 return rng.choice(heard) if heard else rng.choice(STATUSES)
             case 4:
                 return rng.randbytes(rng.choice((16, 32))) + rng.choice((b"\x91\xaf", b"\x91\x00"))

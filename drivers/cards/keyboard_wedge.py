@@ -11,7 +11,7 @@ from collections.abc import Callable
 from drivers.cards.card_numbers import Form, parse, tap_of
 from drivers.cards.presentation import Presentations
 from drivers.devices import DeviceEvent
-from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, SHIFT_KEYS, Keys, TypedInput, grab_keys
+from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, LOST_KEYS, SHIFT_KEYS, Keys, TypedInput, grab_keys
 
 KEY_GAP_NS = 60_000_000
 MIN_LENGTH = 4
@@ -22,6 +22,8 @@ _KEYS |= dict(zip((79, 80, 81, 75, 76, 77, 71, 72, 73, 82), "1234567890", strict
 _KEYS |= dict(zip((30, 48, 46, 32, 18, 33), "abcdef", strict=True))
 _KEYS |= {51: ",", 12: "-", 39: ";"}
 _SHIFTED = {39: ":"}
+_SPOILT = "?"
+"""A sign that no number has."""
 
 
 class Decoder:
@@ -42,6 +44,8 @@ class Decoder:
             return None
         if at_ns - self._last_ns > KEY_GAP_NS:
             self._drop()
+        elif at_ns < self._last_ns and self._text:
+            code = LOST_KEYS  # nobody knows how long ago the keys before it were
         self._last_ns = at_ns
         if code in ENTER_KEYS:
             text, self._text = self._text, ""
@@ -49,7 +53,11 @@ class Decoder:
                 return text
             self.discarded += len(text)
             return None
-        typed = _SHIFTED.get(code, _KEYS.get(code, "?").upper()) if self._shift else _KEYS.get(code, "?")
+        if code == LOST_KEYS:  # the rest of a number is another number
+            self._drop()
+            self._text, self._shift = _SPOILT, False
+            return None
+        typed = _SHIFTED.get(code, _KEYS.get(code, _SPOILT).upper()) if self._shift else _KEYS.get(code, _SPOILT)
         if len(self._text) < MAX_LENGTH:
             self._text += typed
         return None
@@ -81,6 +89,7 @@ class TypedCards:
 
     def silence(self, at_ns: int) -> list[DeviceEvent]:
         """See :class:`drivers.typed_input.TypedDecoder`."""
+        self._keys.silence()
         return []
 
 

@@ -32,6 +32,8 @@ MAX_FAILURES = 5
 MAX_NACKS = 2
 MAX_DIALOGUES = 3
 MAX_ANSWER_BYTES = 4096
+MAX_EXCHANGES = 128
+"""Four times what issuing a card takes: a card whose answers never end, or end with nothing, is left alone."""
 ACTIVATION_TRIES = 1
 RANDOM_KEY = b"random"  # a phone shows another UID after each field reset: it is one presentation all the same
 
@@ -105,6 +107,7 @@ class Pn532Conversation:
         self._target = 0
         self._dialogue: Dialogue | None = None
         self._answer = b""
+        self._exchanges = 0
         self._dialogues = 0
 
     def begin(self, at_ns: int) -> list[Step]:
@@ -336,6 +339,7 @@ class Pn532Conversation:
             self._tap = None
             return [tap, *self._release(at_ns)]
         self._tap, self._target, self._dialogue, self._answer = tap, target, dialogue, b""
+        self._exchanges = 0
         self._dialogues += 1
         return self._advance(None, at_ns)
 
@@ -358,7 +362,8 @@ class Pn532Conversation:
         if status & 0x3F:  # UM0701-02, 7.1: 01 is a time-out, the card has left or has no power
             return self._abandon(f"status {status:02x}", at_ns)
         self._answer += data[1:]
-        if len(self._answer) > MAX_ANSWER_BYTES:
+        self._exchanges += 1
+        if len(self._answer) > MAX_ANSWER_BYTES or self._exchanges >= MAX_EXCHANGES:
             return self._abandon("endless answer", at_ns)
         if status & 0x40:  # more information: the chip keeps the rest of a chained answer
             return self._say(_Phase.EXCHANGE, commands.in_data_exchange(self._target, b""), at_ns)

@@ -25,6 +25,7 @@ from drivers.simulators import sdt_idcard as sdt_simulator
 from drivers.simulators import serial_uid as serial_simulator
 from drivers.simulators.osdp import OsdpPlayer
 from drivers.simulators.rdm6300 import RepeatingPlayer
+from drivers.typed_input import LOST_KEYS
 from tests.wire_loop import WireLoop
 
 UID = bytes.fromhex("5AE2B3DE")
@@ -206,6 +207,9 @@ DECODERS: dict[str, tuple[Callable[[], Any], bytes]] = {
     "rdm6300": (rdm6300.Decoder, GOOD_RDM6300),
     "sdt_idcard": (sdt_idcard.Decoder, GOOD_SDT),
     "serial_uid": (lambda: serial_uid.Decoder(Form.HEX), b"7942BDF2\r\n"),
+    "wiegand_26": (lambda: serial_uid.Decoder(Form.WG26_BITS), wiegand.encode(0x63E9AE, 26).encode() + b"\r\n"),
+    "wiegand_34": (lambda: serial_uid.Decoder(Form.WG34_BITS), wiegand.encode(0x5AE2B3DE, 34).encode() + b"\r\n"),
+    "wiegand_37": (lambda: serial_uid.Decoder(Form.WG37_BITS), wiegand.encode(0x1_5AE2_B3DE, 37).encode() + b"\r\n"),
 }
 
 
@@ -294,6 +298,37 @@ def test_any_keys_are_typed_without_an_exception(keys: list[tuple[int, int, int]
         at_ns += pause_ms * 1_000_000
         text = decoder.key(code, value, at_ns)
         assert text is None or 4 <= len(text) <= 40
+
+
+def typed(*keys: tuple[int, int, int]) -> list[str]:
+    """The texts of keys pressed: code, value, microseconds."""
+    decoder = keyboard_wedge.Decoder()
+    texts = [decoder.key(code, value, at_us * 1000) for code, value, at_us in keys]
+    return [text for text in texts if text is not None]
+
+
+def test_the_rest_of_a_number_is_no_number() -> None:
+    """Keys that the kernel dropped, or a clock set back in mid-number: nothing, and the next number is read."""
+    digits = [(2 + number % 9, 1, 1_000_000 + 4000 * number) for number in range(14)]
+    end = (28, 1, 1_000_000 + 4000 * 14)
+    whole = "12345678912345"
+    assert typed(*digits, end) == [whole]
+    lost = (LOST_KEYS, 1, digits[4][2])
+    assert typed(*digits[:4], lost, *digits[6:], end) == ["?" + whole[6:]]
+    back = [(code, value, at_us - 900_000) for code, value, at_us in (*digits[4:], end)]
+    assert typed(*digits[:4], *back) == ["?" + whole[5:]]
+    assert typed((28, 1, 2_000_000), *digits, end) == [whole]
+    later = [(code, value, at_us + 10_000_000) for code, value, at_us in (*digits, end)]
+    assert typed(*digits[:4], lost, *later) == [whole]
+
+
+@pytest.mark.parametrize("bits", [26, 34, 37])
+@given(value=st.integers(0, 2**24 - 1), at=st.integers(0, 36), change=st.sampled_from(["turned", "lost", "twice"]))
+def test_a_bit_that_was_changed_lost_or_added_is_no_card(bits: int, value: int, at: int, change: str) -> None:
+    """The parities find the one, the length the others."""
+    good, at = wiegand.encode(value, bits), at % bits
+    instead = {"turned": "10"[int(good[at])], "lost": "", "twice": good[at] * 2}[change]
+    assert not isinstance(wiegand.decode(good[:at] + instead + good[at + 1 :]), wiegand.WiegandCard)
 
 
 @given(st.text(alphabet="01x", max_size=40))

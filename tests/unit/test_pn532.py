@@ -492,3 +492,20 @@ def test_a_card_that_keeps_breaking_off_is_one_hint() -> None:
     loop.run(4000)
     assert taps(loop) == []
     assert len(loop.events) == 1
+
+
+@pytest.mark.parametrize("more", [b"\x40", b"\x40\x00"], ids=["nothing", "a byte"])
+def test_an_answer_without_an_end_is_left_and_the_next_card_is_read(more: bytes) -> None:
+    """A card that says "more follows" for ever, with nothing or with a byte each time: a hint within four seconds."""
+    loop, player = reader(dialogue=talk)
+    endless = pn532_frames.frame(b"\xd5\x41" + more)
+    loop.to_host = lambda data: endless if data[5:7] == b"\xd5\x41" and loop.now_ns < 5000 * MS else data
+    loop.run(100)
+    card = Talker(SEVEN, 0x0344, 0x20, bytes.fromhex("067777710280"))
+    player.put(card, 4000 * MS)
+    loop.run(4500)
+    assert [type(event) for _, event in loop.events] == [CardHint]
+    loop.run(1000)
+    player.put(card, 500 * MS)
+    loop.run(700)
+    assert [tap.uid for tap in taps(loop)] == [SEVEN]
