@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys
-from kiosk.card_keys import CardKeyStore
+from kiosk.card_keys import CardKeysError, CardKeyStore
 from kiosk.card_release import FIRST_GATE_KEY_NO, open_release
 from kiosk.durable_file import replace_file
 from kiosk.policy_keeper import PolicyKeeper
 from kiosk.policy_shelf import SignedDocument
 from kiosk.revocation_list import RevocationList
 from kiosk.roster import Roster
+from kiosk.roster_tables import RosterError
 from kiosk.signed_document import (
     MAX_BODY_BYTES,
     MAX_MANIFEST_BYTES,
@@ -44,6 +46,7 @@ from kiosk.signed_document import (
 log = structlog.get_logger("gatepost.arrivals")
 
 LOOK_EVERY_S = 2.0
+MAX_DOUBLED = 4
 STATE = "documents-in-force.json"
 REFUSED = "document_refused"
 RETIRED = "retired_gate_key"
@@ -116,6 +119,15 @@ class Appliers:
 
 
 @dataclass(slots=True)
+class _Failed:
+    """What could not be done ``times`` in a row, and how many looks to let it be."""
+
+    why: str
+    times: int
+    pause: int
+
+
+@dataclass(slots=True)
 class Arrivals:
     """Looks for documents in ``folder``; believes those of ``authority`` (32 raw bytes).
 
@@ -133,6 +145,8 @@ class Arrivals:
     _held: dict[str, int] = field(default_factory=dict)
     _policy_up_to: int | None = None
     _refused: dict[DocumentKind, bytes] = field(default_factory=dict)
+    _failed: dict[str, _Failed] = field(default_factory=dict)
+    _unsaved: bool = False
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -145,8 +159,8 @@ class Arrivals:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """``document_refused`` while a document lies there that was not taken."""
-        return (REFUSED,) if self._refused else ()
+        """``document_refused`` while a document lies there that was not taken, or could not be yet."""
+        return (REFUSED,) if self._refused or self._failed else ()
 
     def start(self) -> None:
         """Look every two seconds from now on; withdrawn passes of before are told at once."""
@@ -162,20 +176,38 @@ class Arrivals:
     def _run(self) -> None:
         self._recall()
         while not self._stopping.is_set():
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - the thread's top loop: it is told, and looks again
-                log.error("arrivals_failed", error=str(error))
+            self.look()
             self._stopping.wait(LOOK_EVERY_S)
 
     def look(self) -> None:
-        """Apply what is new."""
+        """Apply what is new. One that cannot be applied now holds up no other, and is tried again: at the next look,
+        and after each further failure twice as many looks later, up to half a minute."""
         for kind in KINDS:
-            if self._is_settled(kind) or (kind is DocumentKind.POLICY and self.policy is None):
-                continue
-            found = self._read(kind)
-            if found is not None:
-                self._take(kind, found)
+            self._try(str(kind), partial(self._look_at, kind))
+        if self._unsaved:
+            self._try(STATE, self._save)
+
+    def _try(self, what: str, act: Callable[[], None]) -> None:
+        failed = self._failed.get(what)
+        if failed is not None and failed.pause > 0:
+            failed.pause -= 1
+            return
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - the thread's top loop: it is told, and looks again
+            times = 1 if failed is None else failed.times + 1
+            self._failed[what] = _Failed(str(error), times, pause=(1 << min(times - 1, MAX_DOUBLED)) - 1)
+            if failed is None or failed.why != str(error):  # told once, not every two seconds
+                log.error("arrivals_failed", what=what, error=str(error))
+        else:
+            self._failed.pop(what, None)
+
+    def _look_at(self, kind: DocumentKind) -> None:
+        if self._is_settled(kind) or (kind is DocumentKind.POLICY and self.policy is None):
+            return
+        found = self._read(kind)
+        if found is not None:
+            self._take(kind, found)
 
     def _take(self, kind: DocumentKind, found: SignedDocument) -> None:
         held = self._up_to(kind)
@@ -186,6 +218,8 @@ class Arrivals:
                 found.manifest, found.signature, found.body, authority=self.authority, wanted=kind, held=held
             )
             facts = self._apply(manifest, found, people)
+        except (RosterError, CardKeysError):
+            raise  # a store that is busy, or on a full disk, says nothing against the document: it is tried again
         except GatepostError as error:
             self._refused[kind] = found.manifest
             if kind is DocumentKind.POLICY and self.policy is not None:
@@ -200,12 +234,16 @@ class Arrivals:
             self._policy_up_to = None
         if facts.get("keep_others") is False:
             self._held[RETIRED] = FIRST_GATE_KEY_NO
-        _write_state(self.state / STATE, self._held)
         self._refused.pop(kind, None)
         if kind is DocumentKind.ROSTER:
             self._refused.pop(DocumentKind.POLICY, None)  # it may fit the people of today
         log.info("document_in_force", kind=str(kind), version=manifest.version)
         self.note({"document": str(kind), "version": manifest.version, "held": held} | facts)
+        self._unsaved = True
+
+    def _save(self) -> None:
+        _write_state(self.state / STATE, self._held)
+        self._unsaved = False
 
     def _apply(self, manifest: Manifest, found: SignedDocument, people: dict[str, int]) -> Facts:
         if manifest.kind is DocumentKind.POLICY and self.policy is not None:
