@@ -5,6 +5,7 @@ Shared by serial ports (``drivers/serial_port.py``) and by readers that type (``
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -69,8 +70,9 @@ class DeviceThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, or leave it behind after a second."""
-        os.write(self._stop_write, b"x")
+        """End the thread, or leave it behind after a second; one that ended by itself is no trouble."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._stop_write, b"x")
         os.close(self._stop_write)
         self._thread.join(1.0)
 
