@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from drivers.device_file import DeviceThread, fault_kind, still_named
+import structlog
+
+from drivers.device_file import DeviceThread, StopAskedError, fault_kind, still_named
 from drivers.devices import DeviceEvent, DeviceFault, DeviceReady, Emit, FaultKind
 from drivers.errors import PortError
 
@@ -45,6 +47,8 @@ _TRY_NEXT = {
     FaultKind.BUSY: "another program may have grabbed it",
     FaultKind.WRONG_DEVICE: "it must be an input device that the gate's user may grab",
 }
+
+_log = structlog.get_logger(__name__)
 
 
 class Keys:
@@ -139,7 +143,13 @@ class TypedInput:
                 finally:
                     os.close(fd)
             except OSError as error:
-                self._lost(error)
+                self._lost(fault_kind(error), error.strerror or str(error))
+            except StopAskedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault in a decoder must not silence the reader for ever
+                if self._fault is not FaultKind.GARBLED:  # told once, not twice a second
+                    _log.exception("typed_input_failed", device=self.name)
+                self._lost(FaultKind.GARBLED, f"{type(error).__name__}: {error}")
             thread.wait(_REOPEN_S)
 
     def _serve(self, fd: int, thread: DeviceThread) -> None:
@@ -163,9 +173,8 @@ class TypedInput:
             for event in events:
                 self._emit(event)
 
-    def _lost(self, error: OSError) -> None:
-        kind = fault_kind(error)
+    def _lost(self, kind: FaultKind, why: str) -> None:
         if self._fault is not kind:
             self._fault = kind
-            detail = f"{self.path}: {error.strerror}; {_TRY_NEXT[kind]}"
+            detail = f"{self.path}: {why}" + (f"; {_TRY_NEXT[kind]}" if kind in _TRY_NEXT else "")
             self._emit(DeviceFault(kind=kind, detail=detail, at_ns=self._clock_ns()))

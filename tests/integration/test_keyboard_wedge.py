@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from drivers.cards import card_numbers, keyboard_wedge
 from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind
@@ -99,3 +100,31 @@ def test_a_name_that_changes_is_refused() -> None:
     """event3 is another device after the next start."""
     with pytest.raises(PortError, match="by-id"):
         WedgeDevice("in", "/dev/input/event3", Form.DEC10)
+
+
+def test_a_decoder_that_fails_is_a_fault_and_the_next_card_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours does not leave a reader that looks well and reads nothing; the gate can still be stopped."""
+    real, calls = card_numbers.parse, 0
+
+    def once_broken(form: Form, text: str) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a fault of ours")
+        return real(form, text)
+
+    monkeypatch.setattr(keyboard_wedge, "parse", once_broken)
+    reader = Reader(tmp_path, grab=lambda fd: None)
+    try:
+        assert isinstance(reader.next(), DeviceReady)
+        os.write(reader.keyboard, typed("0006547886\n"))
+        fault = reader.next()
+        assert isinstance(fault, DeviceFault)
+        assert (fault.kind, "RuntimeError" in fault.detail) == (FaultKind.GARBLED, True)
+        assert isinstance(reader.next(), DeviceReady)
+        os.write(reader.keyboard, typed("0006547886\n", begin_ms=3000))
+        assert isinstance(reader.next(), CardTap)
+    finally:
+        reader.close()
