@@ -23,6 +23,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def as_browsers_write(name: str) -> str:
+    """A name or address as it stands in a browser's Host header: IPv6 short and in lower case (RFC 5952)."""
+    return str(ipaddress.ip_address(name)) if is_address(name) else name
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on is this machine's own; ``localhost`` is."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
@@ -44,9 +49,9 @@ class Tablet(Section):
     @field_validator("host")
     @classmethod
     def _host(cls, value: str) -> str:
-        if value and not is_address(value):
+        if value and (not is_address(value) or "%" in value):
             raise ValueError("an IP address such as 192.168.7.20, or empty")
-        return value
+        return as_browsers_write(value)
 
     @field_validator("names")
     @classmethod
@@ -54,7 +59,7 @@ class Tablet(Section):
         wrong = [name for name in value if not (is_address(name) or _NAME.fullmatch(name))]
         if wrong:
             raise ValueError(f"{wrong[0][:60]!r} is neither a host name in lower case nor an IP address")
-        return value
+        return tuple(map(as_browsers_write, value))
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
