@@ -56,8 +56,9 @@ def run(
     """Send until told to stop (SIGTERM, SIGINT)."""
     from config.settings import load_settings, secret_file
     from kiosk.program_log import set_up_logging
-    from sync.agent import AgentOptions, run_agent
+    from sync.agent_options import AgentOptions
     from sync.line import LineThread, line_options
+    from sync.run import run_agent
 
     set_up_logging()
     settings = load_settings(config).settings if config is not None else None

@@ -25,7 +25,7 @@ JOURNAL_NEWEST = 1000
 
 def check_gate(config: Path) -> None:
     """Raises what is in the way of running this gate with this slot."""
-    for program in ("kiosk.cli", "kiosk.run", "sync.cli", "sync.agent", "cv2", "zxingcpp", "pyzbar.pyzbar", "serial"):
+    for program in ("kiosk.cli", "kiosk.run", "sync.cli", "sync.run", "cv2", "zxingcpp", "pyzbar.pyzbar", "serial"):
         importlib.import_module(program)
     from config.settings import load_settings, secret_file
     from kiosk.config_cli import check

@@ -33,9 +33,10 @@ from kiosk.reasons import Reason
 from kiosk.roster import Roster
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
 from sync import keys
-from sync.agent import AgentOptions, run_agent
+from sync.agent_options import AgentOptions
 from sync.central import cli as central_cli
 from sync.downlink import Downlink
+from sync.run import run_agent
 from sync.uplink import FetchedDocument
 from tests.fakes import MORNING_US
 from tests.integration.central_process import CentralProcess

@@ -444,7 +444,7 @@ for module in modules:
 @pytest.mark.parametrize(
     ("extra", "modules"),
     [
-        ("kiosk", "kiosk.cli kiosk.run kiosk.doctor sync.cli sync.agent"),
+        ("kiosk", "kiosk.cli kiosk.run kiosk.doctor sync.cli sync.run"),
         ("central", "sync.central.cli sync.central.app sync.central.migrate"),
     ],
 )

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 from config.policy import POLICIES
 from sync import keys
-from sync.agent import AgentOptions, run_agent
+from sync.agent_options import AgentOptions
 from sync.central import cli
 from sync.central.news import MAX_WAITING, NewsDesk
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.news import NEWS_CONTEXT, NEWS_PATH, news_question
+from sync.run import run_agent
 from sync.uplink import SignedRequest, Uplink
 from tests.integration.central_process import CentralProcess
 

@@ -17,10 +17,11 @@ from kiosk.journal import Journal, JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
 from sync import keys
 from sync.ackstore import AckStore
-from sync.agent import AgentOptions, run_agent
+from sync.agent_options import AgentOptions
 from sync.central.store import Store
 from sync.central.tables import Batch, StoredRecord, table
 from sync.central.verify import verify_store
+from sync.run import run_agent
 from tests.integration.bad_network import FAULTS, BadNetwork
 from tests.integration.central_process import CentralProcess
 

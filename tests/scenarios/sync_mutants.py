@@ -9,13 +9,15 @@ import pytest
 
 from kiosk.journal_types import StreamKey
 from kiosk.records import ZERO_HASH
-from sync import agent as agent_module
+from sync import batch_sender
 from sync.ackstore import AckPoint, AckStore
-from sync.agent import Agent
+from sync.agreement import Agreement
 from sync.answer import Result
+from sync.batch_sender import BatchSender
 from sync.central import heartbeats, odd_batches
 from sync.central import ingest as ingest_module
 from sync.central.chains import Chain
+from sync.heartbeat_sender import HeartbeatSender
 from sync.retry import Backoff
 from tests.scenarios import sync_world
 from tests.scenarios.sync_world import World
@@ -93,19 +95,19 @@ def heartbeats_compare_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def idle_kiosk_stays_silent(patch: pytest.MonkeyPatch) -> None:
     """No heartbeat when there is nothing to send."""
-    patch.setattr(Agent, "_send_heartbeat", lambda self, positions, now: setattr(self, "_heartbeat_due_s", 1e18))
+    patch.setattr(HeartbeatSender, "send", lambda self, positions, now: setattr(self, "due_s", 1e18))
 
 
 def sent_counts_as_acknowledged(patch: pytest.MonkeyPatch) -> None:
     """The agent moves on when a batch has left, whatever the answer says."""
-    answered = Agent._batch_answered
+    answered = BatchSender._answered
 
-    def hasty(self: Agent, header: Any, answer: Any, now: Any) -> None:
+    def hasty(self: BatchSender, header: Any, answer: Any, now: Any) -> None:
         point = AckPoint(header.last, header.last_head, now.at_us, answer.server_us)
         self._state.advance(header.incarnation, header.stream, point)
         answered(self, header, answer, now)
 
-    patch.setattr(Agent, "_batch_answered", hasty)
+    patch.setattr(BatchSender, "_answered", hasty)
 
 
 def purged_when_acknowledged(patch: pytest.MonkeyPatch) -> None:
@@ -138,25 +140,26 @@ def resend_is_not_obeyed(patch: pytest.MonkeyPatch) -> None:
 
 def restored_journal_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """The agent goes on from its acknowledgement, whatever journal it now finds."""
-    patch.setattr(Agent, "_journal_went_back", lambda *_: None)
-    send = Agent._send_batch
+    patch.setattr(Agreement, "journal_went_back", lambda *_: None)
+    send = BatchSender.send
 
-    def blind(self: Agent, work: Any, now: Any) -> None:
-        cursor = self._cursor(work.key)
+    def blind(self: BatchSender, work: Any, now: Any) -> None:
+        agreement = self._agreement
+        cursor = agreement.cursor(work.key)
         part = self._journal.slice(*work.key, cursor.seq, max_records=1, max_bytes=1)
-        original = self._cursor
-        self._cursor = lambda key: AckPoint(cursor.seq, part.prev_head, 0, 0)  # type: ignore[method-assign]
+        original = agreement.cursor
+        agreement.cursor = lambda key: AckPoint(cursor.seq, part.prev_head, 0, 0)  # type: ignore[method-assign]
         try:
             send(self, work, now)
         finally:
-            self._cursor = original  # type: ignore[method-assign]
+            agreement.cursor = original  # type: ignore[method-assign]
 
-    patch.setattr(Agent, "_send_batch", blind)
+    patch.setattr(BatchSender, "send", blind)
 
 
 def head_not_compared(patch: pytest.MonkeyPatch) -> None:
     """The agent believes an acknowledgement of somebody else's chain."""
-    patch.setattr(Agent, "_journal_agrees", lambda *_: True)
+    patch.setattr(Agreement, "_journal_agrees", lambda *_: True)
 
 
 def set_aside_never_taken_back(patch: pytest.MonkeyPatch) -> None:
@@ -190,14 +193,14 @@ def epoch_forgotten_by_the_central(patch: pytest.MonkeyPatch) -> None:
 
 def gap_declared_too_easily(patch: pytest.MonkeyPatch) -> None:
     """The agent declares records gone instead of sending them again."""
-    build = agent_module.BatchHeader
+    build = batch_sender.BatchHeader
 
     def careless(**fields: Any) -> Any:
         if fields["first"] > 1 and fields["gap_first"] is None:
             fields["gap_first"] = 1
         return build(**fields)
 
-    patch.setattr(agent_module, "BatchHeader", careless)
+    patch.setattr(batch_sender, "BatchHeader", careless)
 
 
 MUTANTS: tuple[Mutant, ...] = (

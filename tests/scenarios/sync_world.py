@@ -23,7 +23,8 @@ from structlog.testing import capture_logs
 from kiosk.journal_types import StreamKey
 from kiosk.records import Stream
 from sync.ackstore import AckPoint, AckStore
-from sync.agent import Agent, AgentOptions
+from sync.agent import Agent
+from sync.agent_options import AgentOptions
 from sync.batch_dictionary import ENCODING
 from sync.central.store import Store
 from sync.central.tables import Fork, Ledger, Quarantined, StoredRecord, table
@@ -363,7 +364,7 @@ class World:
 
     def _settled(self) -> bool:
         positions = self.journal.positions()
-        cursors = {key: self.agent._cursor(key).seq for key in positions}
+        cursors = {key: self.agent.agreement.cursor(key).seq for key in positions}
         return all(cursors[key] >= head.seq for key, head in positions.items()) and not self._missing()
 
     def _where(self) -> str:

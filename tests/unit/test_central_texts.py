@@ -14,12 +14,12 @@ import pytest
 from kiosk.calibration import Drift
 from kiosk.reasons import CheckName, CheckState, ClockTrust, Direction, Passed, Reason
 from kiosk.records import Stream
-from sync.agent import Trouble
 from sync.answer import Result
 from sync.central.access import Role
 from sync.central.admin.refusals import TEXT_OF
 from sync.central.admin.texts import Language, Texts, local_detail, texts
 from sync.document import DocumentKind
+from sync.trouble import Trouble
 from tests.conftest import ROOT
 
 ADMIN = ROOT / "sync/central/admin"

@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 
 from kiosk.records import ZERO_HASH, Stream, canonical
 from sync.ackstore import AckStore
-from sync.agent import Agent, AgentOptions
+from sync.agent import Agent
+from sync.agent_options import AgentOptions
 from sync.answer import Answer, Result, StreamAck
 from sync.batch_dictionary import ENCODING
+from sync.certificate_fetcher import CertificateFetcher
 from sync.compression import decompress
 from sync.errors import LinkError
 from sync.uplink import BATCHES_PATH, Reply, SignedRequest
@@ -144,10 +146,10 @@ def test_a_new_alarm_tries_once_while_backing_off(desk: Desk) -> None:
     for _ in range(8):
         desk.steps(30.0)
     tries = len(desk.sent)
-    desk.agent._backoff.not_before_s = desk.clock.mono_ns / 1e9 + 200
+    desk.agent.exchange.backoff.not_before_s = desk.clock.mono_ns / 1e9 + 200
     desk.journal.append(Stream.ALARM)
     assert desk.steps() == ["alarm 1-1"]
-    desk.agent._backoff.not_before_s = desk.clock.mono_ns / 1e9 + 200
+    desk.agent.exchange.backoff.not_before_s = desk.clock.mono_ns / 1e9 + 200
     assert desk.steps(5.0) == []
     assert len(desk.sent) == tries + 1
 
@@ -273,7 +275,7 @@ class Certificate:
 def test_the_pass_certificate_is_looked_after_once_an_hour(desk: Desk) -> None:
     """At start and then hourly; a refusal is no trouble of the link and stops nothing else."""
     certificate = Certificate()
-    desk.agent._certificate = certificate  # type: ignore[assignment]
+    desk.agent._certificate = CertificateFetcher(certificate, exchange=desk.agent.exchange)  # type: ignore[arg-type]
     for _ in range(3):
         desk.steps()
     assert certificate.asked == 1
