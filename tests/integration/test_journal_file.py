@@ -93,6 +93,14 @@ def test_an_empty_file_is_no_journal(path: Path) -> None:
     assert file_of(path).examine(None) == "the file is missing or empty, but something was there"
 
 
+def test_a_database_without_a_table_is_a_journal_that_lost_them(path: Path) -> None:
+    """It holds nobody's data, so it is set aside like any other damage."""
+    path.unlink()
+    edit(path, "CREATE TABLE holiday (day TEXT)", "DROP TABLE holiday")
+    assert path.stat().st_size > 0
+    assert file_of(path).examine(None) == "application id 0, format 0"
+
+
 def test_only_the_newest_records_are_walked_when_the_gate_is_in_a_hurry(path: Path) -> None:
     """Damage further back is left to the daily audit."""
     edit(path, f"UPDATE journal_record SET hash = zeroblob(32) WHERE id = {row_key(1, Stream.PASSAGE, 3)}")  # noqa: S608
