@@ -17,10 +17,11 @@ from drivers.devices import CardProof, CardTap, ProofKind, ProofOutcome
 from drivers.simulators.ntag424_card import NtagCard, personalised
 from drivers.simulators.pn532 import Pn532Player, UidCard, uid_card
 from kiosk.card_keys import CardKeysError, CardKeyStore
+from kiosk.credentials.card_counter import AcceptedCode
 from kiosk.credentials.card_pass import pass_of_card
 from kiosk.database import Failure
 from kiosk.evidence import CardStrength
-from kiosk.reasons import Reason
+from kiosk.reasons import ClockTrust, Reason
 from kiosk.roster import Roster
 from tests.fakes import MORNING_US
 from tests.faulty_database import FaultPlan
@@ -198,6 +199,54 @@ def test_a_moved_row_yields_no_key(memory_folder: Path) -> None:
         assert store.keys_of(SUN) == kiosk_keys(SUN)
         with pytest.raises(CardKeysError, match="does not open"):
             store.keys_of(EV2)
+
+
+@pytest.mark.parametrize("change", ["UPDATE card_key SET gate_key_no = 4", "UPDATE card_key SET key_version = 4"])
+def test_keys_cannot_be_put_back_under_another_slot_or_version(memory_folder: Path, change: str) -> None:
+    """Who can write the file cannot make a retired key count again."""
+    with CardKeyStore.open(memory_folder / "card-keys.db", bytes(32)) as store:
+        store.take([(EV2, kiosk_keys(EV2))])
+        store._database.run(change)
+        with pytest.raises(CardKeysError, match="does not open"):
+            store.keys_of(EV2)
+
+
+def test_only_a_card_that_is_accepted_spends_its_code(gate: Gate) -> None:
+    """A code shown with a card that is refused for another reason is not used up."""
+    assert gate.roster.import_csv([ROSTER[0], ROSTER[2].replace(b",\n", b",yes\n")], at_us=MORNING_US).bad == []
+    assert gate.finding(code(5)).refusal is Reason.CARD_REVOKED
+    assert gate.keys.last_accepted(SUN) == 0
+
+
+def heard(store: CardKeyStore, read_ctr: int, at_us: int) -> bool:
+    """Whether a neighbour's news is a conflict."""
+    told = AcceptedCode(card=store.card_hash(SUN), kiosk="north", read_ctr=read_ctr, at_us=at_us)
+    return store.hear(told) is not None
+
+
+def test_what_a_neighbour_tells_of_a_card_is_a_clone_only_where_it_cannot_be_otherwise(memory_folder: Path) -> None:
+    """Told twice, or at a time that nobody knows: nothing. The same code at another time, or a lower one later: two."""
+    second_us = 1_000_000
+    with CardKeyStore.open(memory_folder / "card-keys.db", bytes(32)) as store:
+        assert store.accept(SUN, 9, at_us=MORNING_US)
+        assert not heard(store, 9, MORNING_US + second_us), "the same news"
+        assert heard(store, 9, MORNING_US + 60 * second_us)
+        assert not heard(store, 7, 0), "a clock that nobody trusts proves no order"
+        assert not heard(store, 7, MORNING_US - 60 * second_us)
+        assert heard(store, 7, MORNING_US + 60 * second_us)
+        assert not heard(store, 10, MORNING_US + 61 * second_us)
+        assert store.last_accepted(SUN) == 10
+
+
+def test_an_accepted_code_of_an_untrusted_clock_proves_no_order(gate: Gate) -> None:
+    """The counter counts; its time does not."""
+    tap = code(9)
+    found = pass_of_card(
+        tap, gate.roster, gate.keys, lane="in-1", place="east-gate", at=NOON, clock_trust=ClockTrust.NONE
+    )
+    assert found.refusal is None
+    assert gate.keys.last_accepted(SUN) == 9
+    assert not heard(gate.keys, 7, round(NOON.timestamp() * 1_000_000) + 60_000_000)
 
 
 def test_two_lanes_cannot_spend_one_code(gate: Gate) -> None:

@@ -81,6 +81,8 @@ def test_a_known_card_names_its_holder_by_pseudonym(roster: Roster) -> None:
         ("21223344", datetime(2026, 11, 30, 20, 0, tzinfo=SHANGHAI), Reason.OUT_OF_HOURS),
         ("21223344", datetime(2026, 12, 1, 12, 0, tzinfo=SHANGHAI), Reason.CARD_EXPIRED),
         ("31223344", NOON, Reason.CARD_EXPIRED),
+        ("31223344", datetime(2026, 10, 31, 23, 59, 59, tzinfo=SHANGHAI), None),
+        ("31223344", datetime(2026, 11, 1, tzinfo=SHANGHAI), Reason.CARD_EXPIRED),
         ("41223344", NOON, Reason.PASS_NOT_YET_VALID),
         ("51223344", NOON, Reason.PASS_OTHER_GATE),
     ],
@@ -282,6 +284,17 @@ def test_a_lent_card_without_end_or_member_is_refused(roster: Roster, line: byte
     report = roster.import_csv([LENT_HEADER, line], at_us=MORNING_US, zone=SHANGHAI)
     assert why in report.bad[0].why
     assert refusal(roster, "61223344") is Reason.CARD_UNKNOWN
+
+
+def test_a_lent_card_opens_nothing_once_the_member_is_gone(roster: Roster, memory_folder: Path) -> None:
+    """Nobody answers for it any more: a roster without the member, in whatever way it came about."""
+    assert roster.import_csv([LENT_HEADER, b"V-1,visitor,61223344,uid,2026-11-30,R-1\n"], at_us=MORNING_US).bad == []
+    assert refusal(roster, "61223344") is None
+    file = sqlite3.connect(memory_folder / "roster.db")
+    file.execute("DELETE FROM roster_person WHERE subject = ?", (roster.subject_of("R-1"),))
+    file.commit()
+    file.close()
+    assert refusal(roster, "61223344") is Reason.CARD_EXPIRED
 
 
 def test_who_holds_only_a_lent_card_lends_nothing_on(roster: Roster) -> None:

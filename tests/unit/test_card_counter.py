@@ -74,6 +74,8 @@ def test_after_a_sync_every_kiosk_keeps_the_highest() -> None:
         (sun(43), CardStrength.SUN, None),
         (sun(42), CardStrength.SUN, Reason.CARD_REPLAYED),
         (sun(43), CardStrength.EV2, Reason.CARD_WEAK),
+        (CardProof(kind=ProofKind.SUN, outcome=ProofOutcome.GENUINE), CardStrength.SUN, Reason.CARD_REPLAYED),
+        (EV2, CardStrength.PASS_CODE, Reason.CARD_WEAK),
         (EV2, CardStrength.SUN, None),
         (EV2, CardStrength.EV2, None),
         (sun(43, ProofOutcome.BAD_MAC), CardStrength.SUN, Reason.CARD_FORGED),

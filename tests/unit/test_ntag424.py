@@ -132,6 +132,33 @@ def test_a_blank_card_is_refused() -> None:
     assert outcome(sun(), NtagCard(UID)) is ProofOutcome.MALFORMED
 
 
+class Answering(UidCard):
+    """A card that has the application and answers the challenge with these status bytes."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(UID, 0x0344, 0x20, bytes.fromhex("067777710280"))
+        self.status = bytes.fromhex(status)
+
+    def apdu(self, command: bytes) -> bytes:
+        return self.status if command[1] == 0x71 else b"\x90\x00" if command[1] == 0xA4 else b"\x6d\x00"
+
+
+def test_a_card_that_makes_one_wait_is_no_forgery_and_one_without_the_key_is() -> None:
+    """91AD after many failed tries, whosever: the holder is told to hold it longer. 9140: never personalised."""
+    (hint,) = tapped(ev2(), Answering("91AD"))
+    assert isinstance(hint, CardHint)
+    assert outcome(ev2(), Answering("9140")) is ProofOutcome.WRONG_KEY
+    assert outcome(ev2(), Answering("911C")) is ProofOutcome.NOT_SUPPORTED
+
+
+def test_a_code_with_anything_behind_it_is_none() -> None:
+    """The text is the whole of it."""
+    text = ntag424.uri_of(read_once(card())[2:].rstrip(b"\x00")) or ""
+    assert judge_sun_text(text, META, KEYS.get, uid=UID).outcome is ProofOutcome.GENUINE
+    for more in ("0", "&e=1", " ", "\n"):
+        assert judge_sun_text(text + more, META, KEYS.get, uid=UID).outcome is ProofOutcome.MALFORMED
+
+
 def test_an_unknown_card_is_not_asked_under_ev2() -> None:
     """Without its keys there is nothing to ask: it is told at once."""
     stranger = personalised(bytes.fromhex("04FFFFFFFFFFFF"), gate_key=GATE, file_key=FILE, meta_key=META)

@@ -146,6 +146,28 @@ def test_cards_of_others_and_other_cards_are_refused_unchanged() -> None:
         issued(uid_card(UID))
 
 
+def test_a_finished_card_whose_keys_are_of_another_version_is_told() -> None:
+    """Key 0 is ours and another key is not: nobody's card of today, and left as it is."""
+    card = NtagCard(UID, maker=MAKER)
+    issued(card)
+    card.versions[3] = 2
+    with pytest.raises(DeviceError, match="key 3 of version 2"):
+        issued(card)
+
+
+class Forgetful(NtagCard):
+    """A card that says "done" to the change of key 0 and keeps the old one."""
+
+    def _change_key(self, header: bytes, plain: bytes) -> bytes:
+        return b"\x91\x00" if header == b"\x00" else NtagCard._change_key(self, header, plain)
+
+
+def test_a_card_that_kept_the_factorys_key_is_not_called_finished() -> None:
+    """The last answer has no MAC, so that the new key has to prove itself."""
+    with pytest.raises(WrongKeyError):
+        issued(Forgetful(UID, maker=MAKER))
+
+
 def test_half_issued_by_another_site_is_refused() -> None:
     """Keys of a foreign version are not overwritten."""
     card = NtagCard(UID, maker=MAKER)
