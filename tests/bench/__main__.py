@@ -16,6 +16,8 @@ from tests.conftest import ROOT, data_folder
 ALONE: tuple[tuple[str, ...], ...] = (
     ("gate",),
     ("taps", "--taps", "40"),
+    ("roster",),
+    ("issue",),
     ("temperature",),
     ("journal",),
     ("sync",),

@@ -103,6 +103,12 @@ def test_a_card_at_two_gates_is_told_and_alarms() -> None:
     assert remember.draft.payloads == {PayloadClass.FACTS: {"code": "card_at_two_gates", "detail": "a"}}
 
 
+def test_who_leaves_is_no_news_for_the_neighbours() -> None:
+    """Out at one gate and in at the next within a minute is a walk round the house, and nobody's copy."""
+    out = setup("o", Direction.OUT)
+    assert CardWatch().followed(Announce(passage="o-1", verdict=ADMITTED), COURIER, out, at(0)) is None
+
+
 def test_the_fifth_refused_card_in_fifty_seconds_alarms_once() -> None:
     """Four are nothing; the fifth is the alarm; the next twenty belong to it; each lane counts its own."""
     watch = CardWatch()
