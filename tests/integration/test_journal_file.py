@@ -101,6 +101,15 @@ def test_a_database_without_a_table_is_a_journal_that_lost_them(path: Path) -> N
     assert file_of(path).examine(None) == "application id 0, format 0"
 
 
+def test_pages_that_belong_to_nothing_are_damage_even_where_every_record_can_be_read(path: Path) -> None:
+    """The file's header counts free pages (bytes 36 to 39, sqlite.org/fileformat2.html); the next write would take
+    pages that are in use."""
+    content = bytearray(path.read_bytes())
+    content[36:40] = (7).to_bytes(4, "big")
+    path.write_bytes(content)
+    assert "reelist" in file_of(path).examine(5)
+
+
 def test_only_the_newest_records_are_walked_when_the_gate_is_in_a_hurry(path: Path) -> None:
     """Damage further back is left to the daily audit."""
     edit(path, f"UPDATE journal_record SET hash = zeroblob(32) WHERE id = {row_key(1, Stream.PASSAGE, 3)}")  # noqa: S608
