@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.devices import Observed
-from kiosk.board import DeviceLight, ExpectedView, KioskView, RecentPassage, TrustAge
+from kiosk.board import DeviceLight, ExpectedView, Hint, KioskView, LaneView, Phase, RecentPassage, TrustAge
 from kiosk.calibration import Drift
 from kiosk.clock import Instant
 from kiosk.expectation import expected_view
@@ -24,6 +24,7 @@ RECENT = 50
 ALARM_SHOWN_NS = 600_000_000_000
 MAX_ALARMS = 8
 PUBLISH_EVERY_NS = 1_000_000_000
+_READ = {"card", "camera"}
 
 
 class Views:
@@ -123,7 +124,9 @@ class Views:
             self._alarms.popleft()
         lanes = tuple(
             replace(
-                lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns)),
+                _invited(
+                    lane_view(self._setups[lane], state, _rounded(self._lights, lane, at.mono_ns)), self._setups[lane]
+                ),
                 measures=self._setups[lane].sensor is not None,
                 expected=self._expected(lane, state),
                 challenge=self._challenge(lane, at) if "camera" in self._setups[lane].devices.values() else "",
@@ -143,6 +146,14 @@ class Views:
             policy=self._policy(),
             alarms=tuple(dict.fromkeys([*self._standing_alarms(), *(code for _, code in self._alarms)])),
         )
+
+
+def _invited(view: LaneView, setup: LaneSetup) -> LaneView:
+    """An idle lane asks for what it can read: nobody is sent to look for a window for codes that is not there."""
+    roles = _READ & set(setup.devices.values())
+    if view.phase is not Phase.IDLE or view.hint not in (Hint.TAP_OR_SHOW, Hint.NONE) or len(roles) != 1:
+        return view
+    return replace(view, hint=Hint.TAP_CARD if "card" in roles else Hint.SHOW_CODE)
 
 
 def _expectation(setup: LaneSetup) -> ExpectedView | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from config.sensor_model import load_sensor_model
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind, Observed
-from kiosk.board import KioskView
+from kiosk.board import Hint, KioskView, Phase
 from kiosk.clock import Instant
 from kiosk.lane_sensor import with_borderline
 from kiosk.lights import Lights
@@ -41,8 +43,8 @@ def at(seconds: float) -> Instant:
 class Stand:
     """Views over one lane, with everything published kept."""
 
-    def __init__(self) -> None:
-        self.setup = Lane().setup
+    def __init__(self, lane: Lane | None = None) -> None:
+        self.setup = (lane or Lane()).setup
         self.state = initial(self.setup)
         self.published: list[KioskView] = []
         self.views = Views(
@@ -162,3 +164,23 @@ def test_another_policy_shows_at_once() -> None:
     assert before.lanes[0].expected is None
     assert after.lanes[0].expected is not None
     assert after.lanes[0].expected.low_c == 37.1
+
+
+@pytest.mark.parametrize(
+    ("devices", "hint"),
+    [
+        ({"reader": "card", "camera": "camera"}, Hint.TAP_OR_SHOW),
+        ({"reader": "card", "relay": "relay"}, Hint.TAP_CARD),
+        ({"scanner": "camera"}, Hint.SHOW_CODE),
+        ({"contacts": "inputs"}, Hint.TAP_OR_SHOW),
+    ],
+)
+def test_an_idle_lane_asks_for_what_it_can_read(devices: dict[str, str], hint: Hint) -> None:
+    """A building's door that reads cards alone sends nobody to look for the window for codes."""
+    stand = Stand(Lane(devices=devices))
+    stand.state = replace(stand.state, phase=Phase.IDLE)
+    stand.show(1.0)
+    assert stand.published[-1].lanes[0].hint is hint
+    stand.state = replace(stand.state, phase=Phase.IDENTIFYING, hint=Hint.ONE_CARD_ONLY)
+    stand.show(2.5)
+    assert stand.published[-1].lanes[0].hint is Hint.ONE_CARD_ONLY
