@@ -37,8 +37,9 @@ from starlette.exceptions import HTTPException
 from kiosk.records import canonical
 from sync.answer import Answer, Result
 from sync.batch import MAX_COMPRESSED_BYTES
-from sync.central import enrolment, exports, lists
+from sync.central import enrolment, exports, lists, offers
 from sync.central.access import Role, Visitor
+from sync.central.admin.documents import router as documents_page_router
 from sync.central.admin.orders import router as orders_router
 from sync.central.admin.pages import router as admin_router
 from sync.central.admin.phones import router as phones_page_router
@@ -56,7 +57,6 @@ from sync.central.context import (
     signed_of,
     system_now_us,
 )
-from sync.central.documents import newest_versions
 from sync.central.documents import router as documents_router
 from sync.central.ingest import Ingest
 from sync.central.news import NewsDesk
@@ -94,7 +94,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.central = Central(
             store=store,
-            ingest=Ingest(store, now_us=now_us, offers=newest_versions),
+            ingest=Ingest(store, now_us=now_us, offers=offers.read),
             committer=Committer(store),
             passphrases=PassphraseDesk(store),
             now_us=now_us,
@@ -133,6 +133,7 @@ def create_app(
     app.include_router(certificates_router)
     app.include_router(phones_router)
     app.include_router(admin_router)
+    app.include_router(documents_page_router)
     app.include_router(phones_page_router)
     app.include_router(orders_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

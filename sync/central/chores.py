@@ -1,4 +1,5 @@
-"""What a central does by itself: notice kiosks that fell silent, and forget what is past its retention."""
+"""What a central does by itself: notice kiosks that fell silent or go by old documents, forget what is past its
+retention."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from sync.central.alerts import raise_alert, settle_alert
 from sync.central.committer import Committer, Overloaded
+from sync.central.document_watch import watch_documents
 from sync.central.enrolment import APPROVED
 from sync.central.retention import DAY_US, Retention, forget
 from sync.central.tables import Alert, Kiosk, table
@@ -73,11 +75,7 @@ class Chores:
         """What is due now. A failure is logged and tried again; a retention that is late raises an alert."""
         now_us = self._now_us()
         try:
-            await asyncio.wrap_future(
-                self._committer.submit(
-                    lambda connection: watch(connection, now_us, listening_since_us=self._started_us)
-                )
-            )
+            await asyncio.wrap_future(self._committer.submit(lambda connection: self._watch(connection, now_us)))
             if now_us - self._forgot_us >= FORGET_EVERY_US:
                 done = await asyncio.wrap_future(
                     self._committer.submit(lambda connection: forget(connection, now_us, self._keep))
@@ -87,6 +85,10 @@ class Chores:
         except (LinkError, Overloaded) as error:
             log.warning("chores wait", why=str(error))
             await self._tell_when_late(now_us)
+
+    def _watch(self, connection: Connection, now_us: int) -> None:
+        watch(connection, now_us, listening_since_us=self._started_us)
+        watch_documents(connection, now_us)
 
     async def _tell_when_late(self, now_us: int) -> None:
         since_us = max(self._forgot_us, self._started_us)

@@ -11,7 +11,7 @@ import typer
 
 from config.central import Alerts, Codes, is_loopback, load_central
 from config.errors import ConfigError, GatepostError
-from sync.central import alerts_cli, database_cli, trust_cli
+from sync.central import alerts_cli, database_cli, policy_cli, trust_cli
 
 if TYPE_CHECKING:
     from sync.central.access import Role
@@ -21,6 +21,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.add_typer(trust_cli.app, name="trust")
 app.add_typer(database_cli.app, name="database")
 app.add_typer(alerts_cli.app, name="alerts")
+app.add_typer(policy_cli.app, name="policy")
 
 Database = Annotated[str, typer.Option("--database", help="path of a SQLite file, or an SQLAlchemy URL")]
 By = Annotated[str, typer.Option("--by", help="who does this, for the audit log")]
@@ -288,7 +289,12 @@ def publish(
     *,
     database: Database,
     kind: Annotated[str, typer.Option(help="roster, revocations, policy or trust; cards has ship-card-keys")],
-    version: Annotated[int | None, typer.Option(min=1, help="higher than the last one; the next when left out")] = None,
+    kiosks: Annotated[
+        list[str] | None, typer.Option("--for", help="a policy for this kiosk alone; repeat for a few; else for all")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, max=10**15 - 1, help="higher than the last one; the next when left out")
+    ] = None,
     file: Annotated[Path, typer.Option(help="the document")],
     authority_key: Annotated[
         Path | None, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600); not kept")
@@ -301,7 +307,8 @@ def publish(
     """Check a document, sign it with the authority's key and offer it to the kiosks.
 
     A policy that is refused here changes nothing anywhere; one that is offered is in force at the gates within
-    seconds, each lane from its next person on.
+    seconds, each lane from its next person on. One for a single kiosk goes before one for several, and that before one
+    for every kiosk, whichever was published last.
     """
     from kiosk.revocation_list import RevocationList
     from sync import keys
@@ -312,6 +319,8 @@ def publish(
     body, wanted = file.read_bytes(), kind_of(kind)
     if wanted is DocumentKind.REVOCATIONS:
         RevocationList.parse(body)  # what a gate would refuse is not offered
+    if kiosks:
+        body = policies.addressed(body, wanted, kiosks)
     with _open(database).writing() as connection:
         if wanted is DocumentKind.POLICY:
             for line in policies.propose(connection, body, _now_us()).lines():

@@ -1,4 +1,4 @@
-"""What the central gives down: the newest document of each kind, to kiosks that sign for it.
+"""What the central gives down: to each kiosk that signs for it the documents that it is offered.
 
 The central keeps manifest, signature and body as the authority made them. It holds no key that could sign one.
 """
@@ -10,14 +10,17 @@ import base64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 from starlette.concurrency import run_in_threadpool
 
+from kiosk.policy_fit import told
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
+from sync.central import offers, policy_offers
 from sync.central.admission import admitted_key
 from sync.central.context import central_of
 from sync.central.enrolment import note
+from sync.central.offers import newest_versions
 from sync.central.tables import Document, table
 from sync.document import (
     FETCH_CONTEXT,
@@ -34,12 +37,6 @@ from sync.wire_fields import short
 
 documents = table(Document)
 router = APIRouter()
-_NEWEST = select(documents.c.kind, func.max(documents.c.version).label("version")).group_by(documents.c.kind)
-
-
-def newest_versions(connection: Connection) -> dict[str, str]:
-    """Kind to newest version, as offered in every answer to a kiosk."""
-    return {row.kind: str(row.version) for row in connection.execute(_NEWEST)}
 
 
 def publish(
@@ -51,8 +48,13 @@ def publish(
     body: bytes,
     authority: bytes,
     by: str,
+    instead_of: int | None = None,
 ) -> Manifest:
-    """Take a signed document in; raises WireError when it does not check or its version is not the highest."""
+    """Take a signed document in; raises WireError when it does not check or its version is not the highest.
+
+    A policy is offered to the kiosks that it names, one that names none to every kiosk; with ``instead_of`` it is that
+    document once more, for whoever is offered it now.
+    """
     asked = read_manifest(manifest_bytes)
     held = int(newest_versions(connection).get(str(asked.kind), "0"))
     manifest = check_document(manifest_bytes, signature, body, authority=authority, wanted=asked.kind, held=held)
@@ -67,7 +69,15 @@ def publish(
             published_by=by,
         )
     )
-    note(connection, now_us, by, "publish", f"{manifest.kind} {manifest.version}")
+    whom = ""
+    if manifest.kind is DocumentKind.POLICY and instead_of is not None:
+        policy_offers.offer_instead(connection, instead_of, manifest.version)
+        whom = f", which is {instead_of} once more"
+    elif manifest.kind is DocumentKind.POLICY:
+        kiosks = policy_offers.kiosks_named(body)
+        policy_offers.offer(connection, manifest.version, kiosks)
+        whom = f" for {told(kiosks) if kiosks else 'every kiosk'}"
+    note(connection, now_us, by, "publish", f"{manifest.kind} {manifest.version}{whom}")
     return manifest
 
 
@@ -80,6 +90,7 @@ def sign_and_publish(
     authority_key: Ed25519PrivateKey,
     by: str,
     version: int | None = None,
+    instead_of: int | None = None,
 ) -> Manifest:
     """Sign ``body`` with the authority's key, which is not kept, and offer it; the next version unless one is given."""
     version = int(newest_versions(connection).get(str(kind), "0")) + 1 if version is None else version
@@ -92,12 +103,13 @@ def sign_and_publish(
         body=body,
         authority=keys.public_bytes(authority_key),
         by=by,
+        instead_of=instead_of,
     )
 
 
 @router.get("/v1/sync/documents/{kind}")
 async def fetch(request: Request, kind: str) -> Response:
-    """The newest document of a kind, or 304 when the kiosk holds it."""
+    """The document of a kind that the kiosk is offered, or 304 when it holds it."""
     wanted = kind_of(kind)
     kiosk_id = short(request.headers.get(KIOSK_HEADER, ""), KIOSK_HEADER)
     request_id = short(request.headers.get(REQUEST_HEADER, ""), REQUEST_HEADER)
@@ -113,11 +125,13 @@ def _answer(request: Request, kind: str, statement: bytes, signature: bytes) -> 
         public_key = admitted_key(connection, request.headers[KIOSK_HEADER])
         if not keys.verify(public_key, FETCH_CONTEXT, statement, signature):
             raise WireError("signature", status=401, seen="not by this kiosk's key")
+        kiosk_id = request.headers[KIOSK_HEADER]
+        version = int(offers.read(connection, [kiosk_id]).to(kiosk_id).get(kind, "0"))
         row = connection.execute(
-            select(documents).where(documents.c.kind == kind).order_by(documents.c.version.desc()).limit(1)
+            select(documents).where(documents.c.kind == kind, documents.c.version == version)
         ).one_or_none()
     if row is None:
-        raise WireError(f"{kind} document", status=404, seen="none was published")
+        raise WireError(f"{kind} document", status=404, seen="none was published for this kiosk")
     tag = f'"{row.version}"'
     if request.headers.get("If-None-Match") == tag:
         return Response(status_code=304, headers={"ETag": tag})

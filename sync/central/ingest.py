@@ -16,7 +16,7 @@ behind them. Nothing is ever dropped without a row that says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ from sync.central.chains import Chain, chains_of, key_of
 from sync.central.checks import CheckedBatch, Checks, SignedBody
 from sync.central.heartbeats import take_heartbeat
 from sync.central.odd_batches import Outcome, store_odd
+from sync.central.offers import Offers
 from sync.central.ordinary_batches import Gathered
 from sync.central.store import Store
 from sync.errors import WireError
@@ -36,23 +37,27 @@ from sync.heartbeat import Heartbeat
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What every answer of one transaction says: the central's clock, its epoch, what it offers."""
+    """What every answer of one transaction says: the central's clock, its epoch, what it offers whom."""
 
     now_us: int
     epoch: int
-    offers: dict[str, str]
+    offers: Offers
 
 
 class Ingest:
     """The receiving side: ``checks`` come first, and what they let through is stored inside a transaction."""
 
     def __init__(
-        self, store: Store, *, now_us: Callable[[], int], offers: Callable[[Connection], dict[str, str]] | None = None
+        self,
+        store: Store,
+        *,
+        now_us: Callable[[], int],
+        offers: Callable[[Connection, Collection[str]], Offers] | None = None,
     ) -> None:
         self.checks = Checks(store)
         self._store = store
         self._now_us = now_us
-        self._offers = offers or (lambda _connection: {})
+        self._offers = offers or (lambda _connection, _kiosk_ids: Offers())
 
     def store_batches(self, connection: Connection, group: Sequence[CheckedBatch]) -> list[Answer | WireError]:
         """Put checked batches into the store, all with the same few statements; in order, an answer or refusal each.
@@ -60,10 +65,11 @@ class Ingest:
         An answer may be sent once the transaction is durable. What simply continues its chain is gathered and
         written together; anything else is dealt with alone, after what was gathered so far.
         """
+        senders = {batch.signed.kiosk_id for batch in group}
         standing = _Standing(
-            now_us=self._now_us(), epoch=self._store.epoch(connection), offers=self._offers(connection)
+            now_us=self._now_us(), epoch=self._store.epoch(connection), offers=self._offers(connection, senders)
         )
-        admitted = kiosk_rows(connection, {batch.signed.kiosk_id for batch in group})
+        admitted = kiosk_rows(connection, senders)
         chains = chains_of(connection, [key_of(batch.parsed.header) for batch in group])
         gathered = Gathered(connection, standing.now_us)
         answers: list[Answer | WireError] = []
@@ -101,7 +107,7 @@ class Ingest:
             store_epoch=epoch,
             server_us=now_us,
             acks=tuple(acks),
-            offers=self._offers(connection),
+            offers=self._offers(connection, [heartbeat.kiosk_id]).to(heartbeat.kiosk_id),
         )
 
 
@@ -123,5 +129,5 @@ def _answer(batch: CheckedBatch, standing: _Standing, chain: Chain, outcome: Out
             ),
         ),
         rejected=tuple(Rejected(seq=item.seq, reason=item.refusal) for item in outcome.rejected),
-        offers=standing.offers,
+        offers=standing.offers.to(header.kiosk_id),
     )

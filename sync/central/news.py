@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from sync import keys
+from sync.central import offers
 from sync.central.admission import admitted_key
 from sync.central.context import central_of, signed_of
-from sync.central.documents import newest_versions
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.news import MAX_NEWS_BYTES, NEWS_CONTEXT, NEWS_PATH, WAIT_S, newer, news_answer, read_question
@@ -39,11 +39,11 @@ class NewsDesk:
         self._stopping = stopping
         self._waiting = 0
         self._looked = asyncio.Event()
-        self._offers: dict[str, str] = {}
+        self._offers = offers.Offers()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, told: dict[str, int], wait_s: float = WAIT_S) -> dict[str, str]:
-        """What is offered, as soon as it is newer than ``told`` or ``wait_s`` seconds have passed.
+    async def wait(self, kiosk_id: str, told: dict[str, int], wait_s: float = WAIT_S) -> dict[str, str]:
+        """What this kiosk is offered, as soon as it is newer than ``told`` or ``wait_s`` seconds have passed.
 
         Raises WireError (503) when too many wait already.
         """
@@ -60,8 +60,9 @@ class NewsDesk:
                     left_s = until_s - asyncio.get_running_loop().time()
                     await asyncio.wait_for(looked.wait(), max(0.0, left_s))
                 over = asyncio.get_running_loop().time() >= until_s
-                if newer(self._offers, told) or over or self._stopping():
-                    return dict(self._offers)
+                offered = self._offers.to(kiosk_id)
+                if newer(offered, told) or over or self._stopping():
+                    return offered
         finally:
             self._waiting -= 1
 
@@ -74,9 +75,9 @@ class NewsDesk:
             looked.set()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _newest(self) -> dict[str, str]:
+    def _newest(self) -> offers.Offers:
         with self._store.reading() as connection:
-            return newest_versions(connection)
+            return offers.read(connection)
 
 
 @router.post(NEWS_PATH)
@@ -95,8 +96,8 @@ async def news(request: Request) -> Response:
     await run_in_threadpool(check)
     desk: NewsDesk = request.app.state.news
     try:
-        offers = await desk.wait(told)
+        offered = await desk.wait(signed.kiosk_id, told)
     except WireError as error:
         later_s = random.randint(60, 180)  # noqa: S311 - spreads retries
         return Response(str(error), error.status, headers={"Retry-After": str(later_s)})
-    return Response(news_answer(signed.request, offers), media_type="application/json")
+    return Response(news_answer(signed.request, offered), media_type="application/json")

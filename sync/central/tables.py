@@ -363,6 +363,16 @@ class Document(CentralTable, table=True):
     published_by: str
 
 
+class PolicyOffer(CentralTable, table=True):
+    """The policy document that a kiosk ("": every kiosk) is offered, of those that are for it alone (``reach`` 2), for
+    it and others (1), or for every kiosk (0); see ``sync/central/policy_offers.py``."""
+
+    __tablename__ = "policy_offers"
+    kiosk_id: str = Field(primary_key=True)
+    reach: int = _big(key=True)
+    version: int = _big()
+
+
 class User(CentralTable, table=True):
     """A person (or a program with a token) that may look at the central; ``secret`` is an argon2id hash."""
 

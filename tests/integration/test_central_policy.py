@@ -13,7 +13,7 @@ from config.errors import ConfigError, GatepostError
 from config.policy import POLICIES
 from sync import keys
 from sync.central import cli
-from sync.central.documents import newest_versions
+from sync.central.offers import newest_versions
 from sync.central.store import Store
 from sync.central.tables import Document, table
 from tests.fakes import MORNING_US
@@ -124,8 +124,32 @@ def test_categories_that_were_forgotten_are_told_before_anything_is_signed(offic
     assert "LOOK" not in office.publish(case("n-7") + '\n[[category]]\nname = "acrobat"\n', "--only-check")
 
 
-def test_kiosks_that_would_refuse_it_are_told(office: Office) -> None:
-    """A policy that names some kiosks is refused by the others: that should be meant."""
+def test_whom_a_policy_is_for_is_told(office: Office) -> None:
+    """By name in the file or by the command's option; who keeps what they have; who will not get one for all."""
     told = office.publish(case("north-7", head='kiosks = ["north-1"]\n'), "--only-check")
+    assert told == office.publish(case("north-7"), "--for", "north-1", "--only-check")
     assert "for north-1\n" in told
-    assert "LOOK: south-1 will refuse it" in told
+    assert "not for south-1: what they have stays in force there" in told
+    office.publish(case("north-7"), "--for", "north-1")
+    told = office.publish(case("all-8"))
+    assert "LOOK: north-1 will not get it" in told
+    assert "before: none" in told  # of the kiosk that gets it
+    assert "before: all-8" in office.publish(case("south-9"), "--for", "south-1")
+    assert "north-1, south-1 will not get it" in office.publish(case("all-10"))
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "why"),
+    [
+        (case("n", head='kiosks = ["north-1"]\n'), ("--for", "south-1"), "names north-1 itself"),
+        (case("n"), ("--for", "nroth-1"), "nroth-1; expected: approved kiosks"),
+        (ROSTER, ("--for", "north-1", "--kind", "roster"), "every other document is for every kiosk"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_not_signed(
+    office: Office, text: str, more: tuple[str, ...], why: str
+) -> None:
+    """Two addresses, a kiosk that is not there, a document that has none."""
+    with pytest.raises(ConfigError, match=why):
+        office.publish(text, *more)
+    assert office.offered() == {}

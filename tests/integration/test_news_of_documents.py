@@ -19,6 +19,8 @@ from sync import keys
 from sync.agent_options import AgentOptions
 from sync.central import cli
 from sync.central.news import MAX_WAITING, NewsDesk
+from sync.central.offers import Offers
+from sync.central.policy_offers import EVERY_KIOSK, Offered, PolicyOffers, Reach
 from sync.central.store import Store
 from sync.errors import WireError
 from sync.news import NEWS_CONTEXT, NEWS_PATH, news_question
@@ -123,23 +125,25 @@ def test_questions_are_bounded_and_cost_one_look_a_second(tmp_path: Path) -> Non
     store, looks = Store(tmp_path / "central.db"), 0
 
     class Counting(NewsDesk):
-        def _newest(self) -> dict[str, str]:
+        def _newest(self) -> Offers:
             nonlocal looks
             looks += 1
-            return {"policy": "7"}
+            every, alone = Offered(Reach.EVERY, 7), Offered(Reach.ALONE, 8)
+            return Offers(policies=PolicyOffers({EVERY_KIOSK: every, "south-1": alone}))
 
     async def crowd() -> tuple[list[dict[str, str]], int]:
         desk = Counting(store)
-        waiting = [asyncio.create_task(desk.wait({"policy": 7}, wait_s=0.4)) for _ in range(MAX_WAITING)]
+        waiting = [asyncio.create_task(desk.wait("north-1", {"policy": 7}, wait_s=0.4)) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0.1)
         refused = 0
         for _ in range(5):
             try:
-                await desk.wait({}, wait_s=0.4)
+                await desk.wait("north-1", {}, wait_s=0.4)
             except WireError as error:
                 refused += error.status == 503
         found = await asyncio.gather(*waiting)
-        assert await desk.wait({"policy": 6}, wait_s=5.0) == {"policy": "7"}
+        assert await desk.wait("north-1", {"policy": 6}, wait_s=5.0) == {"policy": "7"}
+        assert await desk.wait("south-1", {"policy": 7}, wait_s=5.0) == {"policy": "8"}  # a policy of its own
         return found, refused
 
     found, refused = asyncio.run(crowd())

@@ -98,12 +98,18 @@ def value_of(node: ast.expr, constants: dict[str, str]) -> tuple[str, ...]:
             return ()
 
 
-def codes_raised(tree: ast.Module) -> Iterator[str]:
-    """Codes of alarms in a kiosk's file: ``alarm(code, …)``, ``facts_only(code=…)``, ``{"code": …}`` of an alarm."""
-    constants: dict[str, str] = {}
+def constants_of(tree: ast.Module) -> dict[str, str]:
+    """The texts that a file names."""
+    found: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            constants |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def codes_raised(tree: ast.Module) -> Iterator[str]:
+    """Codes of alarms in a kiosk's file: ``alarm(code, …)``, ``facts_only(code=…)``, ``{"code": …}`` of an alarm."""
+    constants = constants_of(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             if called(node) in ("alarm", "_alarm") and node.args:
@@ -129,9 +135,10 @@ def alert_codes() -> set[str]:
         if path.name not in ("forms.py",):  # a form's field is called code as well
             found |= {f"kiosk_{code}" for code in codes_raised(parsed(path)) if code}
     for path in sorted(CENTRAL.rglob("*.py")):
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.Call) and called(node) == "raise_alert" and isinstance(node.args[2], ast.Constant):
-                found.add(str(node.args[2].value))
+        tree = parsed(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and called(node) == "raise_alert":
+                found |= set(value_of(node.args[2], constants_of(tree)))
     of_records = next(
         node
         for node in parsed(CENTRAL / "gate_alarms.py").body
@@ -153,6 +160,7 @@ def test_every_alert_has_a_sentence_and_what_to_do(language: Language) -> None:
     assert {
         "fork",
         "kiosk_silent",
+        "documents_old",
         "retention_late",
         "kiosk_stranded",
         "kiosk_disk_full",
@@ -180,7 +188,7 @@ def test_every_alert_has_a_sentence_and_what_to_do(language: Language) -> None:
 
 def test_every_refusal_of_a_page_has_a_sentence() -> None:
     """Each thing that a WireError of the pages, or of what they call, names is explained to the person."""
-    files = ("admin/pages.py", "admin/orders.py", "admin/phones.py", "status_orders.py")
+    files = ("admin/pages.py", "admin/documents.py", "admin/orders.py", "admin/phones.py", "status_orders.py")
     things: set[str] = set()
     for name in files:
         for node in ast.walk(parsed(CENTRAL / name)):

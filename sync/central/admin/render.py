@@ -29,6 +29,7 @@ MENU = (
     ("/admin/sync-log", "menu.sync_log"),
     ("/admin/passages", "menu.passages"),
     ("/admin/report", "menu.report"),
+    ("/admin/documents", "menu.documents"),
     ("/admin/phones", "menu.phones"),
     ("/admin/quarantine", "menu.quarantine"),
 )
