@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -17,8 +16,15 @@ from kiosk.journal_types import JournalError
 from kiosk.records import Kind, PayloadClass, Stream
 from tests.conftest import ROOT
 
-FOLDER = "/var/tmp/gatepost-demo"  # noqa: S108 - what the example names
-SAID = [line for line in (ROOT / "config/demo.toml").read_text("utf-8").splitlines() if '{"device"' in line]
+EXAMPLE = ROOT / "config/demo.toml"
+FOLDER = load_settings(EXAMPLE, {}).settings.state.folder.parent
+DEVICES = 4
+
+
+def said_by_hand() -> bytes:
+    """What the head of the example has the simulators told."""
+    lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if '{"device"' in line]
+    return "".join(line[line.index("{") : line.rindex("}") + 1] + "\n" for line in lines).encode()
 
 
 @contextmanager
@@ -52,24 +58,21 @@ def verdicts(state: Path) -> list[str]:
 def test_the_demos_example_runs_as_its_head_says(tmp_path: Path) -> None:
     """Simulators, keys, the gate, a person and a card: refused, since no roster knows the card."""
     config = tmp_path / "demo.toml"
-    text = (
-        (ROOT / "config/demo.toml").read_text("utf-8").replace(FOLDER, str(tmp_path)).replace("port = 8470", "port = 0")
-    )
+    text = EXAMPLE.read_text("utf-8").replace(str(FOLDER), str(tmp_path)).replace("port = 8470", "port = 0")
     config.write_text(text, encoding="utf-8")
     with ExitStack() as stack:
         plan = ("--dir", str(tmp_path), "--plan", "config/demo-devices.toml")
         simulators = stack.enter_context(running("drivers.simulators", *plan))
         assert simulators.stdout is not None
         assert simulators.stdout.readline().startswith("ready ")
-        subprocess.run(
-            [sys.executable, "-m", "kiosk.cli", "config", "keys", str(tmp_path / "keys")], cwd=ROOT, check=True
-        )
+        command = [sys.executable, "-m", "kiosk.cli", "config", "keys", str(tmp_path / "keys")]
+        subprocess.run(command, cwd=ROOT, check=True)
         gate = stack.enter_context(running("kiosk.cli", "run", "--config", str(config)))
         assert gate.stdout is not None
         ready = 0
-        while ready < len(load_settings(config, os.environ).settings.lane[0].model_dump(exclude_none=True)) - 2:
+        while ready < DEVICES:
             ready += '"device_ready"' in gate.stdout.readline()
         control = stack.enter_context(socket.socket(socket.AF_UNIX))
         control.connect(str(tmp_path / "control.sock"))
-        control.sendall("".join(line.strip("#' |echo") + "\n" for line in SAID).encode())
+        control.sendall(said_by_hand())
         wait_for(lambda: verdicts(tmp_path / "state") == ["card_unknown"], "no verdict for the card")

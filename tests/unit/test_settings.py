@@ -31,11 +31,13 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_shipped_examples_are_good() -> None:
-    """The commented examples of a real gate and of a central load as they stand."""
+    """The commented examples of a real gate, of a demo and of a central load as they stand."""
     settings = load_settings(ROOT / "config" / "gate.toml", {}).settings
     assert [lane.name for lane in settings.lane] == ["north-in", "north-out"]
     assert settings.lane[1].direction is LaneDirection.OUT
     assert settings.retention.acknowledged_days == 7
+    demo = load_settings(ROOT / "config" / "demo.toml", {}).settings
+    assert (demo.simulation.devices, [lane.name for lane in demo.lane]) == (True, ["in"])
     central = load_central(ROOT / "config" / "central.toml", {"GATEPOST_CENTRAL__PORT": "8444"}).settings.central
     assert (central.port, central.behind_proxy) == (8444, True)
 
