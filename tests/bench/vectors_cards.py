@@ -29,7 +29,7 @@ from drivers.cards import (
 )
 from drivers.cards import ntag424_sdm as sdm
 from drivers.cards.card_numbers import Form
-from drivers.cards.key_diversification import aes_cmac, diversify
+from drivers.cards.key_diversification import aes_cbc_decrypt, aes_cmac, diversify
 from drivers.cards.ntag424 import CardKeys
 from drivers.devices import CardTap, ProofOutcome, Send
 from drivers.errors import DriverError
@@ -193,6 +193,10 @@ def _play(session: Case, dialogue: Callable[[CardTap], pn532.Dialogue | None]) -
     return tap, reader.failure or unused or (None if tap else "no tap")
 
 
+_GENUINE = dict.fromkeys(("ok", "authenticated"), ProofOutcome.GENUINE)
+"""The verdicts of recorded sessions; another one is a failure."""
+
+
 def _pn532_session(session: Case) -> Outcome:
     expect = session["expect"]
     uid = bytes.fromhex(expect["uid"])
@@ -205,8 +209,9 @@ def _pn532_session(session: Case) -> Outcome:
         derived = diversify(bytes.fromhex(session["card_master"]), site)
         return session["id"], failure or first(
             compared(derived, key, "card key"),
-            compared(tap and tap.proof and tap.proof.outcome, ProofOutcome.GENUINE),
+            compared(tap and tap.proof and tap.proof.outcome, _GENUINE.get(expect["verdict"]), "verdict"),
             compared(tap and tap.uid, uid),
+            _session_of(session, key, rnd_a),
         )
     keys = CardKeys(gate_key=bytes(16), file_key=bytes.fromhex(session["k_sdm_file_read"]))
     meta = bytes.fromhex(session["k_sdm_meta_read"])
@@ -219,10 +224,40 @@ def _pn532_session(session: Case) -> Outcome:
     )
     proof = tap.proof if tap and tap.proof else None
     return session["id"], failure or first(
-        compared(proof and proof.outcome, ProofOutcome.GENUINE),
+        compared(proof and proof.outcome, _GENUINE.get(expect["verdict"]), "verdict"),
         compared(proof and proof.read_ctr, expect["read_ctr"], "counter"),
         compared(tap and tap.uid, uid),
+        _text_of(session, first_bytes),
     )
+
+
+def _session_of(session: Case, key: bytes, rnd_a: bytes) -> str | None:
+    """The same recording again: the keys and the identifier of the session that the two ends agree on."""
+    agreed: list[str] = []
+
+    def dialogue() -> pn532.Dialogue:
+        yield from ntag424.select_application()
+        number = session.get("key_no", ntag424.GATE_KEY_NO)
+        found = yield from ntag424_ev2.authenticate_ev2_first(key, number, lambda _: rnd_a)
+        agreed.extend(each.hex().upper() for each in (found.ti, found.k_enc, found.k_mac))
+        return None
+
+    _play(session, lambda _: dialogue())
+    return compared(agreed, [session[name] for name in ("ti", "k_ses_auth_enc", "k_ses_auth_mac")], "session")
+
+
+def _text_of(session: Case, first_bytes: int) -> str | None:
+    """The same recording again: the address that the card shows."""
+    read: list[str | None] = []
+
+    def dialogue() -> pn532.Dialogue:
+        yield from ntag424.select_application()
+        message = yield from ntag424.read_ndef(first_bytes)
+        read.append(ntag424.uri_of(message))
+        return None
+
+    _play(session, lambda _: dialogue())
+    return compared(read, [session["expect"]["url"]], "address")
 
 
 def pn532_hsu(contents: Case) -> Iterator[Outcome]:
@@ -259,6 +294,8 @@ def _sdm_case(case: Case) -> str | None:
             found = sdm.decrypt_picc_data(bytes.fromhex(case["k_sdm_meta_read"]), bytes.fromhex(case["picc_data_enc"]))
             verdict = "bad_picc_data" if found is None else verdict
             failures.append(compared(found, picc, "PICCData") if found is not None else None)
+            meta_key, hidden = (bytes.fromhex(case[name]) for name in ("k_sdm_meta_read", "picc_data_enc"))
+            check("picc_data_plain", aes_cbc_decrypt(meta_key, bytes(16), hidden))
         failures.append(compared(verdict, case["expect"]))
     if "enc_file_data" in case:
         check("file_data_plain", sdm.decrypt_file_data(file_key, picc, bytes.fromhex(case["enc_file_data"])))
@@ -278,7 +315,15 @@ def key_diversification(contents: Case) -> Iterator[Outcome]:
         yield case["id"], compared(cmac.hex().upper(), case["cmac"])
     for case in contents.get("an10922", []):
         key = diversify(bytes.fromhex(case["master_key"]), bytes.fromhex(case["div_input"]))
-        yield case["id"], compared(key.hex().upper(), case["diversified_key"])
+        differs = case["plain_cmac_would_give"] != case["diversified_key"] if "plain_cmac_would_give" in case else None
+        yield (
+            case["id"],
+            first(
+                compared(key.hex().upper(), case["diversified_key"]),
+                compared(8 * len(key), case["bits"], "bits") if "bits" in case else None,
+                compared(differs, case["differs_from_plain_cmac"], "differs") if differs is not None else None,
+            ),
+        )
 
 
 def _ev2_case(case: Case) -> str | None:
@@ -609,13 +654,17 @@ def _osdp_session(session: Case) -> Iterator[Outcome]:
         elif packet.scb[1:2] == b"\x14" and channel:
             failures.append(compared(packet.data, channel.r_mac, "first R-MAC"))
         elif packet.secured and channel and rebuilt:
+            right = True
             try:
                 plain = channel.open(packet)
-            except DriverError as error:
-                failures.append(compared(str(error), message["mac_ok"], "MAC"))
+            except DriverError:
+                right = False
+            failures.append(compared(right, message.get("mac_ok", True), "MAC"))
             built = rebuilt.seal(replace(packet, data=plain, mac=b"", head=b""))
             failures.append(compared(built, frame.removeprefix(osdp_frames.MARK), "built anew"))
         failures += [compared(seen, message[name], name) for name, seen in _osdp_words(packet, plain).items()]
+        failures.append(compared("pd" if packet.reply else "acu", message["dir"], "direction"))
+        failures.append(compared(packet.address, session["address"], "address"))
         yield case, first(*failures)
 
 

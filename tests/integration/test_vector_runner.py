@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench import vectors_cards
 from tests.bench.vectors import main
 from tests.conftest import VECTORS
 
@@ -135,3 +136,39 @@ def test_unknown_and_unreadable_files_fail(tmp_path: Path, name: str) -> None:
 def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
     """A mistyped path must not look like a pass."""
     assert main(["--data", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("stem", "where", "case"),
+    [
+        ("id_number_gb11643", ("cases", 0, "valid"), ""),
+        ("key_diversification", ("an10922", 0, "differs_from_plain_cmac"), "an10922-aes128"),
+        ("ntag424_ev2_auth", ("cases", 1, "k_ses_auth_mac"), "gen-0"),
+        ("ntag424_ev2_auth", ("comm_full", 0, "plain_response"), "an12196-7.3"),
+        ("ntag424_sdm", ("cases", 1, "picc_data_plain"), "an12196-sun1"),
+        ("ntag424_sdm", ("cases", 1, "sdmmac"), "an12196-sun1"),
+        ("osdp", ("sessions", 1, "messages", 8, "plain"), "dev_sc message 8"),
+        ("osdp", ("sessions", 1, "messages", 9, "mac_ok"), "dev_sc message 9"),
+        ("pn532_hsu", ("sessions", 0, "expect", "url"), "dev-sun"),
+        ("pn532_hsu", ("sessions", 0, "expect", "verdict"), "dev-sun"),
+        ("pn532_hsu", ("sessions", 2, "k_ses_auth_enc"), "dev-ev2"),
+        ("pn532_hsu", ("streams", 0, "expect", "events", 0, "type"), ""),
+        ("rdm6300", ("streams", 0, "expect", "frames", 0, "printed_10"), ""),
+        ("sdt_idcard", ("commands", 0, "frame"), ""),
+        ("serial_uid_and_wedge", ("serial", 0, "expect", 0), ""),
+        ("sun_counter_policy", ("scenario", "taps", 0, "expect"), "tap"),
+        ("wiegand_and_card_numbers", ("forms", 0, "wg26_3d5d"), "wg26_3d5d"),
+    ],
+)
+def test_a_changed_value_of_a_card_file_fails_by_id(stem: str, where: tuple[str | int, ...], case: str) -> None:
+    """Whatever a vector states is compared: one other sign in it, and that case alone is named."""
+    contents = json.loads((VECTORS / "cards" / f"{stem}.json").read_text())
+    *path, last = where
+    place: Any = contents
+    for key in path:
+        place = place[key]
+    value = place[last]
+    place[last] = not value if isinstance(value, bool) else value[:-1] + ("1" if value.endswith("0") else "0")
+    failed = [name for name, failure in vectors_cards.RUNNERS[stem](contents) if failure]
+    assert len(failed) == 1
+    assert case in failed[0]
