@@ -9,6 +9,7 @@ down, 0 up, 2 repeated by the kernel. Where a program reads too slowly the kerne
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -86,9 +87,13 @@ class TypedDecoder(Protocol):
 
 
 def grab_keys(fd: int) -> None:
-    """Nobody else gets this device's keys while ``fd`` is open, stamped by a clock that nobody sets. Raises OSError."""
+    """Nobody else gets this device's keys while ``fd`` is open. Raises OSError.
+
+    They are stamped by a clock that nobody sets; a kernel without that stamps them by wall time, as decoders allow for.
+    """
     fcntl.ioctl(fd, EVIOCGRAB, 1)
-    fcntl.ioctl(fd, EVIOCSCLOCKID, struct.pack("@i", time.CLOCK_MONOTONIC))
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, EVIOCSCLOCKID, struct.pack("@i", time.CLOCK_MONOTONIC))
 
 
 class TypedInput:

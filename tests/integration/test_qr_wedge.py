@@ -56,6 +56,16 @@ def test_held_keys_do_not_repeat_and_function_keys_spoil_the_line() -> None:
     assert fault.transient
 
 
+def test_keys_that_the_kernel_lost_spoil_the_line_and_the_next_is_read() -> None:
+    """SYN_DROPPED in the middle, with a shift key whose release was among the lost: half a code is no code."""
+    dropped = EVENT.pack(0, 0, 0, 3, 0)
+    decoder = QrWedgeDecoder()
+    events = decoder.feed(EVENT.pack(0, 0, 1, 42, 1) + dropped + typed("b"), 0) + decoder.feed(typed("c"), 0)
+    assert [type(event) for event in events] == [DeviceFault, QrText]
+    assert isinstance(events[1], QrText)
+    assert events[1].text == "c"
+
+
 @pytest.fixture
 def keyboard(tmp_path: Path) -> Path:
     path = tmp_path / "usb-scanner-event-kbd"
