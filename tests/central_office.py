@@ -19,9 +19,11 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, update
 
+from config.policy import POLICIES
 from kiosk.credentials.pseudonym import subject_key_of
 from kiosk.evidence import CodeStatus
 from kiosk.records import Kind, Record, Stream
+from kiosk.signed_document import DocumentKind
 from sync.central import access, alert_outbox, enrolment, phones, status_orders
 from sync.central.access import Role
 from sync.central.alerts import raise_alert
@@ -29,6 +31,8 @@ from sync.central.app import create_app
 from sync.central.chores import watch
 from sync.central.code_issuer import CodeIssuer
 from sync.central.context import CentralOptions
+from sync.central.document_watch import watch_documents
+from sync.central.documents import sign_and_publish
 from sync.central.ingest import Ingest
 from sync.central.store import Store
 from sync.central.tables import Kiosk, Phone, table
@@ -43,6 +47,7 @@ ISSUER = CodeIssuer(
     subject_key=subject_key_of(bytes(range(32))),
     lifetime=timedelta(hours=12),
 )
+DOOR = (POLICIES / "building_door.toml").read_text("utf-8")
 KIOSKS = ("gate-east", "gate-north", "gate-west")
 DENIED = ("card_unknown", "out_of_hours", "code_expired", "pass_used", "temperature_raised", "code_missing")
 
@@ -112,7 +117,9 @@ class Office:
 
     def _desk(self, connection: Any) -> None:
         now_us = self.clock.at_us
-        held = '{"policy": "4", "revocations": "12", "roster": "31"}'
+        self._documents(connection)
+        held = '{"policy": "4", "revocations": "13", "roster": "31", "trust": "2"}'
+        of_before = '{"policy": "4", "revocations": "12", "roster": "31"}'
         for number, name in enumerate(KIOSKS):
             connection.execute(
                 update(table(Kiosk))
@@ -122,12 +129,13 @@ class Office:
                     clock_trust=("synced", "synced", "holdover")[number],
                     offset_us=(3_000, 12_000, 41_500_000)[number],
                     software="gatepost 0.1.0",
-                    held=held,
+                    held=of_before if number == 2 else held,
                     backlog=(0, 2, 0)[number],
                     alarms="document_refused" if number == 2 else "",
                 )
             )
         watch(connection, now_us)
+        watch_documents(connection, now_us)
         raise_alert(
             connection, now_us, "kiosk_waits_for_approval", "gate-south", "b9d8-b7f0-36af-72d6-bd9e-933f-3d48-a97b"
         )
@@ -160,6 +168,26 @@ class Office:
             )
             status_orders.propose(connection, now_us - 3_600_000_000, wish, "王敏")
         status_orders.approve(connection, now_us - 1_800_000_000, 1, "李主任")
+
+    def _documents(self, connection: Any) -> None:
+        """A policy for all and one for gate-west alone; revocations that came while gate-west was silent."""
+        for kind, version, hours_ago, body in (
+            (DocumentKind.POLICY, 4, 200, DOOR.replace("building-door-1", "xiangyang-2026-11")),
+            (DocumentKind.POLICY, 5, 2.5, 'kiosks = ["gate-west"]\n' + DOOR.replace("building-door-1", "west-2026-11")),
+            (DocumentKind.ROSTER, 31, 50, "person_id,category\n" * 7000),
+            (DocumentKind.REVOCATIONS, 12, 30, "{}"),
+            (DocumentKind.REVOCATIONS, 13, 2.6, "{}"),
+            (DocumentKind.TRUST, 2, 700, "{}" * 900),
+        ):
+            sign_and_publish(
+                connection,
+                self.clock.at_us - round(hours_ago * 3600) * 1_000_000,
+                kind=kind,
+                version=version,
+                body=body.encode(),
+                authority_key=ISSUER.private_key,
+                by="王敏",
+            )
 
     def mail_fails(self) -> None:
         """The mail server refused the last message."""

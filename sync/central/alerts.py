@@ -12,6 +12,7 @@ MAX_DETAIL_CHARS = 200
 
 def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str, *, times: int = 1) -> None:
     """Open an alert, or count ``times`` more for the one that is open already; an empty ``detail`` leaves its own."""
+    # An alert that is opened was there once, however it is counted.
     newer = {"detail": detail[:MAX_DETAIL_CHARS]} if detail else {}
     counted = connection.execute(
         update(alerts)
@@ -25,11 +26,16 @@ def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, d
                 code=code,
                 kiosk_id=kiosk_id,
                 detail=detail[:MAX_DETAIL_CHARS],
-                times=times,
+                times=max(1, times),
                 last_us=now_us,
                 closed_by="",
             )
         )
+
+
+def keep_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str) -> None:
+    """Open an alert about something that lasts, or say of the open one how it stands now: what lasts is not counted."""
+    raise_alert(connection, now_us, code, kiosk_id, detail, times=0)
 
 
 def close_alert(connection: Connection, now_us: int, alert_id: int, name: str) -> bool:

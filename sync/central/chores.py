@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, select
 
-from sync.central.alerts import raise_alert, settle_alert
+from sync.central.alerts import keep_alert, settle_alert
 from sync.central.committer import Committer, Overloaded
 from sync.central.document_watch import watch_documents
 from sync.central.enrolment import APPROVED
@@ -41,7 +41,7 @@ def watch(connection: Connection, now_us: int, *, listening_since_us: int = 0) -
             settle_alert(connection, now_us, SILENT, row.kiosk_id, "heard again")
         elif now_us - max(row.last_seen_us, listening_since_us) > SILENT_US and not _was_dealt_with(connection, row):
             detail = f"{(now_us - row.last_seen_us) // 60_000_000} min"
-            raise_alert(connection, now_us, SILENT, row.kiosk_id, detail)
+            keep_alert(connection, now_us, SILENT, row.kiosk_id, detail)
 
 
 def _was_dealt_with(connection: Connection, kiosk: Any) -> bool:
@@ -97,7 +97,7 @@ class Chores:
             try:
                 await asyncio.wrap_future(
                     self._committer.submit(
-                        lambda connection: raise_alert(connection, now_us, "retention_late", "", detail)
+                        lambda connection: keep_alert(connection, now_us, "retention_late", "", detail)
                     )
                 )
             except (LinkError, Overloaded):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from sync.central.alerts import raise_alert, settle_alert
+from sync.central.alerts import keep_alert, settle_alert
 from sync.central.held_documents import look_at_documents
 from sync.central.tables import Alert, table
 
@@ -27,7 +27,7 @@ def watch_documents(connection: Connection, now_us: int) -> None:
             settle_alert(connection, now_us, OLD, kiosk.kiosk_id, "documents taken")
         elif old and not _was_dealt_with(connection, kiosk.kiosk_id, max(each.behind_since_us or 0 for each in old)):
             detail = ", ".join(f"{each.kind} {each.held or '–'} < {each.offered}" for each in old)
-            raise_alert(connection, now_us, OLD, kiosk.kiosk_id, detail)
+            keep_alert(connection, now_us, OLD, kiosk.kiosk_id, detail)
 
 
 def _was_dealt_with(connection: Connection, kiosk_id: str, since_us: int) -> bool:

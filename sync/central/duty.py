@@ -99,6 +99,7 @@ def duty_day(kiosk_id: str, signs: Signs, *, from_us: int, to_us: int) -> DutyDa
     """The day ``from_us`` to ``to_us`` of one kiosk."""
     moments = sorted(signs.moments_us)
     heard = sorted([*moments, *signs.alive_us, *(shift.at_us for shift in signs.shifts), *signs.boots_us])
+    all_day = bisect_left(moments, to_us)
     to_us = max(from_us, min(to_us, max([signs.heard_us, *heard[-1:]])))
     silences = _silences(heard, signs.boots_us, from_us)
     watches = _watches(kiosk_id, signs, heard)
@@ -117,7 +118,12 @@ def duty_day(kiosk_id: str, signs: Signs, *, from_us: int, to_us: int) -> DutyDa
     return DutyDay(
         kiosk_id=kiosk_id,
         stretches=tuple(
-            replace(each, passages=bisect_left(moments, each.to_us) - bisect_left(moments, each.from_us))
+            replace(
+                each,
+                # The line that ends with the last sign has that sign in it.
+                passages=(all_day if each.to_us == to_us else bisect_left(moments, each.to_us))
+                - bisect_left(moments, each.from_us),
+            )
             for each in sorted(shown, key=lambda each: (each.from_us, each.to_us, each.guard))
         ),
         vacant_us=sum(stretch.to_us - stretch.from_us for stretch in vacant),

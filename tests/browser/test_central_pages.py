@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-PAGES = ("login", "kiosks", "sync-log", "passages", "report", "phones", "quarantine", "orders")
+PAGES = ("login", "kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "orders")
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 NEW_KIOSK = "form.filter [name=kiosk_id]"
 PICTURES = {
@@ -34,6 +34,7 @@ PICTURES = {
     ("kiosks", "phone", "zh-CN"): "kiosks-phone",
     ("passages", "desk", "zh-CN"): "passages",
     ("report", "desk", "zh-CN"): "report",
+    ("documents", "desk", "zh-CN"): "documents",
     ("sync-log", "desk", "zh-CN"): "sync-log",
 }
 

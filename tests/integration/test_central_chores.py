@@ -156,7 +156,8 @@ def test_one_silence_is_one_alert_however_soon_it_is_closed(central: MemoryCentr
             watch(connection, clock.at_us)
         return [row.closed_us is None for row in central.rows(Alert)]
 
-    assert look_after(301) == [True]
+    assert look_after(301) == look_after(60) == look_after(60) == [True]
+    assert [(row.times, row.detail) for row in central.rows(Alert)] == [(1, "7 min")]  # it lasts; it is not counted
     with central.store.writing() as connection:
         close_alert(connection, clock.at_us, central.rows(Alert)[0].alert_id, "li")
     assert look_after(60) == look_after(3600) == [False]

@@ -137,7 +137,7 @@ def alert_codes() -> set[str]:
     for path in sorted(CENTRAL.rglob("*.py")):
         tree = parsed(path)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and called(node) == "raise_alert":
+            if isinstance(node, ast.Call) and called(node) in ("raise_alert", "keep_alert"):
                 found |= set(value_of(node.args[2], constants_of(tree)))
     of_records = next(
         node

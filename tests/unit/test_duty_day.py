@@ -52,6 +52,13 @@ def test_log_ins_and_the_times_between_them_are_the_day() -> None:
     assert [each.passages for each in found.stretches] == [48, 24, 35, 36]
 
 
+def test_the_last_passage_that_was_heard_of_is_in_the_last_line() -> None:
+    """The day so far ends with it: 08:00, 08:30 and 09:00 are three passages with nobody on duty."""
+    signs = Signs(moments_us=[8 * HOUR, 8 * HOUR + 30 * MIN, 9 * HOUR])
+    (line,) = duty_day("gate-1", signs, from_us=0, to_us=DAY).stretches
+    assert (line.to_us, line.passages) == (9 * HOUR, 3)
+
+
 def test_two_guards_at_two_consoles_leave_no_gap_and_one_guard_at_two_is_one_line() -> None:
     """Wang on console and tablet, Li beside, Zhao within Li's time: as long as one of them is there, somebody is."""
     found = day(
