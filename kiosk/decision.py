@@ -108,7 +108,7 @@ def category_of(evidence: Evidence, policy: Policy) -> str:
     card = evidence.card
     if card is not None and card.refusal is None and card.category:
         return card.category
-    return evidence.visitor_category or policy.visitor_category
+    return policy.visitor_category
 
 
 def lapsed_order(policy: Policy, now: Instant) -> str:
@@ -202,7 +202,6 @@ def _is_fault(evidence: Evidence, check: Check) -> bool:
 
 
 def _judge(case: _Case, name: CheckName) -> Check:
-    evidence = case.evidence
     rule = case.rule(name)
     if rule == "":
         return _no_entry(case, name)
@@ -210,10 +209,7 @@ def _judge(case: _Case, name: CheckName) -> Check:
         return Check(name=name, state=CheckState.WAIVED, by=rule)
     if case.lapsed_order and str(name) in rules.HEALTH_CHECKS:
         return Check(name=name, state=CheckState.WAIVED, by=f"{rules.LAPSED}:{case.lapsed_order}")
-    check = _JUDGES[name](case)
-    if str(name) in evidence.waived_by_guard and check.state in (CheckState.FAIL, CheckState.UNKNOWN):
-        return replace(check, state=CheckState.WAIVED, by=_guard_of(evidence))
-    return check
+    return _JUDGES[name](case)
 
 
 def _no_entry(case: _Case, name: CheckName) -> Check:
@@ -267,7 +263,8 @@ def _temperature(case: _Case) -> Check:
 
 def _health_code(case: _Case) -> Check:
     evidence, name = case.evidence, CheckName.HEALTH_CODE
-    attested = evidence.attestation.code if evidence.attestation is not None else None
+    attestation = evidence.attestation
+    attested = attestation.code if attestation is not None else None
     if attested is AttestedCode.NOT_GREEN:
         return _fail(name, Reason.CODE_NOT_GREEN)
     finding = evidence.code
@@ -276,8 +273,8 @@ def _health_code(case: _Case) -> Check:
         return _fail(name, against)
     if attested is AttestedCode.SEEN_GREEN:
         return _passed(name)
-    if attested is AttestedCode.NO_PHONE and case.policy.no_phone_waives:
-        return Check(name=name, state=CheckState.WAIVED, by=f"{rules.NO_PHONE}:{_guard_of(evidence)}")
+    if attestation is not None and attested is AttestedCode.NO_PHONE and case.policy.no_phone_waives:
+        return Check(name=name, state=CheckState.WAIVED, by=f"{rules.NO_PHONE}:guard:{attestation.guard}")
     if finding is None:
         return _unknown(name, Reason.CODE_MISSING)
     if finding.refusal is Reason.CODE_NEEDS_ONLINE:
@@ -355,10 +352,6 @@ def _fail(name: CheckName, reason: Reason) -> Check:
 
 def _unknown(name: CheckName, reason: Reason) -> Check:
     return Check(name=name, state=CheckState.UNKNOWN, reason=reason)
-
-
-def _guard_of(evidence: Evidence) -> str:
-    return f"guard:{evidence.attestation.guard}" if evidence.attestation is not None else "guard"
 
 
 # ------------------------------------------------------------------------------------------------- next step

@@ -6,7 +6,7 @@ Verifiers (``kiosk/credentials``), the screening (``kiosk/screening.py``) and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from kiosk.reasons import ClockTrust, Direction, Reason, Remark
@@ -161,7 +161,6 @@ class Evidence:
     code: CodeFinding | None = None
     temperature: Estimate | None = None
     attestation: Attestation | None = None
-    visitor_category: str = "visitor"
     thermometer_fault: bool = False
     camera_fault: bool = False
     recent_measurement: Estimate | None = None
@@ -169,4 +168,3 @@ class Evidence:
     shots: int = 1
     home_waiting_s: int = 0
     cold_for_s: int = 0
-    waived_by_guard: frozenset[str] = field(default_factory=frozenset)

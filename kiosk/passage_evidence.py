@@ -25,7 +25,6 @@ def evidence_of(bench: Bench, person: Person) -> Evidence:
         code=person.code,
         temperature=person.temperature,
         attestation=person.attestation,
-        visitor_category=setup.policy.visitor_category,
         thermometer_fault=not bench.up("thermometer"),
         camera_fault=not bench.up("camera"),
         recent_measurement=recent(bench, person),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -40,7 +39,7 @@ class CameraPages:
         """The first lane's camera; its page leads to the others."""
         if not self._aim.lanes:
             raise HTTPException(404, "no camera")
-        return RedirectResponse(f"/guard/camera/{quote(self._aim.lanes[0])}", 303)
+        return RedirectResponse(f"/guard/camera/{self._aim.lanes[0]}", 303)
 
     @role(Role.GUARD)
     async def camera_page(self, request: Request, lane: str) -> Response:

@@ -46,5 +46,6 @@ def test_a_refused_card_is_what_is_shown_not_the_code() -> None:
     """Nothing is known of an unknown card's holder, so the code is not called another person's."""
     bound = replace(GREEN, bound_pass=pass_hash(STAFF.subject).hex())
     unknown = PassFinding(refusal=Reason.CARD_UNKNOWN)
-    verdict = decide(evidence(card=unknown, code=bound, visitor_category="staff"), load_policy("case"), NOW)
+    as_staff = load_policy("case").model_copy(update={"visitor_category": "staff"})
+    verdict = decide(evidence(card=unknown, code=bound), as_staff, NOW)
     assert verdict.reasons == (Reason.CARD_UNKNOWN,)

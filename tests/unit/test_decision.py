@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config.policy import CodeAgain, HealthCode, Policy, Temperature, Unavailable, load_policy
-from kiosk.decision import by_guard, decide, under_failed_journal
+from config.policy import CodeAgain, HealthCode, JournalFailure, Policy, Temperature, Unavailable, load_policy
+from kiosk.credentials.pass_binding import pass_hash
+from kiosk.decision import by_guard, category_of, decide, next_step, under_failed_journal
 from kiosk.evidence import (
     Attestation,
     AttestedCode,
@@ -23,6 +25,7 @@ from kiosk.evidence import (
     TemperatureOutcome,
 )
 from kiosk.reasons import CheckName, CheckState, ClockTrust, Direction, NextStep, Reason, by_importance
+from kiosk.verdict import Verdict
 from tests.lane import COURIER, EXPIRED, GREEN, RESIDENT, START_US, At
 
 NOW = At(mono_ns=0, at_us=START_US)
@@ -86,8 +89,8 @@ def test_all_failures_are_kept_in_order() -> None:
     """An unknown card, a red code and a fever: all three, the pass first."""
     verdict = decide(
         evidence(card=PassFinding(refusal=Reason.CARD_UNKNOWN), code=replace(GREEN, status=CodeStatus.RED),
-                 temperature=RAISED, visitor_category="staff"),
-        load_policy("spread"), NOW,
+                 temperature=RAISED),
+        load_policy("spread").model_copy(update={"visitor_category": "staff"}), NOW,
     )  # fmt: skip
     assert verdict.reasons == (Reason.CARD_UNKNOWN, Reason.CODE_RED, Reason.TEMPERATURE_RAISED)
 
@@ -142,8 +145,21 @@ def test_an_order_that_ended_asks_nothing_more() -> None:
     after = replace(NOW, at_us=policy.order.until_us)
     verdict = decide(sick, policy, after)
     assert verdict.admit
-    assert verdict.checks[1].by == "order_lapsed:EXAMPLE-3"
+    assert [(check.name, check.state, check.by) for check in verdict.checks[1:4]] == [
+        (name, CheckState.WAIVED, "order_lapsed:EXAMPLE-3")
+        for name in (CheckName.TEMPERATURE, CheckName.HEALTH_CODE, CheckName.TRIP)
+    ]
     assert not decide(sick, policy, replace(after, clock_trust=ClockTrust.NONE)).admit
+
+
+def test_an_order_that_ended_leaves_the_pass_and_the_register_asked() -> None:
+    """They rest on no order: a stranger stays a stranger."""
+    policy = load_policy("spread")
+    after = replace(NOW, at_us=policy.order.until_us)
+    staff = replace(RESIDENT, category="staff")
+    assert decide(evidence(card=None), policy, after).reasons == (Reason.PASS_MISSING,)
+    unregistered = decide(evidence(card=replace(staff, registered=False)), policy, after)
+    assert unregistered.reasons == (Reason.NOT_REGISTERED,)
 
 
 def test_without_a_trusted_clock_nothing_passes_as_fresh() -> None:
@@ -248,6 +264,45 @@ def test_out_never_holds(name: str) -> None:
     assert verdict.next_step is NextStep.GO_OUT
 
 
+def states(verdict: Verdict) -> dict[CheckName, tuple[CheckState, str, Reason | None]]:
+    return {check.name: (check.state, check.by, check.reason) for check in verdict.checks}
+
+
+def test_leaving_is_noted_check_by_check() -> None:
+    """What a way out asks for and is not in order is waived by its own name; what the policy waives keeps its name."""
+    policy = load_policy("clear")
+    asks = {"pass": "required", "temperature": "community_clear", "health_code": "required",
+            "trip": "community_clear", "register": "required"}  # fmt: skip
+    visitor = policy.category_named("visitor")
+    assert visitor is not None
+    changed = visitor.model_copy(update={"exit": asks})
+    policy = policy.model_copy(
+        update={"category": tuple(changed if each is visitor else each for each in policy.category)}
+    )
+    leaving = evidence(direction=Direction.OUT, card=None, code=None, temperature=None)
+    verdict = decide(leaving, policy, NOW)
+    assert verdict.reasons == (Reason.ADMITTED_WITH_WAIVER,)
+    noted, waived = "out_never_holds", "community_clear"
+    assert states(verdict) == {
+        CheckName.PASS: (CheckState.WAIVED, noted, Reason.PASS_MISSING),
+        CheckName.TEMPERATURE: (CheckState.WAIVED, waived, None),
+        CheckName.HEALTH_CODE: (CheckState.WAIVED, noted, Reason.CODE_MISSING),
+        CheckName.TRIP: (CheckState.WAIVED, waived, None),
+        CheckName.REGISTER: (CheckState.WAIVED, noted, None),
+    }
+    in_order = replace(leaving, card=replace(RESIDENT, category="visitor"), code=GREEN)
+    verdict = decide(in_order, policy, NOW)
+    assert verdict.reasons == (Reason.ALL_CHECKS_PASSED,)
+    assert states(verdict)[CheckName.PASS] == (CheckState.PASS, "", None)
+
+
+def test_leaving_by_a_way_that_the_policy_does_not_name_is_ordinary() -> None:
+    """Nothing is asked on the way out, and no reason stands in the record."""
+    verdict = decide(evidence(direction=Direction.OUT, card=None, code=None), load_policy("clear"), NOW)
+    assert verdict.reasons == (Reason.ALL_CHECKS_PASSED,)
+    assert {check.by for check in verdict.checks} == {"out_never_holds"}
+
+
 def test_a_failed_journal_and_the_guards_override() -> None:
     """residents_only keeps the courier out, not the resident, not whom the guard admits."""
     policy = load_policy("clear")
@@ -258,6 +313,175 @@ def test_a_failed_journal_and_the_guards_override() -> None:
     admitted = by_guard(refused, admit=True, guard="g1", direction=Direction.IN)
     assert {c.by for c in admitted.checks if c.reason is not None} == {"guard:g1"}
     assert under_failed_journal(admitted, policy, Direction.IN).admit
+
+
+def test_a_policy_may_go_on_as_decided_under_a_failed_journal() -> None:
+    """Or keep everybody out who does not live here; what was refused stays refused for its own reason."""
+    strict = load_policy("clear")
+    lax = strict.model_copy(update={"on_journal_failure": JournalFailure.AS_DECIDED})
+    courier = decide(evidence(card=COURIER), strict, NOW)
+    assert under_failed_journal(courier, lax, Direction.IN) == courier
+    assert under_failed_journal(courier, strict, Direction.OUT) == courier
+    refused = decide(evidence(card=None), strict, NOW)
+    assert under_failed_journal(refused, strict, Direction.IN) == refused
+    kept_out = under_failed_journal(courier, strict, Direction.IN)
+    assert (kept_out.admit, kept_out.next_step) == (False, NextStep.SEE_GUARD)
+
+
+def test_a_guards_refusal_keeps_every_check_and_an_admission_waives_only_what_failed() -> None:
+    """Both are the guard's own reason; the way on is the lane's."""
+    policy = load_policy("spread")
+    found = decide(evidence(card=replace(RESIDENT, category="staff"), code=None), policy, NOW)
+    denied = by_guard(found, admit=False, guard="g1", direction=Direction.IN)
+    assert (denied.admit, denied.reasons, denied.next_step) == (False, (Reason.GUARD_DENIED,), NextStep.SEE_GUARD)
+    assert denied.checks == found.checks
+    admitted = by_guard(found, admit=True, guard="g1", direction=Direction.IN)
+    assert (admitted.admit, admitted.reasons, admitted.next_step) == (True, (Reason.GUARD_ADMITTED,), NextStep.GO_IN)
+    assert [(check.state, check.by) for check in admitted.checks] == [
+        (CheckState.PASS, ""),
+        (CheckState.PASS, ""),
+        (CheckState.WAIVED, "guard:g1"),
+        (CheckState.WAIVED, "guard:g1"),
+        (CheckState.PASS, ""),
+    ]
+    assert by_guard(found, admit=True, guard="g1", direction=Direction.OUT).next_step is NextStep.GO_OUT
+
+
+def not_measured(why: NotMeasured) -> Estimate:
+    return Estimate(outcome=TemperatureOutcome.NOT_MEASURED, why_not=why)
+
+
+@pytest.mark.parametrize(
+    ("reason", "known", "step"),
+    [
+        (Reason.PASS_OTHER_GATE, {}, NextStep.GO_TO_NAMED_GATE),
+        (Reason.PASS_OTHER_GATE, {"card": None}, NextStep.GO_TO_NAMED_GATE),
+        (
+            Reason.PASS_OTHER_GATE,
+            {"card": PassFinding(refusal=Reason.PASS_OTHER_GATE, strength=CardStrength.PASS_CODE)},
+            NextStep.SEE_GUARD,
+        ),
+        (Reason.CARD_REPLAYED, {"card": PassFinding(refusal=None, strength=CardStrength.PASS_CODE)}, NextStep.TAP_CARD),
+        (Reason.CODE_REUSED, {}, NextStep.SHOW_CODE_TO_GUARD),
+        (Reason.CODE_REUSED, {"code": CodeFinding(refusal=Reason.CODE_REUSED, kind="gc1")}, NextStep.REFRESH_CODE),
+        (Reason.CODE_REUSED, {"code": None}, NextStep.REFRESH_CODE),
+        (Reason.CODE_MISSING, {}, NextStep.SHOW_CODE),
+        (Reason.CODE_MISSING, {"camera_fault": True}, NextStep.SHOW_CODE_TO_GUARD),
+        (Reason.TEMPERATURE_BORDERLINE, {"shots": 1}, NextStep.WAIT_AND_MEASURE_AGAIN),
+        (Reason.TEMPERATURE_BORDERLINE, {"shots": 2}, NextStep.CONTACT_THERMOMETER),
+        *(
+            (Reason.TEMPERATURE_NOT_MEASURED, {"temperature": not_measured(why)}, NextStep.CONTACT_THERMOMETER)
+            for why in NotMeasured
+            if why.value in ("stuck", "drift", "fault", "warming_up", "surroundings", "hint_only")
+        ),
+        *(
+            (Reason.TEMPERATURE_NOT_MEASURED, {"temperature": not_measured(why), "shots": shots}, step)
+            for why in (NotMeasured.MOVING, NotMeasured.TOO_FAR, NotMeasured.TOO_FEW, NotMeasured.NO_READING)
+            for shots, step in ((2, NextStep.LOOK_AT_SENSOR), (3, NextStep.CONTACT_THERMOMETER))
+        ),
+        (
+            Reason.TEMPERATURE_NOT_MEASURED,
+            {"temperature": not_measured(NotMeasured.COLD_SKIN), "cold_for_s": 299},
+            NextStep.WAIT_INSIDE,
+        ),
+        (
+            Reason.TEMPERATURE_NOT_MEASURED,
+            {"temperature": not_measured(NotMeasured.COLD_SKIN), "cold_for_s": 300},
+            NextStep.CONTACT_THERMOMETER,
+        ),
+        (Reason.TEMPERATURE_NOT_MEASURED, {"temperature": None}, NextStep.LOOK_AT_SENSOR),
+        (Reason.TEMPERATURE_RAISED, {}, NextStep.CONTACT_THERMOMETER),
+        (Reason.CARD_REVOKED, {}, NextStep.SEE_GUARD),
+    ],
+)
+def test_the_next_step_fits_the_person(reason: Reason, known: dict[str, Any], step: NextStep) -> None:
+    """One thing to do, and one that can help: not the sensor where the sensor is the trouble."""
+    assert next_step(reason, evidence(**known)) is step
+
+
+def test_whose_category_counts() -> None:
+    """A good card's own; nobody's word for a refused card, whose category is the stranger's."""
+    policy = load_policy("clear").model_copy(update={"visitor_category": "courier"})
+    assert category_of(evidence(), policy) == "resident"
+    for card in (None, replace(RESIDENT, refusal=Reason.CARD_CLONED), replace(RESIDENT, category="")):
+        assert category_of(evidence(card=card), policy) == "courier"
+
+
+@pytest.mark.parametrize(
+    ("attested", "code_says", "refusal", "trusted", "reason"),
+    [
+        (None, None, None, True, Reason.TRIP_MISSING),
+        (None, True, None, True, None),
+        (None, True, None, False, Reason.CLOCK_UNTRUSTED),
+        (None, True, Reason.CODE_EXPIRED, True, Reason.TRIP_MISSING),
+        (None, False, Reason.CODE_EXPIRED, True, Reason.TRIP_MISSING),
+        (True, None, None, False, None),
+        (True, False, None, True, Reason.TRIP_NOT_CLEAR),
+        (False, True, None, True, Reason.TRIP_NOT_CLEAR),
+        (False, None, None, False, Reason.TRIP_NOT_CLEAR),
+    ],
+)
+def test_where_somebody_has_been(
+    attested: bool | None, code_says: bool | None, refusal: Reason | None, trusted: bool, reason: Reason | None
+) -> None:
+    """A code's claim needs a clock, the guard's eyes do not; a no is believed, a refused code says nothing."""
+    person = evidence(
+        card=replace(RESIDENT, category="staff"),
+        code=CodeFinding(refusal=refusal, kind="hcert", status=CodeStatus.GREEN, trip_clear=code_says),
+        attestation=Attestation(guard="g1", code=AttestedCode.SEEN_GREEN, trip_clear=attested),
+    )
+    trip = decide(person, load_policy("spread"), NOW if trusted else NO_CLOCK).checks[3]
+    assert trip.reason is reason
+    assert (trip.state is CheckState.PASS) is (reason is None)
+
+
+def test_at_which_gate_a_pass_is_good() -> None:
+    """By the gate's name, or the lane's where it has none; a policy's places and a pass's own both count."""
+    policy = load_policy("clear")
+    north = replace(COURIER, places=("north-gate",))
+    for place, lane, good in (("north-gate", "in", True), ("", "north-gate", True), ("main-gate", "north-gate", False)):
+        assert decide(evidence(card=north, place=place, lane=lane), policy, NOW).admit is good
+    courier = policy.category_named("courier")
+    assert courier is not None
+    here = courier.model_copy(update={"places": ("main-gate",)})
+    only_here = policy.model_copy(
+        update={"category": tuple(here if each is courier else each for each in policy.category)}
+    )
+    assert decide(evidence(card=COURIER), only_here, NOW).admit
+    for card in (COURIER, north):
+        elsewhere = decide(evidence(card=card, place="north-gate"), only_here, NOW)
+        assert elsewhere.reasons == (Reason.PASS_OTHER_GATE,)
+    assert decide(evidence(card=replace(RESIDENT, places=("north-gate",))), policy, NOW).admit, "home is home"
+
+
+def test_a_code_that_goes_with_a_pass_goes_with_no_other() -> None:
+    """Nor with none at all; with a refused one it is the refusal that is told."""
+    policy, staff = load_policy("case"), replace(RESIDENT, category="staff")
+    bound = replace(GREEN, bound_pass=pass_hash(staff.subject).hex())
+
+    def code_check(**known: object) -> Reason | None:
+        return decide(evidence(**known), policy, NOW).checks[2].reason
+
+    assert code_check(card=staff, code=bound) is None
+    assert code_check(card=replace(staff, subject="0" * 16), code=bound) is Reason.CODE_OTHER_PERSON
+    assert code_check(card=replace(staff, subject="0" * 16, refusal=Reason.CARD_CLONED), code=bound) is None
+    assert code_check(card=None, code=bound) is Reason.PASS_MISSING
+
+
+@pytest.mark.parametrize(("asked", "reason"), [("required", None), ("community_clear", Reason.NOT_REGISTERED)])
+def test_the_register_speaks_up_only_where_no_pass_is_asked(asked: str, reason: Reason | None) -> None:
+    """Otherwise the missing pass is the one thing to say; either way it is not in order."""
+    policy = load_policy("clear")
+    visitor = policy.category_named("visitor")
+    assert visitor is not None
+    assert visitor.entry is not None
+    changed = visitor.model_copy(update={"entry": {**visitor.entry, "pass": asked}})
+    policy = policy.model_copy(
+        update={"category": tuple(changed if each is visitor else each for each in policy.category)}
+    )
+    verdict = decide(evidence(card=None), policy, NOW)
+    assert states(verdict)[CheckName.REGISTER] == (CheckState.UNKNOWN, "", reason)
+    assert not verdict.admit
 
 
 CARDS = st.one_of(

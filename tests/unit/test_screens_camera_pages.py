@@ -88,13 +88,13 @@ def asked(answer: Coroutine[Any, Any, Response]) -> Response:
 @pytest.fixture
 def pages() -> Pages:
     """Two lanes with a camera; only the first has seen a frame yet."""
-    return Pages({"in east": Camera(Frame(GRAY, 0, 1)), "out": Camera()})
+    return Pages({"east-in": Camera(Frame(GRAY, 0, 1)), "out": Camera()})
 
 
 def test_the_menu_leads_to_the_first_camera(pages: Pages) -> None:
-    """Whatever its lane is called."""
+    """The others are links on its page."""
     answer = asked(pages.pages.cameras_page(request()))
-    assert (answer.status_code, answer.headers["location"]) == (303, "/guard/camera/in%20east")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/guard/camera/east-in")
 
 
 def test_a_gate_without_a_camera_has_nothing_to_aim() -> None:
@@ -108,14 +108,14 @@ def test_the_page_has_the_lanes_and_the_figures_and_keeps_the_session_open(pages
     """The guard pressed something to get it."""
     asked(pages.pages.camera_page(request(), "out"))
     ((name, values),) = pages.drawn
-    assert (name, values["lane"], values["lanes"], pages.touched) == ("camera.html", "out", ("in east", "out"), 1)
+    assert (name, values["lane"], values["lanes"], pages.touched) == ("camera.html", "out", ("east-in", "out"), 1)
     assert isinstance(values["report"], CameraReport)
 
 
 def test_what_the_page_asks_for_by_itself_keeps_no_session_open(pages: Pages) -> None:
     """A page that was left lying open logs its guard out all the same."""
-    picture = asked(pages.pages.camera_picture("in east"))
-    figures = asked(pages.pages.camera_figures(request(), "in east"))
+    picture = asked(pages.pages.camera_picture("east-in"))
+    figures = asked(pages.pages.camera_figures(request(), "east-in"))
     assert pages.touched == 0
     assert (picture.media_type, picture.headers["cache-control"]) == ("image/jpeg", "no-store")
     assert picture.body[:2] == b"\xff\xd8"
