@@ -8,15 +8,14 @@ number of records.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from kiosk.records import Record, RecordError, canonical
-from sync.batch import BATCH_VERSION, MAX_COMPRESSED_BYTES, canonical_document
+from sync.batch import BATCH_VERSION, MAX_COMPRESSED_BYTES
 from sync.batch_header import BatchHeader
 from sync.batch_scan import ParsedRecord, scan_record, scan_value
-from sync.canonical_json import fast_canonical, loads_canonical
+from sync.canonical_json import ABOVE_U_FFFF, fast_canonical, loads_canonical
 from sync.compression import decompress
 from sync.errors import WireError
 from sync.wire_fields import take
@@ -59,7 +58,6 @@ def parse(packed: bytes, encoding: str) -> ParsedBatch:
 
 
 _Found = tuple[BatchHeader, list[ParsedRecord], int | None]
-_ABOVE_U_FFFF = re.compile(rb"[\xf0-\xf4]")  # the lead bytes of four in UTF-8
 _BEGINNING, _BETWEEN, _ENDING = '{"header":', ',"records":[', f'],"v":{BATCH_VERSION}}}'
 
 
@@ -68,7 +66,7 @@ def _scan(body: bytes) -> _Found | None:
 
     Every part is compared with its own canonical spelling, so that the whole is proved canonical as well.
     """
-    if _ABOVE_U_FFFF.search(body):
+    if ABOVE_U_FFFF.search(body):
         return None
     try:
         text = body.decode("utf-8")
@@ -110,7 +108,7 @@ def _scan(body: bytes) -> _Found | None:
 
 def _look_closer(body: bytes) -> _Found:
     """As ``_scan``, for any form that there is; raises WireError saying what is wrong with it."""
-    document = take(loads_canonical(body, spelt=_spelt), "batch", {"v": (int,), "header": (dict,), "records": (list,)})
+    document = take(loads_canonical(body), "batch", {"v": (int,), "header": (dict,), "records": (list,)})
     if document["v"] != BATCH_VERSION:
         raise WireError("batch v", seen=str(document["v"]), expected=str(BATCH_VERSION))
     header = BatchHeader.from_wire(document["header"])
@@ -121,12 +119,6 @@ def _look_closer(body: bytes) -> _Found:
     for seq, wire in enumerate(wires, start=header.first):
         chain.follow(_odd_record(header, seq, chain.head, wire))
     return header, chain.records, chain.end()
-
-
-def _spelt(value: Any) -> bytes:
-    if isinstance(value, dict) and set(value) == {"header", "records", "v"} and isinstance(value["records"], list):
-        return canonical_document(value["header"], value["records"])
-    return canonical(value)
 
 
 class _Links:

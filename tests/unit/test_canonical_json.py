@@ -67,9 +67,9 @@ def test_nesting_and_size_are_bounded() -> None:
     assert caught.value.status == 413
 
 
-def test_the_callers_own_spelling_decides_where_the_quick_form_differs() -> None:
-    """A key above U+FFFF sorts otherwise in UTF-16 (RFC 8785): the quick form differs, and the caller's is asked."""
-    body = '{"\U00010000":1,"\uffff":2}'.encode()
-    assert loads_canonical(body) == {"\U00010000": 1, "\uffff": 2}
-    with pytest.raises(WireError, match="another form"):
-        loads_canonical(body, spelt=lambda _: b"{}")
+def test_only_the_order_of_rfc_8785_is_taken() -> None:
+    """A key above U+FFFF sorts otherwise in UTF-16 units than by code points: one value has one form there, too."""
+    assert loads_canonical('{"\U00010000":1,"\uffff":[{"\U00010000":2,"\ufffe":3}]}'.encode())
+    for other in ('{"\uffff":2,"\U00010000":1}', '{"\U00010000":1,"\uffff":[{"\ufffe":3,"\U00010000":2}]}'):
+        with pytest.raises(WireError, match="another form"):
+            loads_canonical(other.encode())
