@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from config.errors import GatepostError
 from drivers.cards.ntag424 import CardKeys, ev2_dialogue, prove_ev2, prove_sun, sun_dialogue
 from drivers.cards.ntag424_inspect import CardState, Inspection, inspect
 from drivers.cards.ntag424_issue import Issued, Role, SiteKeys, desk_dialogue, issue
-from drivers.devices import CardProof, CardTap, ProofOutcome
+from drivers.cards.pcsc import GET_UID, CardGoneError, prove, uid_of
+from drivers.devices import CardProof, CardTap, ProofKind, ProofOutcome
 from drivers.simulators.ntag424_card import ATS, NtagCard, personalised, public_key_of, recorded
 from drivers.simulators.pn532 import UidCard
 from tests.liars import Liar, Recorded, Tape, carried
@@ -129,12 +131,45 @@ def imitated(rng: random.Random) -> None:
     assert card.keys == dict.fromkeys(range(5), bytes(16))
 
 
+class OnPcsc:
+    """A liar on a PC/SC reader; it may leave at any moment."""
+
+    atr = ATS
+
+    def __init__(self, liar: Liar, rng: random.Random) -> None:
+        self._liar = liar
+        self._rng = rng
+
+    def transmit(self, apdu: bytes) -> bytes:
+        if self._rng.random() < 0.03:
+            raise CardGoneError("card")
+        return UID + b"\x90\x00" if apdu == GET_UID and self._rng.random() < 0.8 else self._liar.apdu(apdu)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def on_pcsc(rng: random.Random) -> None:
+    """The same liars on the other kind of reader: a tap without a proof that counts, or a hint."""
+    card = OnPcsc(Liar(rng.choice(KEYLESS)(), rng, TAPE, lies=rng.choice((0.2, 0.5, 1.0))), rng)
+    try:
+        uid = uid_of(card)
+    except CardGoneError:
+        return
+    dialogue = rng.choice((ev2_dialogue(KEYS.get), sun_dialogue(META, KEYS.get)))
+    event = prove(card, replace(TAP, uid=uid), dialogue).event
+    if isinstance(event, CardTap) and event.proof is not None and event.proof.outcome is ProofOutcome.GENUINE:
+        assert event.proof.kind is ProofKind.SUN
+        assert event.proof.read_ctr in READ_BY_THE_THIEF
+
+
 STREAMS = {
     "gate": at_the_gate,
     "disturbed": disturbed_at_the_gate,
     "desk": at_the_desk,
     "inspected": inspected,
     "imitated": imitated,
+    "pcsc": on_pcsc,
 }
 
 
