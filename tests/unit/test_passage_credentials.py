@@ -71,7 +71,7 @@ def test_two_cards_or_a_number_drawn_at_random_name_nobody(event: CardTap, hint:
     lane.face(NORMAL_SKIN_C, 1.0)
     lane.tap("04a1")
     over = bench_of(lane)
-    credential_after_verdict(over, event)
+    credential_after_verdict(over, replace(event, uid=bytes.fromhex("04a2")))
     assert (over.state.hint, asked(over)) == (Hint.NONE, [])
 
 
@@ -166,6 +166,92 @@ def test_before_the_verdict_is_written_the_next_credential_waits() -> None:
     written = bench_of(lane)
     credential_after_verdict(written, tap("04a2"))
     assert asked(written) == ["card:04a2"]
+
+
+def test_a_card_held_while_it_waits_for_its_turn_waits_no_longer_for_that() -> None:
+    """Its time counts from when it was first seen, however often the reader reports it."""
+    lane = Lane()
+    bench = bench_of(lane, person=somebody(lane, card=RESIDENT, card_key="card:04a1"))
+    another_credential(bench, tap("04a2"))
+    first = bench.state.queued
+    lane.s += 0.5
+    bench = replace(bench, now=lane.now)
+    another_credential(bench, tap("04a2"))
+    assert bench.state.queued == first
+
+
+def test_with_nobody_identified_yet_a_credential_begins_the_passage() -> None:
+    """Somebody stood there unrecognised; there is nobody for it to join, and it begins once."""
+    bench = bench_of(Lane(), phase=Phase.IDENTIFYING)
+    another_credential(bench, tap())
+    another_credential(bench, tap())
+    assert asked(bench) == ["card:04a1"]
+    assert bench.state.queued is None
+
+
+def after_admission(after_s: float = 2.0, *, there: str = "same", **known: object) -> Bench:
+    """A resident was let in by card; ``known`` of their passage is changed, ``there`` is who stands there by now."""
+    lane = Lane()
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04a1")
+    decided, watch = lane.state.decided, lane.state.watch
+    assert decided is not None
+    assert decided.person.presence == watch.number
+    now_there = {
+        "same": watch,
+        "nobody": replace(watch, since_ns=None),
+        "next": replace(watch, number=watch.number + 1),
+    }[there]
+    lane.s += after_s
+    person = replace(decided.person, **known)
+    return bench_of(lane, decided=replace(decided, person=person), watch=now_there, sightings=())
+
+
+@pytest.mark.parametrize(("after_s", "times"), [(2.9, 0), (3.0, 1)])
+def test_the_card_that_was_just_let_in_is_nothing_new_for_three_seconds(after_s: float, times: int) -> None:
+    """``same_card_s``: a holder who taps twice to be sure; after it the same card is somebody at the gate."""
+    bench = after_admission(after_s)
+    credential_after_verdict(bench, tap())
+    assert len(asked(bench)) == times
+
+
+@pytest.mark.parametrize(
+    ("there", "known", "times"),
+    [
+        ("same", {}, 0),
+        ("same", {"presence": None}, 0),
+        ("nobody", {"presence": None}, 0),
+        ("nobody", {}, 1),
+        ("next", {}, 1),
+        ("same", {"code_key": "code:1"}, 1),
+        ("same", {"card_key": "", "code_key": "code:1"}, 1),
+        ("same", {"card_key": ""}, 1),
+    ],
+    ids=[
+        "still there",
+        "never seen",
+        "never seen, gone",
+        "gone",
+        "the next",
+        "had a code",
+        "came by code",
+        "by neither",
+    ],
+)
+def test_a_code_that_was_not_needed_is_the_admitted_ones_as_long_as_they_stand_there(
+    there: str, known: dict[str, object], times: int
+) -> None:
+    """Card tapped, let in, and the phone already in the hand; whoever steps up next is the next."""
+    bench = after_admission(there=there, **known)
+    credential_after_verdict(bench, code())
+    assert len(asked(bench)) == times
+
+
+def test_a_card_after_a_code_is_another_persons() -> None:
+    """A card is never "not needed": it says who somebody is."""
+    bench = after_admission(card_key="", code_key="code:1")
+    credential_after_verdict(bench, tap("04a2"))
+    assert asked(bench) == ["card:04a2"]
 
 
 def test_a_card_that_left_too_early_is_told_unless_a_verdict_stands_there() -> None:
