@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from sync.central.tables import Alert, table
 
@@ -12,25 +12,32 @@ MAX_DETAIL_CHARS = 200
 
 def raise_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str, *, times: int = 1) -> None:
     """Open an alert, or count ``times`` more for the one that is open already; an empty ``detail`` leaves its own."""
-    # An alert that is opened was there once, however it is counted.
-    newer = {"detail": detail[:MAX_DETAIL_CHARS]} if detail else {}
-    counted = connection.execute(
+    # From a kiosk's record: what is not printable goes, and PostgreSQL takes no NUL.
+    detail = "".join(char if char.isprintable() else " " for char in detail[:MAX_DETAIL_CHARS])
+    newer = {"detail": detail} if detail else {}
+    count = (
         update(alerts)
         .where(alerts.c.code == code, alerts.c.kiosk_id == kiosk_id, alerts.c.closed_us.is_(None))
         .values(times=alerts.c.times + times, last_us=now_us, **newer)
     )
-    if counted.rowcount == 0:
-        connection.execute(
-            insert(alerts).values(
-                at_us=now_us,
-                code=code,
-                kiosk_id=kiosk_id,
-                detail=detail[:MAX_DETAIL_CHARS],
-                times=max(1, times),
-                last_us=now_us,
-                closed_by="",
-            )
+    if connection.execute(count).rowcount:
+        return
+    if connection.dialect.name == "postgresql":
+        # Two processes that find the same at the same moment open one alert, which is told once: the second waits here.
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"alert {code} {kiosk_id}", 0))))
+        if connection.execute(count).rowcount:
+            return
+    connection.execute(
+        insert(alerts).values(
+            at_us=now_us,
+            code=code,
+            kiosk_id=kiosk_id,
+            detail=detail,
+            times=max(1, times),  # it was there once, however what lasts is counted
+            last_us=now_us,
+            closed_by="",
         )
+    )
 
 
 def keep_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, detail: str) -> None:

@@ -37,7 +37,12 @@ def _remembered_text(checks: tuple[tuple[str, str], ...]) -> str:
 
 def _text(facts: Mapping[str, Any], name: str) -> str:
     value = facts.get(name)
-    return value[:MAX_TEXT_CHARS] if type(value) is str else ""
+    return _storable(value[:MAX_TEXT_CHARS]) if type(value) is str else ""
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL in a text, and one kiosk's record must not stop its stream for ever."""
+    return text.replace("\0", " ") if "\0" in text else text
 
 
 def _whole(facts: Mapping[str, Any], name: str) -> int | None:
@@ -70,7 +75,9 @@ def passage_row(record: Record) -> dict[str, Any] | None:
         return None
     facts = _facts(record)
     listed = facts.get("reasons")
-    reasons = [reason[:60] for reason in listed if isinstance(reason, str)] if isinstance(listed, list) else []
+    reasons = (
+        [_storable(reason[:60]) for reason in listed if isinstance(reason, str)] if isinstance(listed, list) else []
+    )
     admit = facts.get("admit")
     return {
         "kiosk_id": record.kiosk_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sync.answer import Answer, Result
 from sync.batch import canonical_document
 from sync.batch_parse import link_hash
 from sync.central import enrolment
-from sync.central.alerts import close_alert
+from sync.central.alerts import close_alert, raise_alert
 from sync.central.chores import Chores, watch
 from sync.central.committer import Committer
 from sync.central.reports import daily_report
@@ -164,6 +165,26 @@ def test_one_silence_is_one_alert_however_soon_it_is_closed(central: MemoryCentr
     with central.store.writing() as connection:
         connection.execute(update(table(Kiosk)).values(last_seen_us=clock.at_us))
     assert look_after(301) == [False, True]
+
+
+def test_two_processes_that_find_the_same_open_one_alert(central_database: str) -> None:
+    """Each in a transaction of its own, neither sees what the other has not committed: one alert, counted twice."""
+    stores = (Store(central_database), Store(central_database))
+
+    def second() -> None:
+        with stores[1].writing() as connection:
+            raise_alert(connection, MORNING_US, "fork", "gate-east", "")
+
+    other = threading.Thread(target=second)
+    with stores[0].writing() as connection:
+        raise_alert(connection, MORNING_US, "fork", "gate-east", "")
+        other.start()
+        other.join(0.5)
+    other.join(20)
+    with stores[0].reading() as connection:
+        assert [row.times for row in connection.execute(table(Alert).select())] == [2]
+    for store in stores:
+        store.close()
 
 
 def test_a_central_that_was_off_itself_calls_nobody_silent(central: MemoryCentral, clock: FakeClock) -> None:

@@ -414,3 +414,17 @@ def test_an_alarm_that_comes_twice_is_counted_once(central: MemoryCentral) -> No
     for _ in range(2):
         central.exchange(batch_of(gate, Stream.ALARM, 1, 1))
     assert [row.times for row in central.rows(Alert)] == [1]
+
+
+def test_a_nul_in_a_kiosks_words_stops_no_stream(central: MemoryCentral) -> None:
+    """PostgreSQL takes none in a text: the record is stored whole, the words derived from it go without."""
+    journal = ChainJournal()
+    journal.append(Stream.ALARM, kind=Kind.ALARM, facts={"code": "stranded", "detail": "lane\x00\x1b[31m 2"})
+    facts = {"admit": True, "reasons": ["all\x00"], "place": "a\x00b", "checks": {"pass\x00": "pass"}}
+    journal.append(Stream.PASSAGE, facts=facts)
+    for stream in (Stream.ALARM, Stream.PASSAGE):
+        assert central.exchange(batch_of(journal, stream, 1, 1)).status == 200
+    assert [row.detail.partition(" (")[0] for row in central.rows(Alert)] == ["in lane  [31m 2"]
+    (passage,) = central.rows(Passage)
+    assert (passage.place, passage.reasons) == ("a b", "all ")
+    assert verify_store(central.store).ok
