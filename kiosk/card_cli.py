@@ -37,7 +37,7 @@ from kiosk.issuing import (
     write_secret,
 )
 from kiosk.osdp_key_cli import osdp_key
-from kiosk.run import open_card_keys
+from kiosk.site_stores import open_card_keys
 
 app = typer.Typer(help="Issue second-generation cards; bring their keys to the kiosks.", no_args_is_help=True)
 

@@ -29,9 +29,9 @@ from kiosk.identity import load_authority
 from kiosk.lane_sensor import sensor_of
 from kiosk.reasons import ClockTrust
 from kiosk.retention import disk_used_percent
-from kiosk.run import community_key
 from kiosk.screens.guards import read_guards
 from kiosk.screens.voices import open_voices
+from kiosk.site_stores import community_key
 from kiosk.sync_line import SOCKET_NAME
 from kiosk.tablet_book import TabletBook
 from kiosk.tablet_certificate import certificate_files, tls_context, valid_until

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from config.errors import GatepostError
 from config.settings import Settings, Strength
 from kiosk.evidence import CardStrength
-from kiosk.run import open_card_keys, open_roster
+from kiosk.site_stores import open_card_keys, open_roster
 
 
 def card_lines(settings: Settings) -> Iterator[tuple[bool, str, str]]:

@@ -11,8 +11,8 @@ from kiosk.clock import SystemClock
 from kiosk.decision import lapsed_order
 from kiosk.policy_fit import check_fit, unnamed
 from kiosk.policy_keeper import PolicyInForce, policy_at_start
-from kiosk.run import open_roster
 from kiosk.signed_document import MAX_MANIFEST_BYTES, DocumentError, DocumentKind, Manifest
+from kiosk.site_stores import open_roster
 
 
 def policy_lines(settings: Settings) -> Iterator[tuple[str, str, str]]:

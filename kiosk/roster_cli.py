@@ -12,7 +12,7 @@ from config.settings import Settings, load_settings
 from kiosk.config_cli import DEFAULT_FILE, ConfigOption
 from kiosk.jpeg import MAX_BYTES
 from kiosk.roster import Roster
-from kiosk.run import open_photos, open_roster
+from kiosk.site_stores import open_photos, open_roster
 
 app = typer.Typer(help="People and cards that this gate knows.", no_args_is_help=True)
 

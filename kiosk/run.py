@@ -8,22 +8,17 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import FastAPI
 
 from config.errors import ConfigError
-from config.policy import Policy
 from config.settings import (
     DOCUMENTS,
     PASS_CERTIFICATE,
-    Lane,
-    LaneDirection,
     Settings,
     Strength,
     load_settings,
@@ -38,7 +33,7 @@ from kiosk.board import KioskView
 from kiosk.capture import Gate
 from kiosk.card_keys import CardKeyStore
 from kiosk.card_watch import CardWatch
-from kiosk.clock import Clock, ShiftedClock, SystemClock, utc_of
+from kiosk.clock import Clock, ShiftedClock, SystemClock
 from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore, describe_skipped
@@ -48,24 +43,21 @@ from kiosk.id_desk import IdDesk
 from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_memory import LaneMemory
-from kiosk.lane_sensor import sensor_of
+from kiosk.lane_setup import lane_setup
 from kiosk.lights import Lights
 from kiosk.line_wire import Hello
 from kiosk.movement_recall import recall_movements
 from kiosk.neighbours import UsedPasses
 from kiosk.notify import Notifier
 from kiosk.pass_book import PassBook, passes_issued
-from kiosk.passage_events import LaneSetup, LocalTime
+from kiosk.passage_events import LaneSetup
 from kiosk.passage_record import facts_only
 from kiosk.people import RosterPeople
-from kiosk.photos import Photos
 from kiosk.policy_keeper import PolicyKeeper, policy_at_start
 from kiosk.program_log import set_up_logging
-from kiosk.reasons import Direction
 from kiosk.records import Kind, PayloadClass, Record, Stream
 from kiosk.register import Register
 from kiosk.release import RELEASED
-from kiosk.roster import Roster
 from kiosk.screens.app import LOOPBACK_HOSTS, create_app
 from kiosk.screens.duty import DutyBook
 from kiosk.screens.guards import GuardBook
@@ -74,6 +66,7 @@ from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import Sessions
 from kiosk.screens.speech import Speech
 from kiosk.screens.voices import open_voices
+from kiosk.site_stores import community_key, key_for, open_card_keys, open_photos, open_roster
 from kiosk.sync_line import SyncLine
 from kiosk.tablet_console import Console, serve_tablets, tablet_desk
 from kiosk.trust_keeper import Sources, TrustKeeper
@@ -83,33 +76,7 @@ from kiosk.views import Views
 
 log = structlog.get_logger("gatepost")
 
-COMMUNITY_KEY_BYTES = 32
 CARD_META_KEY_BYTES = 16
-#: How a lane's roles are called by the state machine.
-MACHINE_ROLES = {
-    "reader": "card",
-    "id_reader": "id_card",
-    "camera": "camera",
-    "thermometer": "thermometer",
-    "relay": "relay",
-    "contacts": "inputs",
-    "scanner": "camera",
-    "air": "air",
-    "distance": "distance",
-}
-
-
-def community_key(path: Path) -> bytes:
-    """The 32 bytes of the community's key; ConfigError when they are not."""
-    key = secret_file(path).read_bytes()
-    if len(key) != COMMUNITY_KEY_BYTES:
-        raise ConfigError(f"secret {path}", seen=f"{len(key)} bytes", expected=f"{COMMUNITY_KEY_BYTES}")
-    return key
-
-
-def derived_key(key: bytes, purpose: str) -> bytes:
-    """A key of its own for one purpose, from the community's key: HKDF-SHA-256 (RFC 5869), 32 bytes."""
-    return HKDF(hashes.SHA256(), 32, salt=None, info=f"gatepost {purpose} 1".encode()).derive(key)
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -128,29 +95,6 @@ def clock_desk(clock: Clock, gate: Gate) -> ClockDesk | None:
         gate.write(Note(Stream.DIAGNOSTIC, Kind.CLOCK, facts_only(**facts), stands=False))
 
     return ClockDesk(clock, write)
-
-
-def lane_setup(settings: Settings, lane: Lane, policy: Policy) -> LaneSetup:
-    """What the lane's state machine is told of its lane."""
-    zone = settings.site.zone
-
-    def local_time(at_us: int) -> LocalTime:
-        local: datetime = utc_of(at_us).astimezone(zone)
-        return LocalTime(minute=local.hour * 60 + local.minute, weekday=local.weekday())
-
-    wired = {str(contact) for contact in lane.contacts.inputs.values()} if lane.contacts else set()
-    return LaneSetup(
-        lane=lane.name,
-        direction=Direction.OUT if lane.direction is LaneDirection.OUT else Direction.IN,
-        place=settings.site.place,
-        policy=policy,
-        devices={role: name for role, name in MACHINE_ROLES.items() if getattr(lane, role) is not None},
-        local_time=local_time,
-        sensor=sensor_of(lane, settings.state.folder, borderline_from_c=policy.temperature.borderline_from_c),
-        distance_mm=(lane.distance.from_mm, lane.distance.to_mm) if lane.distance is not None else None,
-        presence_contact="presence" in wired,
-        passage_contact=bool({"passage_beam", "door_contact"} & wired),
-    )
 
 
 def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
@@ -192,7 +136,7 @@ def build(
     )
     stack.callback(journal.close)
     roster = stack.enter_context(open_roster(settings))
-    register = stack.enter_context(Register.open(folder / "register.db", derived_key(key, "register")))
+    register = stack.enter_context(Register.open(folder / "register.db", key_for(key, "register")))
     card_keys = stack.enter_context(open_card_keys(settings))
     photos = stack.enter_context(open_photos(settings))
     line = line_to_sync(settings, key)
@@ -205,7 +149,7 @@ def build(
         place=settings.site.place,
         zone=settings.site.zone,
         challenge_secret=secrets.token_bytes(32),
-        used_passes=UsedPasses(derived_key(key, "neighbours"), passes_let_in(folder / "journal.db")),
+        used_passes=UsedPasses(key_for(key, "neighbours"), passes_let_in(folder / "journal.db")),
         outside=outside_of(settings, key, line),
     )
     trust = trust_keeper(
@@ -325,7 +269,7 @@ def speech_of(settings: Settings) -> Speech:
 
 def card_watch(key: bytes, setups: Mapping[str, LaneSetup], journal: Journal, clock: Clock) -> CardWatch:
     """What watches the cards of all lanes; it knows where they were before a restart."""
-    watch = CardWatch(derived_key(key, "neighbours"))
+    watch = CardWatch(key_for(key, "neighbours"))
     inside_min = max((setup.policy.cards.inside_min for setup in setups.values()), default=0)
     recall_movements(watch, journal.path, journal.incarnation, clock.now(), inside_min=inside_min)
     return watch
@@ -381,8 +325,8 @@ def line_to_sync(settings: Settings, key: bytes) -> SyncLine | None:
         return None
     hello = Hello(
         kiosk_id=settings.site.kiosk_id,
-        peer_key=derived_key(key, "neighbours"),
-        match_key=derived_key(key, "person match"),
+        peer_key=key_for(key, "neighbours"),
+        match_key=key_for(key, "person match"),
     )
     return SyncLine(settings.state.folder, hello)
 
@@ -393,7 +337,7 @@ def outside_of(settings: Settings, key: bytes, line: SyncLine | None) -> Outside
         return None
     return Outside(
         line=line,
-        peer_key=derived_key(key, "neighbours"),
+        peer_key=key_for(key, "neighbours"),
         online_prefixes=settings.lookup.prefixes if settings.lookup.url else (),
         issuer=settings.lookup.issuer,
         lookup_limit_s=settings.lookup.time_limit_s,
@@ -443,24 +387,6 @@ def _pass_let_in(record: Record) -> str:
     return str(person["subject"]) if admitted and by_pass and person is not None else ""
 
 
-def open_roster(settings: Settings) -> Roster:
-    """The kiosk's roster, under the community's key."""
-    key = community_key(settings.keys.community)
-    return Roster.open(settings.state.folder / "roster.db", key, match_key=derived_key(key, "person match"))
-
-
-def open_photos(settings: Settings) -> Photos:
-    """The photographs of card holders, under a key that follows from the community's."""
-    key = community_key(settings.keys.community)
-    return Photos.open(settings.state.folder / "photos.db", derived_key(key, "photos"))
-
-
-def open_card_keys(settings: Settings) -> CardKeyStore:
-    """The kiosk's card keys and accepted counters, under a key that follows from the community's."""
-    key = community_key(settings.keys.community)
-    return CardKeyStore.open(settings.state.folder / "cards.db", derived_key(key, "card keys"))
-
-
 def card_dialogue(settings: Settings, card_keys: CardKeyStore) -> CardDialogue | None:
     """What the readers ask of a second-generation card; the strongest strength that any lane of the kiosk asks for.
 
@@ -495,7 +421,7 @@ def trust_keeper(
     return TrustKeeper(
         BundleFolder(folder / "trust", tuple(map(root_bytes, settings.trust.roots))),
         Sources(document=folder / DOCUMENTS / "trust" / "body", stick=settings.trust.stick),
-        match_key=derived_key(key, "person match"),
+        match_key=key_for(key, "person match"),
         red_after=timedelta(days=settings.trust.red_after_days),
         put=put,
         note=note,
@@ -503,7 +429,7 @@ def trust_keeper(
 
 
 def _trust_store(settings: Settings, key: bytes) -> TrustStore:
-    match_key = derived_key(key, "person match")
+    match_key = key_for(key, "person match")
     if settings.trust.folder is None:
         return TrustStore(match_key=match_key)
     store = TrustStore.load(settings.trust.folder, match_key=match_key)

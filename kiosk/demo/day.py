@@ -17,8 +17,8 @@ from kiosk.demo.codes import DemoIssuer, DemoPerson
 from kiosk.demo.control import Control
 from kiosk.demo.house import ZONE, House
 from kiosk.roster import Roster
-from kiosk.run import community_key, derived_key
 from kiosk.scenario import CardShown, CodeShown, Passage, Person, Scenario, inhabitants
+from kiosk.site_stores import community_key, key_for
 
 PULSE_S = 0.5
 """Length of the demo's opening pulse."""
@@ -102,10 +102,10 @@ direction = "in"
 
     def _fill_roster(self) -> None:
         key = community_key(self.folder / "keys/community.key")
-        with CardKeyStore.open(self.state / "cards.db", derived_key(key, "card keys")) as store:
+        with CardKeyStore.open(self.state / "cards.db", key_for(key, "card keys")) as store:
             store.take(self._cards.items())
         at_us = int(self.starts_at.timestamp() * 1_000_000)
-        with Roster.open(self.state / "roster.db", key, match_key=derived_key(key, "person match")) as roster:
+        with Roster.open(self.state / "roster.db", key, match_key=key_for(key, "person match")) as roster:
             lines = [line.encode() + b"\n" for line in self._roster_lines()]
             report = roster.import_csv(lines, at_us=at_us, zone=ZONE)
         if report.bad_lines:

@@ -36,7 +36,7 @@ from drivers.rack import LaneDevices
 from drivers.simulators.ntag424_card import personalised
 from drivers.simulators.pn532 import Pn532Player, uid_card
 from kiosk.demo.control import Control
-from kiosk.run import open_card_keys, open_roster
+from kiosk.site_stores import open_card_keys, open_roster
 from tests.card_gate import META_KEY, card_settings, chip, running_card_gate
 from tests.fakes import MORNING_US
 from tests.wire_loop import MS, WireLoop

@@ -13,7 +13,7 @@ from drivers.simulators.registry import Spec
 from drivers.simulators.wire import Wire
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.doctor import Finding, Level, examine
-from kiosk.run import open_card_keys, open_roster
+from kiosk.site_stores import open_card_keys, open_roster
 from tests.integration.test_trust_keeper import PUBLIC, TEN_KEYS, bundle
 
 GATE = """

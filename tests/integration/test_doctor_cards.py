@@ -9,7 +9,7 @@ import pytest
 from config.settings import load_settings
 from drivers.cards.ntag424 import CardKeys
 from kiosk.doctor_cards import card_lines
-from kiosk.run import open_card_keys, open_roster
+from kiosk.site_stores import open_card_keys, open_roster
 from tests.card_gate import card_settings
 
 

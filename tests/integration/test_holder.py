@@ -13,8 +13,8 @@ from kiosk.jpeg import bare_jpeg
 from kiosk.people import RosterPeople
 from kiosk.photos import Photos, PhotosError
 from kiosk.roster_cli import app
-from kiosk.run import open_photos, open_roster
 from kiosk.screens.holder_pages import Holder
+from kiosk.site_stores import open_photos, open_roster
 from tests.integration.test_screens_app import LANE, Gate
 from tests.unit.test_jpeg import picture, with_note
 

@@ -34,7 +34,7 @@ from kiosk.issuing import (
     revoke_cards,
 )
 from kiosk.roster import Roster
-from kiosk.run import open_card_keys
+from kiosk.site_stores import open_card_keys
 from tests.fakes import MORNING_US
 from tests.wire_loop import WireLoop
 

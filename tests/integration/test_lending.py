@@ -23,7 +23,8 @@ from kiosk.line_wire import Heard
 from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
 from kiosk.policy_fit import check_passback
 from kiosk.records import Kind, PayloadClass, Record
-from kiosk.run import build, derived_key, open_roster
+from kiosk.run import build
+from kiosk.site_stores import key_for, open_roster
 from tests.fakes import FakeClock
 
 RESIDENT, COURIER, LENT, STRANGER = "04a1b2c3d4e501", "11223344", "21223344", "99223344"
@@ -164,7 +165,7 @@ def test_a_lent_card_names_the_member_who_answers_for_it(door: Door) -> None:
 def test_a_card_that_another_gate_let_in_a_moment_ago_is_told_and_alarmed(door: Door) -> None:
     """Heard over the line to sync: the courier gets in, the passage and an alarm say that the card was at two gates."""
     with open_roster(load_settings(door.folder / "gate.toml", {}).settings) as roster:
-        name = keyed(derived_key(bytes(range(32)), "neighbours"), "holder", roster.subject_of("C-1"))
+        name = keyed(key_for(bytes(range(32)), "neighbours"), "holder", roster.subject_of("C-1"))
     fact = Fact(kind=FactKind.HOLDER, what=name, place="east-gate", mono_ns=door.clock.mono_ns)
     door.gate.hear(Heard(facts=(HeardFact(kiosk="east-1", fact=fact),)))
     door.gate._round()

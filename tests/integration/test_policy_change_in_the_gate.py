@@ -19,7 +19,8 @@ from kiosk.capture import Gate
 from kiosk.journal import JournalReader
 from kiosk.policy_keeper import under
 from kiosk.records import Kind, PayloadClass
-from kiosk.run import build, open_roster
+from kiosk.run import build
+from kiosk.site_stores import open_roster
 from tests.fakes import FakeClock
 
 RESIDENT, OTHER = "04a1b2c3d4e501", "04a1b2c3d4e502"

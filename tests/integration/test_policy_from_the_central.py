@@ -18,12 +18,12 @@ from config.settings import DOCUMENTS, Settings, load_settings
 from kiosk.arrivals import REFUSED, STATE, Appliers, Arrivals
 from kiosk.card_keys import CardKeyStore
 from kiosk.doctor_policy import policy_lines
+from kiosk.lane_setup import lane_setup
 from kiosk.passage_events import LaneSetup
 from kiosk.policy_keeper import FALLBACK, PolicyKeeper, policy_at_start
 from kiosk.policy_shelf import FILE, SignedDocument, keep_policy
 from kiosk.roster import Roster
 from kiosk.roster_tables import RosterError
-from kiosk.run import lane_setup
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
 from sync import keys
 from sync.downlink import Downlink

@@ -21,7 +21,8 @@ from kiosk.demo.control import Control
 from kiosk.demo.programs import Programs
 from kiosk.reasons import ClockTrust
 from kiosk.records import Kind, Record
-from kiosk.run import build, open_roster
+from kiosk.run import build
+from kiosk.site_stores import open_roster
 from tests.fakes import FakeClock
 from tests.integration.test_lending import COURIER, LENT, RESIDENT, ROSTER, Door, body, settings_of
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from config.settings import load_settings
 from kiosk.cli import app
-from kiosk.run import open_roster
+from kiosk.site_stores import open_roster
 
 GATE = (
     '[site]\nkiosk_id = "a"\n[state]\nfolder = "{0}"\n[keys]\ncommunity = "{0}/community.key"\n[[lane]]\nname = "in"\n'

@@ -25,8 +25,9 @@ from kiosk.demo.control import Control
 from kiosk.demo.house import answers, free_port, run_once, write_private
 from kiosk.demo.programs import Programs
 from kiosk.reasons import ClockTrust
-from kiosk.run import build, open_roster
+from kiosk.run import build
 from kiosk.screens.guards import hash_secret
+from kiosk.site_stores import open_roster
 from sync.keys import generate_key
 
 CARDS = {"R-1": "04A1B2C3", "R-2": "04A1B2C4"}

@@ -19,7 +19,7 @@ from drivers.cards.ntag424 import CardKeys
 from kiosk.demo.control import Control
 from kiosk.journal import JournalReader
 from kiosk.records import Kind, PayloadClass, Stream
-from kiosk.run import open_card_keys, open_roster
+from kiosk.site_stores import open_card_keys, open_roster
 from tests.card_gate import card_settings, chip, running_card_gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-gate"), pytest.mark.timeout(180)]

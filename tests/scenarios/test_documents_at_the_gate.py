@@ -16,8 +16,8 @@ from config.settings import DOCUMENTS, load_settings
 from kiosk.demo.programs import Programs
 from kiosk.journal import JournalReader
 from kiosk.records import PayloadClass, Stream
-from kiosk.run import open_roster
 from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind, Manifest
+from kiosk.site_stores import open_roster
 from sync import keys
 from sync.downlink import Downlink
 from sync.uplink import FetchedDocument
