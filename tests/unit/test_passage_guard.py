@@ -20,7 +20,7 @@ from kiosk.board import (
 )
 from kiosk.evidence import Attestation, AttestedCode
 from kiosk.passage_bench import Bench
-from kiosk.passage_events import Commit, HoldOpen, Remember, Reply, VisitorRegistered
+from kiosk.passage_events import Commit, HoldOpen, RaiseAlarm, Remember, Reply, VisitorRegistered
 from kiosk.passage_guard import (
     acknowledge,
     attest,
@@ -30,10 +30,10 @@ from kiosk.passage_guard import (
     override,
     visitor_registered,
 )
-from kiosk.passage_state import Kept, LaneState
+from kiosk.passage_state import Kept, LaneState, Warming
 from kiosk.reasons import Direction
-from kiosk.records import Kind
-from tests.lane import COURIER, NORMAL_SKIN_C, RESIDENT, Lane, bench_of, somebody
+from kiosk.records import Kind, PayloadClass
+from tests.lane import COURIER, GREEN, NORMAL_SKIN_C, RESIDENT, Lane, bench_of, somebody
 
 NS = 1_000_000_000
 
@@ -93,6 +93,74 @@ def test_what_was_said_before_and_not_again_still_holds() -> None:
     )
 
 
+def test_the_guard_speaks_of_nobody_who_is_in_or_whose_verdict_is_on_its_way() -> None:
+    """An admission is over; a refusal stands only once it is written."""
+    lane = Lane()
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04a1")
+    admitted = bench_of(lane)
+    lane = refused()
+    unwritten = bench_of(lane, decided=replace(lane.state.decided, committed=False))
+    for bench in (admitted, unwritten):
+        attest(bench, Attest(lane="in", guard="wang", code=AttestedCode.SEEN_GREEN, trip_clear=None))
+        assert (answer(bench).done, answer(bench).message) == (False, "nobody_here")
+        assert kinds(bench) == []
+
+
+def test_who_was_refused_and_is_spoken_of_stands_there_anew() -> None:
+    """A passage of its own that follows the refused one, with its own time; nothing is measured yet."""
+    lane = refused()
+    refused_one = lane.state.decided.person
+    lane.s += 30
+    bench = bench_of(lane)
+    attest(bench, Attest(lane="in", guard="wang", code=None, trip_clear=True))
+    again = bench.person()
+    assert again.follows == refused_one.passage != again.passage
+    assert (again.began_ns, again.deadline_ns) == (lane.ns, lane.ns + 20 * NS)
+    assert (again.measuring_since_ns, again.measure_by_ns) == (None, None)
+    assert (again.card, bench.state.phase) == (COURIER, Phase.IDENTIFYING)
+
+
+def test_what_is_said_again_takes_the_place_of_what_was_said() -> None:
+    """The guard looked twice; and the first word of all may be of the trip alone."""
+    lane = Lane(policy=load_policy("spread"))
+    before = Attestation(guard="wang", code=AttestedCode.SEEN_GREEN, trip_clear=True, at_us=1)
+    said = Attest(lane="in", guard="li", code=AttestedCode.NOT_GREEN, trip_clear=False)
+    for known in (before, None):
+        bench = bench_of(lane, person=somebody(lane, attestation=known), phase=Phase.IDENTIFYING)
+        attest(bench, said)
+        assert (bench.person().attestation.code, bench.person().attestation.trip_clear) == (
+            AttestedCode.NOT_GREEN,
+            False,
+        )
+    bench = bench_of(lane, person=somebody(lane), phase=Phase.IDENTIFYING)
+    attest(bench, replace(said, code=None))
+    assert (bench.person().attestation.code, bench.person().attestation.trip_clear) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "trip_clear", "what", "seen"),
+    [
+        (AttestedCode.SEEN_GREEN, None, "code", {"code": "seen_green", "trip_clear": None}),
+        (None, False, "trip", {"code": "", "trip_clear": False}),
+        (AttestedCode.NO_PHONE, True, "code+trip", {"code": "no_phone", "trip_clear": True}),
+    ],
+)
+def test_an_attestation_is_a_record_of_what_was_looked_at(
+    code: AttestedCode | None, trip_clear: bool | None, what: str, seen: dict[str, object]
+) -> None:
+    """That something was seen is a fact; what was seen is of the person's health."""
+    lane = Lane(policy=load_policy("spread"))
+    bench = bench_of(lane, person=somebody(lane), phase=Phase.IDENTIFYING)
+    attest(bench, Attest(lane="in", guard="wang", code=code, trip_clear=trip_clear))
+    (draft,) = [effect.draft for effect in bench.effects if isinstance(effect, Remember)]
+    assert draft.kind is Kind.ATTESTATION
+    assert draft.payloads == {
+        PayloadClass.FACTS: {"passage": "in-5f0c1d2e-1", "guard": "wang", "what": what},
+        PayloadClass.HEALTH: seen,
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -122,6 +190,27 @@ def test_an_override_is_a_verdict_and_a_record_of_its_own() -> None:
     assert decided.person.follows == lane.state.passage != decided.person.passage
 
 
+def test_an_override_of_the_running_passage_keeps_its_name() -> None:
+    """Nobody was refused, so nothing is followed; the guard's note is a person's payload."""
+    lane = Lane()
+    bench = bench_of(lane, person=somebody(lane, card=COURIER), phase=Phase.IDENTIFYING)
+    override(bench, an_override(lane, passage="in-5f0c1d2e-1", admit=False, note="loud"))
+    assert (answer(bench).done, answer(bench).passage) == (True, "in-5f0c1d2e-1")
+    assert (bench.state.decided.verdict.admit, bench.state.decided.person.follows) == (False, "")
+    (draft,) = [effect.draft for effect in bench.effects if isinstance(effect, Remember)]
+    assert draft.payloads[PayloadClass.PERSON] == {"note": "loud"}
+
+
+def test_a_refusal_of_more_than_a_minute_ago_is_overruled_by_nobody() -> None:
+    """Whoever it was has gone; the console is told so."""
+    lane = refused()
+    lane.s += 60
+    bench = bench_of(lane)
+    override(bench, an_override(lane))
+    assert answer(bench).message == "passage_over"
+    assert kinds(bench) == []
+
+
 def test_nobody_is_let_in_twice_nor_kept_in() -> None:
     """After an admission there is nothing to decide; OUT never holds."""
     lane = Lane()
@@ -146,6 +235,14 @@ def test_measuring_again_forgets_every_reading_so_far() -> None:
     again = bench.person()
     assert (again.temperature, again.window, again.presence, again.fresh_from_ns) == (None, (), None, lane.ns)
     assert again.follows == person.passage
+
+
+def test_measured_again_and_again_is_still_the_first_ones_passage() -> None:
+    """What it follows stays what it followed."""
+    lane = Lane(policy=load_policy("case"))
+    bench = bench_of(lane, person=somebody(lane, card=RESIDENT, follows="in-0"), phase=Phase.MEASURING)
+    measure_again(bench, MeasureAgain(lane="in", guard="wang"))
+    assert bench.person().follows == "in-0"
 
 
 @pytest.mark.parametrize(("sensor", "message"), [(True, "nobody_here"), (False, "no_thermometer")])
@@ -178,6 +275,55 @@ def test_a_value_for_a_passage_that_is_over_is_nobodys() -> None:
     assert bench.person().temperature is None
 
 
+def test_a_value_of_the_guards_is_one_more_shot_and_no_window() -> None:
+    """It decides at once, in place of whatever the sensor had read."""
+    lane = Lane(policy=load_policy("case"))
+    person = somebody(lane, card=replace(RESIDENT, category="staff"), code=GREEN, shots=1, window=("read",))
+    bench = bench_of(lane, person=person, phase=Phase.MEASURING)
+    enter_temperature(bench, EnterTemperature(lane="in", guard="wang", object_centi_c=3680, passage=person.passage))
+    decided = bench.state.decided
+    assert decided.verdict.admit
+    assert (decided.person.shots, decided.person.window, decided.person.temperature.by_guard) == (2, (), True)
+
+
+def waits_inside(lane: Lane) -> Warming:
+    person = somebody(lane, card=replace(RESIDENT, category="staff"), code=GREEN, presence=3, measuring_since_ns=1)
+    return Warming(person=replace(person, passage="in-cold"), category="staff", since_ns=lane.ns, since_us=0)
+
+
+def enters(bench: Bench, passage: str = "in-cold") -> CommandResult:
+    enter_temperature(bench, EnterTemperature(lane="in", guard="wang", object_centi_c=3680, passage=passage))
+    return answer(bench)
+
+
+def test_who_waits_inside_is_called_in_by_the_guards_value() -> None:
+    """A new passage of the same person, from now on, with nothing of the old measuring."""
+    lane = Lane(policy=load_policy("case"))
+    waiting = waits_inside(lane)
+    lane.s += 240
+    bench = bench_of(lane, warming=(waiting,))
+    result = enters(bench)
+    person = bench.state.decided.person
+    assert (result.done, result.passage) == (True, person.passage)
+    assert bench.state.decided.verdict.admit
+    assert person.follows == "in-cold" != person.passage
+    assert (person.began_ns, person.credential_ns, person.presence) == (lane.ns, lane.ns, None)
+
+
+def test_nobody_is_called_in_over_somebody_elses_passage() -> None:
+    """Neither over one that runs nor over one whose record is on its way; somebody unknown is nobody."""
+    lane = refused()
+    waiting, decided = waits_inside(lane), lane.state.decided
+    running = bench_of(lane, warming=(waiting,), person=somebody(lane))
+    unwritten = bench_of(lane, warming=(waiting,), decided=replace(decided, committed=False))
+    for bench in (running, unwritten):
+        assert enters(bench).message == "journal_busy"
+        assert kinds(bench) == []
+    free = bench_of(lane, warming=(waiting,))
+    assert enters(free, "in-other").message == "passage_over"
+    assert kinds(free) == []
+
+
 def acknowledged(state: dict[str, object], passage: str) -> tuple[LaneState, CommandResult, list[Kind]]:
     bench = bench_of(refused(), **state)
     acknowledge(bench, Acknowledge(lane="in", guard="wang", passage=passage))
@@ -197,6 +343,26 @@ def test_a_refusal_that_the_guard_has_seen_ends_its_case_and_not_the_waiting() -
     assert (result.done, result.message, written) == (False, "passage_over", [])
 
 
+def test_a_refusal_leaves_the_console_once_it_was_seen() -> None:
+    """Only the one that was seen; with no case open and nobody waiting that is all."""
+    lane = refused()
+    passage = lane.state.decided.person.passage
+    state, result, written = acknowledged({}, passage)
+    assert (state.decided.acknowledged, result.done, result.message, written) == (True, True, "", [])
+    state, result, _ = acknowledged({}, "in-0")
+    assert (state.decided.acknowledged, result.done) == (False, False)
+
+
+def test_an_open_case_is_closed_in_the_guards_name() -> None:
+    """And only where one is open."""
+    mine = Kept(subject=RESIDENT.subject, passage="in-1", since_ns=1, referral=True, stranded_ns=2)
+    for referral, closed in ((True, ["closed:guard:wang"]), (False, [])):
+        bench = bench_of(refused(), kept=(replace(mine, referral=referral),))
+        acknowledge(bench, Acknowledge(lane="in", guard="wang", passage="in-1"))
+        drafts = [effect.draft for effect in bench.effects if isinstance(effect, Remember)]
+        assert [draft.payloads[PayloadClass.FACTS]["state"] for draft in drafts] == closed
+
+
 def test_an_emergency_opens_before_it_is_written_and_is_written_once() -> None:
     """Pressed twice it holds twice and is one record; so is its end."""
     bench = bench_of(Lane())
@@ -206,6 +372,15 @@ def test_an_emergency_opens_before_it_is_written_and_is_written_once() -> None:
     assert [effect.on for effect in bench.effects if isinstance(effect, HoldOpen)] == [True, True, False, False]
     assert kinds(bench) == [Kind.EMERGENCY, Kind.EMERGENCY]
     assert bench.state.emergency_since_us is None
+    alarms = [effect for effect in bench.effects if isinstance(effect, RaiseAlarm)]
+    assert [(alarm.code, alarm.detail) for alarm in alarms] == [("emergency_open", "in")]
+
+
+def test_an_emergency_that_is_on_says_since_when() -> None:
+    """The console counts from there."""
+    bench = bench_of(Lane())
+    emergency(bench, Emergency(lane="in", guard="", open=True, why=""))
+    assert bench.state.emergency_since_us == bench.now.at_us
 
 
 def test_a_registered_visitor_is_the_person_now_in_the_lane() -> None:
@@ -220,6 +395,9 @@ def test_a_registered_visitor_is_the_person_now_in_the_lane() -> None:
         assert bench.person().card_key == f"registered:{COURIER.subject}"
         assert bench.person().deadline_ns == lane.ns + 20 * NS
     busy = refused()
+    follows = bench_of(busy)
+    visitor_registered(follows, event)
+    assert follows.person().follows == busy.state.decided.person.passage
     bench = bench_of(busy, decided=replace(busy.state.decided, committed=False))
     visitor_registered(bench, event)
     assert (answer(bench).done, answer(bench).message) == (False, "journal_busy")
