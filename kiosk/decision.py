@@ -42,6 +42,7 @@ from kiosk.evidence import (
     CodeStatus,
     Evidence,
     NotMeasured,
+    PassFinding,
     TemperatureOutcome,
 )
 from kiosk.reasons import CheckName, CheckState, ClockTrust, Direction, NextStep, Reason, by_importance
@@ -103,9 +104,8 @@ class _Case:
         return "" if way is None else way[str(check)]
 
 
-def category_of(evidence: Evidence, policy: Policy) -> str:
+def category_of(card: PassFinding | None, policy: Policy) -> str:
     """The category of a genuine pass; without one, the policy's category for people who are not known."""
-    card = evidence.card
     if card is not None and card.refusal is None and card.category:
         return card.category
     return policy.visitor_category
@@ -123,7 +123,7 @@ def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
 
     Never raises for any evidence. The rules are those of this module's description.
     """
-    name = category_of(evidence, policy)
+    name = category_of(evidence.card, policy)
     trusted = now.clock_trust is not ClockTrust.NONE and evidence.clock_trust is not ClockTrust.NONE
     case = _Case(evidence, policy, policy.category_named(name), trusted, lapsed_order(policy, now) if trusted else "")
     checks = tuple(_judge(case, check) for check in CheckName)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.policy import REQUIRED, Category
+from config.policy import REQUIRED
 from kiosk import decision
 from kiosk.passage_bench import Bench
 from kiosk.passage_evidence import evidence_of, recent
@@ -10,22 +10,17 @@ from kiosk.passage_state import Person
 from kiosk.reasons import CheckState, Direction
 
 
-def _category(bench: Bench, person: Person) -> Category | None:
-    card = person.card
-    known = card is not None and card.refusal is None and card.category
-    return bench.setup.policy.category_named(card.category if known and card else bench.setup.policy.visitor_category)
-
-
 def _asked(bench: Bench, person: Person) -> frozenset[str]:
     """The checks that the policy asks of this person in this direction, after the order's end none on health."""
-    category = _category(bench, person)
+    policy = bench.setup.policy
+    category = policy.category_named(decision.category_of(person.card, policy))
     if category is None:
         return frozenset()
     way = category.entry if bench.setup.direction is Direction.IN else category.exit
     asked = {check for check, rule in (way or {}).items() if rule == REQUIRED}
     if way is None and bench.setup.direction is Direction.IN and person.card is None:
         asked = {"pass"}
-    if decision.lapsed_order(bench.setup.policy, bench.now):
+    if decision.lapsed_order(policy, bench.now):
         asked -= {"temperature", "health_code", "trip"}
     return frozenset(asked)
 

@@ -203,10 +203,5 @@ def bench_of(lane: Lane, **state: object) -> Bench:
 
 def somebody(lane: Lane, **known: object) -> Person:
     """The person of a passage that begins now, and what is known of them."""
-    return Person(
-        passage="in-5f0c1d2e-1",
-        began_ns=lane.ns,
-        credential_ns=lane.ns,
-        deadline_ns=lane.ns + 20_000_000_000,
-        **known,
-    )
+    new = Person(passage="in-5f0c1d2e-1", began_ns=lane.ns, credential_ns=lane.ns, deadline_ns=lane.ns + 20_000_000_000)
+    return replace(new, **known)

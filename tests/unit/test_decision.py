@@ -402,9 +402,9 @@ def test_the_next_step_fits_the_person(reason: Reason, known: dict[str, Any], st
 def test_whose_category_counts() -> None:
     """A good card's own; nobody's word for a refused card, whose category is the stranger's."""
     policy = load_policy("clear").model_copy(update={"visitor_category": "courier"})
-    assert category_of(evidence(), policy) == "resident"
+    assert category_of(RESIDENT, policy) == "resident"
     for card in (None, replace(RESIDENT, refusal=Reason.CARD_CLONED), replace(RESIDENT, category="")):
-        assert category_of(evidence(card=card), policy) == "courier"
+        assert category_of(card, policy) == "courier"
 
 
 @pytest.mark.parametrize(

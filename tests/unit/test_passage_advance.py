@@ -12,7 +12,7 @@ from kiosk.board import Hint, Phase
 from kiosk.passage_advance import advance, time_passed
 from kiosk.passage_bench import Bench
 from kiosk.passage_events import Commit, PassageClosed, TimePassed, VerifyCard
-from kiosk.passage_state import Opened, Queued
+from kiosk.passage_state import Kept, Opened, Queued
 from kiosk.reasons import Passed
 from kiosk.screening import Watch, by_contact_thermometer
 from tests.lane import COURIER, GREEN, NORMAL_SKIN_C, REVOKED_CARD, Lane, bench_of, somebody
@@ -58,6 +58,34 @@ def test_a_card_holder_who_lacks_a_code_is_asked_for_it_and_waited_for() -> None
     late.person(temperature=NORMAL)
     advance(late)
     assert decides(late)
+
+
+def test_at_the_deadline_it_is_decided_without_what_is_missing() -> None:
+    """Not a nanosecond later; as long as it is waited for, no measuring window runs out."""
+    lane = Lane(policy=CASE)
+    known = {"card": COURIER, "temperature": NORMAL, "measuring_since_ns": 1, "measure_by_ns": 2}
+    waiting = next_of(lane, **{**known, "deadline_ns": lane.ns + 1})
+    assert not decides(waiting)
+    assert (waiting.person().measuring_since_ns, waiting.person().measure_by_ns) == (None, None)
+    assert decides(next_of(lane, **{**known, "deadline_ns": lane.ns}))
+
+
+def test_with_everything_shown_the_face_is_what_is_missing() -> None:
+    """A code that is still missing comes first: nobody is held still before a sensor while looking for a phone."""
+    lane = Lane(policy=CASE)
+    shown = next_of(lane, card=COURIER, code=GREEN)
+    assert (shown.state.phase, shown.person().waiting_for) == (Phase.MEASURING, ("temperature",))
+    without = next_of(lane, card=COURIER)
+    assert without.state.phase is Phase.IDENTIFYING
+    late = next_of(lane, card=COURIER, deadline_ns=lane.ns)
+    assert decides(late), "at the deadline the code stays missing, and no face changes that"
+
+
+def test_a_card_that_is_no_good_waits_for_no_server() -> None:
+    """Whatever the look-up would have said of the code."""
+    lane = Lane(policy=CASE)
+    known = {"code": GREEN, "awaited": "code:1", "await_by_ns": lane.ns + NS, "temperature": NORMAL}
+    assert decides(next_of(lane, card=REVOKED_CARD, **known))
 
 
 def test_nobody_is_sent_for_a_phone_whose_card_is_no_good() -> None:
@@ -123,6 +151,52 @@ def test_who_waited_for_a_turn_has_it_when_the_hold_is_over() -> None:
         bench.now = replace(lane.now, mono_ns=lane.ns + int(after_s * NS))
         time_passed(bench, TimePassed(at_ns=bench.ns))
         assert len([e for e in bench.effects if isinstance(e, VerifyCard)]) == asked, after_s
+
+
+def test_a_verdict_that_is_not_written_yet_is_not_over() -> None:
+    """However late the journal is, nobody's turn comes over it."""
+    lane = Lane()
+    lane.face(NORMAL_SKIN_C, 1.0)
+    lane.tap("04a1")
+    turn = Queued(event=CardTap(uid=bytes.fromhex("04a2"), at_ns=lane.ns), until_ns=lane.ns + 20 * NS)
+    bench = bench_of(lane, queued=turn, decided=replace(lane.state.decided, committed=False))
+    bench.now = replace(lane.now, mono_ns=lane.ns + 10 * NS)
+    time_passed(bench, TimePassed(at_ns=bench.ns))
+    assert (bench.state.phase, bench.state.queued) == (Phase.DECIDED, turn)
+
+
+@pytest.mark.parametrize(("since_s", "alarmed"), [(299, False), (300, True)])
+def test_time_alone_raises_the_alarm_for_whoever_is_stranded(since_s: int, alarmed: bool) -> None:
+    """Also over a verdict that stands on the screen."""
+    lane = Lane()
+    lane.tap("04ff")
+    stranded_ns = lane.ns + (300 - since_s) * NS
+    kept = Kept(subject="a1", passage="in-0", since_ns=1, referral=False, stranded_ns=stranded_ns)
+    bench = bench_of(lane, kept=(kept,), phase=Phase.DECIDED)
+    time_passed(bench, TimePassed(at_ns=bench.ns))
+    assert bench.state.kept[0].alarmed is alarmed
+
+
+@pytest.mark.parametrize(("contact", "there"), [(False, False), (True, True)])
+def test_who_is_not_seen_any_more_has_stepped_away(contact: bool, there: bool) -> None:
+    """Half a second without a warm reading; a presence contact says so itself."""
+    lane = Lane(presence_contact=contact)
+    watch = Watch(number=7, since_ns=lane.ns, warm_at_ns=lane.ns)
+    bench = bench_of(lane, watch=watch)
+    bench.now = replace(lane.now, mono_ns=lane.ns + NS // 2)
+    time_passed(bench, TimePassed(at_ns=bench.ns))
+    assert bench.state.watch.present is there
+
+
+def test_somebody_waited_for_is_looked_at_again_when_time_passes() -> None:
+    """The deadline is an instant like any other; so is the end of a turn in the queue."""
+    lane = Lane(policy=CASE)
+    turn = Queued(event=CardTap(uid=bytes.fromhex("04a2"), at_ns=lane.ns), until_ns=lane.ns)
+    person = somebody(lane, card=COURIER, temperature=NORMAL, deadline_ns=lane.ns)
+    bench = bench_of(lane, person=person, phase=Phase.IDENTIFYING, queued=turn)
+    time_passed(bench, TimePassed(at_ns=bench.ns))
+    assert decides(bench)
+    assert bench.state.queued is None
 
 
 def test_who_did_not_go_through_in_time_has_not_passed() -> None:

@@ -207,7 +207,7 @@ def test_a_refusal_of_more_than_a_minute_ago_is_overruled_by_nobody() -> None:
     lane.s += 60
     bench = bench_of(lane)
     override(bench, an_override(lane))
-    assert answer(bench).message == "passage_over"
+    assert (answer(bench).done, answer(bench).message) == (False, "passage_over")
     assert kinds(bench) == []
 
 
@@ -218,11 +218,11 @@ def test_nobody_is_let_in_twice_nor_kept_in() -> None:
     lane.tap("04a1")
     bench = bench_of(lane)
     override(bench, an_override(lane))
-    assert answer(bench).message == "already_admitted"
+    assert (answer(bench).done, answer(bench).message) == (False, "already_admitted")
     leaving = Lane(direction=Direction.OUT)
     bench = bench_of(leaving, person=somebody(leaving))
     override(bench, an_override(leaving, admit=False, passage="in-5f0c1d2e-1"))
-    assert answer(bench).message == "out_never_holds"
+    assert (answer(bench).done, answer(bench).message) == (False, "out_never_holds")
 
 
 def test_measuring_again_forgets_every_reading_so_far() -> None:
@@ -271,7 +271,7 @@ def test_a_value_for_a_passage_that_is_over_is_nobodys() -> None:
     lane = Lane(policy=load_policy("case"))
     bench = bench_of(lane, person=somebody(lane, card=RESIDENT), phase=Phase.MEASURING)
     enter_temperature(bench, EnterTemperature(lane="in", guard="wang", object_centi_c=3660, passage="in-0"))
-    assert answer(bench).message == "passage_over"
+    assert (answer(bench).done, answer(bench).message) == (False, "passage_over")
     assert bench.person().temperature is None
 
 
@@ -317,10 +317,12 @@ def test_nobody_is_called_in_over_somebody_elses_passage() -> None:
     running = bench_of(lane, warming=(waiting,), person=somebody(lane))
     unwritten = bench_of(lane, warming=(waiting,), decided=replace(decided, committed=False))
     for bench in (running, unwritten):
-        assert enters(bench).message == "journal_busy"
+        result = enters(bench)
+        assert (result.done, result.message) == (False, "journal_busy")
         assert kinds(bench) == []
     free = bench_of(lane, warming=(waiting,))
-    assert enters(free, "in-other").message == "passage_over"
+    result = enters(free, "in-other")
+    assert (result.done, result.message) == (False, "passage_over")
     assert kinds(free) == []
 
 
