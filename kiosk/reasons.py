@@ -131,6 +131,8 @@ class Remark(StrEnum):
     """At another gate of the site a moment ago, sooner than anybody walks from there."""
     LENT_CARD = "lent_card"
     """A temporary card that a member has lent out."""
+    WEAK_CARD = "weak_card"
+    """A number alone, at a gate that asks its cards for more: anybody may have copied it."""
 
 
 class CheckName(StrEnum):

@@ -63,6 +63,8 @@ def pass_of_uid(
         remarks=(
             *((Remark(flag.value),) if flag is not None and refusal is None else ()),
             *((Remark.LENT_CARD,) if entry.lent_by else ()),
+            # A gate that asks nobody for a proof (no proof in the tap) has nothing to compare the card with.
+            *((Remark.WEAK_CARD,) if refusal is None and strength is CardStrength.UID and tap.proof else ()),
         ),
     )
 

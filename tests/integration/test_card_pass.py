@@ -21,7 +21,7 @@ from kiosk.credentials.card_counter import AcceptedCode
 from kiosk.credentials.card_pass import pass_of_card
 from kiosk.database import Failure
 from kiosk.evidence import CardStrength
-from kiosk.reasons import ClockTrust, Reason
+from kiosk.reasons import ClockTrust, Reason, Remark
 from kiosk.roster import Roster
 from tests.fakes import MORNING_US
 from tests.faulty_database import FaultPlan
@@ -143,6 +143,15 @@ def test_revoked_foreign_and_wrong_key_cards_have_their_own_reasons(gate: Gate) 
     assert gate.tapped("ev2", stranger).refusal is Reason.CARD_UNKNOWN
     wrong = personalised(EV2, gate_key=bytes(16), file_key=bytes(16), meta_key=SITE.meta())
     assert gate.tapped("ev2", wrong).refusal is Reason.CARD_FORGED
+
+
+def test_a_weak_card_is_remarked_where_cards_are_asked_for_more(gate: Gate) -> None:
+    """The guard is to look at the holder; not of a card that proved itself, nor at a gate that asks nobody."""
+    assert gate.tapped("ev2", uid_card(OLD)).remarks == (Remark.WEAK_CARD,)
+    assert gate.tapped("sun", uid_card(OLD)).remarks == (Remark.WEAK_CARD,)
+    assert gate.finding(CardTap(uid=OLD, at_ns=0)).remarks == ()
+    assert gate.tapped("ev2", issued(EV2)).remarks == ()
+    assert gate.tapped("ev2", uid_card(EV2)).remarks == ()
 
 
 def test_a_legacy_card_of_the_roster_still_passes_as_weak(gate: Gate) -> None:
