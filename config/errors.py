@@ -3,7 +3,7 @@
     GatepostError
     ├── ConfigError          a setting, a policy, a key file or a folder is not usable
     ├── DriverError          (drivers/errors.py) cable, frame, device
-    ├── JournalError         (kiosk/journal.py) the durable log
+    ├── JournalError         (kiosk/journal_types.py) the durable log
     └── SyncError            (sync/errors.py) wire form, transport, refusal
 
 Every message names the thing, what was seen, what was expected and what to try.

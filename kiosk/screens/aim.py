@@ -2,7 +2,7 @@
 
 A picture is made only when a page asks for it, at most :data:`PICTURES_PER_S` times a second for each camera however
 many pages look, and replaced in memory by the next; it is never written anywhere. The work is done by one thread at a
-time (``app.py``), so that looking at the cameras cannot take more than a small part of one core from the gate.
+time (``camera_pages.py``), so that looking at the cameras cannot take more than a small part of one core from the gate.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
 from kiosk.board import KioskView
 from kiosk.screens.hub import Hub, Subscription
 
@@ -71,3 +74,28 @@ async def stream(
                 else:
                     yield frame("alive", {})
             await subscription.news(heartbeat_s)
+
+
+class EventAnswer:
+    """Answers a request with the events of its page, with ``heartbeat_s`` between heartbeats. Raises HubFullError."""
+
+    def __init__(self, hub: Hub, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self._hub = hub
+        self._heartbeat_s = heartbeat_s
+
+    def __call__(self, request: Request, draw: Render, *, allowed: Callable[[], bool] = lambda: True) -> Response:
+        """The answer, which goes on until the page leaves; see :func:`stream`."""
+        events = stream(
+            self._hub,
+            self._hub.subscribe(),
+            draw,
+            last_event_id=request.headers.get("last-event-id", "")[:64],
+            allowed=allowed,
+            heartbeat_s=self._heartbeat_s,
+        )
+        return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def heard(lane: str, passage: str, face: str) -> dict[str, Any]:
+    """What a page's sounds go by, for one lane."""
+    return {"lane": lane, "passage": passage, "face": str(face)}

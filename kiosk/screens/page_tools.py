@@ -9,8 +9,9 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
-from kiosk.board import CommandResult
+from kiosk.board import CommandResult, KioskView, LaneView
 
 Route = tuple[str, str, Callable[..., Any]]
 """Path, method and endpoint."""
@@ -29,3 +30,11 @@ class PageTools:
     def local(self, at: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
         """An aware time as the site's clock shows it."""
         return at.astimezone(self.zone).strftime(form)
+
+
+def lane_of(view: KioskView, name: str) -> LaneView:
+    """One lane of a view; HTTPException 404 for an unknown one."""
+    for lane in view.lanes:
+        if lane.lane == name:
+            return lane
+    raise HTTPException(404, "no such lane")

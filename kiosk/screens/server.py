@@ -60,6 +60,7 @@ class ScreensServer:
                 h11_max_incomplete_event_size=16 * 1024,
                 http="h11" if tls is None else ImpatientProtocol,
                 ws="none",
+                loop="asyncio",  # another loop that happens to be installed would accept past the listener's bounds
             )
         )
         self._thread = threading.Thread(target=self._serve, name="screens", daemon=True)

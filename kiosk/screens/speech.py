@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import tzinfo
 from typing import Any
 
@@ -14,12 +13,11 @@ from kiosk.board import KioskView
 from kiosk.clock import utc_of
 from kiosk.reasons import ClockTrust
 from kiosk.screens.faces import Face, ResidentScreen
+from kiosk.screens.page_tools import Route
 from kiosk.screens.security import Role, role
 from kiosk.screens.spoken import name_of, spoken
 from kiosk.screens.texts import Language
 from kiosk.screens.voices import Voices
-
-Route = tuple[str, str, Callable[..., Any]]
 
 
 class Speech:

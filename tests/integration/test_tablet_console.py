@@ -422,6 +422,11 @@ def test_strangers_take_a_bounded_number_of_connections(kiosk: Kiosk) -> None:
             pytest.fail("no page after the others had left")
 
 
+def test_no_other_event_loop_accepts_past_the_bounds(kiosk: Kiosk) -> None:
+    """uvloop, where something installed it, takes connections from the socket's number and not from the listener."""
+    assert kiosk.server._server.config.loop == "asyncio"
+
+
 @pytest.mark.parametrize(
     "sent",
     [
