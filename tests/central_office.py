@@ -48,6 +48,7 @@ ISSUER = CodeIssuer(
     lifetime=timedelta(hours=12),
 )
 DOOR = (POLICIES / "building_door.toml").read_text("utf-8")
+ROSTER = "person_id,category,card_uid\n" + "".join(f"R-{number},resident,\n" for number in range(7000))
 KIOSKS = ("gate-east", "gate-north", "gate-west")
 DENIED = ("card_unknown", "out_of_hours", "code_expired", "pass_used", "temperature_raised", "code_missing")
 
@@ -174,7 +175,7 @@ class Office:
         for kind, version, hours_ago, body in (
             (DocumentKind.POLICY, 4, 200, DOOR.replace("building-door-1", "xiangyang-2026-11")),
             (DocumentKind.POLICY, 5, 2.5, 'kiosks = ["gate-west"]\n' + DOOR.replace("building-door-1", "west-2026-11")),
-            (DocumentKind.ROSTER, 31, 50, "person_id,category\n" * 7000),
+            (DocumentKind.ROSTER, 31, 50, ROSTER),
             (DocumentKind.REVOCATIONS, 12, 30, "{}"),
             (DocumentKind.REVOCATIONS, 13, 2.6, "{}"),
             (DocumentKind.TRUST, 2, 700, "{}" * 900),

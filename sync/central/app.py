@@ -43,6 +43,7 @@ from sync.central.admin.documents import router as documents_page_router
 from sync.central.admin.orders import router as orders_router
 from sync.central.admin.pages import router as admin_router
 from sync.central.admin.phones import router as phones_page_router
+from sync.central.admin.publishing import router as publishing_router
 from sync.central.admin.refusals import is_page, refused, refused_for
 from sync.central.chores import Chores
 from sync.central.committer import Committer, Overloaded
@@ -134,6 +135,7 @@ def create_app(
     app.include_router(phones_router)
     app.include_router(admin_router)
     app.include_router(documents_page_router)
+    app.include_router(publishing_router)
     app.include_router(phones_page_router)
     app.include_router(orders_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -71,8 +71,7 @@ def propose(connection: Connection, body: bytes, now_us: int) -> Proposal:
     Refused are: what does not parse; an example's order, or one that has ended; a name that another policy had before;
     kiosks that are not approved here; and a category of the roster that would lose its way home.
     """
-    policy = parse_policy(body, "policy")
-    _check_order(policy, now_us)
+    policy = check_alone(body, now_us)
     known = _known_policies(connection)
     for version, other in known.items():
         if other.version == policy.version:
@@ -116,6 +115,13 @@ def addressed(body: bytes, kind: DocumentKind, kiosks: Sequence[str]) -> bytes:
         raise ConfigError("--for", seen=f"a policy that names {told(named)} itself", expected="one that names none")
     line = f"kiosks = {json.dumps(list(dict.fromkeys(kiosks)), ensure_ascii=False)}\n"
     return line.encode("utf-8") + body
+
+
+def check_alone(body: bytes, now_us: int) -> Policy:
+    """What can be said of a policy without knowing any gate: it parses, and its order is one to act on."""
+    policy = parse_policy(body, "policy")
+    _check_order(policy, now_us)
+    return policy
 
 
 def _check_order(policy: Policy, now_us: int) -> None:

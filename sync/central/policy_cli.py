@@ -1,4 +1,4 @@
-"""``gatepost-central policy``: which policy each kiosk is offered, and ending one that was for some alone."""
+"""``gatepost-central policy``: which policy each kiosk is offered, signing one apart, ending one for some alone."""
 
 from __future__ import annotations
 
@@ -25,6 +25,31 @@ def offers(database: Database) -> None:
         policy = kiosk.policy
         told = "none" if policy is None else f"{policy.version} {policy.name} (for {WHOM[policy.reach]})"
         typer.echo(f"{kiosk.kiosk_id}: offered {told}, holds {kiosk.of('policy').held or 'none'}")
+
+
+@app.command()
+def sign(
+    *,
+    file: Annotated[Path, typer.Option(help="the policy")],
+    document: Annotated[int, typer.Option(min=1, max=10**15 - 1, help="its number, as the page Documents says it")],
+    authority_key: Annotated[Path, typer.Option(help="the authority's private key (PKCS#8 PEM, mode 0600)")],
+    kiosks: Annotated[
+        list[str] | None, typer.Option("--for", help="for this kiosk alone; repeat for a few; else for all")
+    ] = None,
+) -> None:
+    """Sign a policy where the authority's key is kept, away from any central; the text is for the page Documents."""
+    from sync import keys
+    from sync.central.context import system_now_us
+    from sync.central.policies import addressed, check_alone
+    from sync.central.signed_text import SignedText
+    from sync.document import DocumentKind
+
+    body = file.read_bytes()
+    if kiosks:
+        body = addressed(body, DocumentKind.POLICY, kiosks)
+    check_alone(body, system_now_us())
+    key = keys.load_private_key(authority_key)
+    typer.echo(str(SignedText.sign(DocumentKind.POLICY, document, body, system_now_us(), key)))
 
 
 @app.command()

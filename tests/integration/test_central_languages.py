@@ -14,9 +14,9 @@ from sync.central.context import REFRESH_HEADER
 from sync.central.lists import count_open_alerts
 from tests.central_office import KIOSKS, PASSPHRASE, Office
 
-PAGES = ("kiosks", "sync-log", "passages", "report", "phones", "quarantine", "orders")
-DATA = {"gatepost", "Asia", "Shanghai", "CSV", "NDJSON", "kB", "gate", "east", "north", "west", "south"}
-"""Latin words of a Chinese page that are data: names of kiosks, of the zone, of formats, of the program."""
+PAGES = ("kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "orders")
+DATA = {"gatepost", "Asia", "Shanghai", "CSV", "NDJSON", "kB", "gate", "east", "north", "west", "south", "xiangyang"}
+"""Latin words of a Chinese page that are data: names of kiosks, of a policy, of the zone, of formats, of the program."""
 
 
 class Reader(HTMLParser):

@@ -3,6 +3,8 @@ documents."""
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -12,15 +14,21 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import update
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from config.errors import ConfigError, GatepostError
 from kiosk.signed_document import DocumentKind
+from sync import keys
+from sync.central import cli
 from sync.central.access import Role
 from sync.central.alerts import close_alert
 from sync.central.document_watch import watch_documents
 from sync.central.documents import sign_and_publish
 from sync.central.held_documents import Standing, look_at_documents
-from sync.central.tables import Alert, Kiosk, table
-from tests.integration.test_central_policy import case
+from sync.central.signed_text import SignedText
+from sync.central.tables import Alert, Audit, Kiosk, table
+from tests.fakes import MORNING_US
+from tests.integration.test_central_policy import CASE, case
 from tests.integration.test_central_web import Site
 from tests.sync_kit import KIOSK, MemoryCentral
 
@@ -179,3 +187,107 @@ def test_an_admin_withdraws_where_no_key_is_needed(town: Town, client: TestClien
     with town.store.reading() as connection:
         offered = {kiosk.kiosk_id: kiosk.of("policy").offered for kiosk in look_at_documents(connection).kiosks}
     assert offered == {KIOSK: own, "gate-north": 2}
+
+
+# -- publishing from the page ----------------------------------------------------------------------------------
+
+
+class PublishingDesk:
+    """The authority's key apart from the central, and an admin's browser."""
+
+    def __init__(self, town: Town, client: TestClient, folder: Path) -> None:
+        self.town, self.client, self.folder = town, client, folder
+        self.key = folder / "authority.key"
+        keys.generate_key(self.key)
+        self.csrf = town.log_in(client, Role.ADMIN)
+
+    def sign(self, text: str, document: int, *more: str, key: Path | None = None) -> str:
+        """What the command writes that signs a policy."""
+        (self.folder / "new.toml").write_text(text, "utf-8")
+        words = ["policy", "sign", "--file", str(self.folder / "new.toml"), "--document", str(document)]
+        result = CliRunner().invoke(cli.app, [*words, "--authority-key", str(key or self.key), *more])
+        if isinstance(result.exception, GatepostError):
+            raise result.exception
+        return str(result.stdout)
+
+    def post(self, what: str, signed: str, **more: str) -> tuple[int, str]:
+        fields = {"csrf": self.csrf, "signed": signed, **more}
+        answer = self.client.post(f"/admin/documents/{what}?lang=en", data=fields)
+        return answer.status_code, html.unescape(re.sub(r"<[^>]+>", "", answer.text))
+
+    def offered(self) -> dict[str, int]:
+        with self.town.store.reading() as connection:
+            found = look_at_documents(connection).kiosks
+        return {kiosk.kiosk_id: kiosk.of("policy").offered for kiosk in found}
+
+
+@pytest.fixture
+def desk(town: Town, client: TestClient, tmp_path: Path) -> PublishingDesk:
+    return PublishingDesk(town, client, tmp_path)
+
+
+def test_a_policy_is_published_from_the_page(desk: PublishingDesk) -> None:
+    """Signed elsewhere, pasted, looked at, offered: to every kiosk, then to one alone; with the admin's name."""
+    assert "--document 1" in desk.client.get("/admin/documents?lang=en").text
+    signed = desk.sign(case("all-1"), 1)
+    status, shown = desk.post("check", signed)
+    assert status == 200
+    for words in ("Publish all-1?", "every kiosk", "2026-17", "visitor", "Nothing is offered yet"):
+        assert words in shown, words
+    assert desk.offered() == {KIOSK: 0, "gate-north": 0}
+    assert desk.post("publish", signed)[0] == 303
+    north = desk.sign(case("north-2"), 2, "--for", "gate-north")
+    assert "Keep what they have" in desk.post("check", north)[1]
+    assert desk.post("publish", north)[0] == 303
+    assert desk.offered() == {KIOSK: 1, "gate-north": 2}
+    every = desk.sign(case("all-3"), 3)
+    shown = desk.post("check", every)[1]
+    assert "will not get it" in shown
+    assert "gate-north" in shown
+    with desk.town.store.reading() as connection:
+        noted = connection.execute(table(Audit).select().where(table(Audit).c.action == "publish")).all()
+    assert [(row.name, row.detail) for row in noted] == [
+        ("admin", "policy 1 for every kiosk"),
+        ("admin", "policy 2 for gate-north"),
+    ]
+
+
+def test_what_is_pasted_is_believed_for_its_signature_alone(desk: PublishingDesk, tmp_path: Path) -> None:
+    """No text, another number, altered, another authority, an old name, a roster, a forged form: nothing is offered."""
+    first = desk.sign(case("all-1"), 1)
+    assert desk.post("publish", first)[0] == 303
+    other_key = tmp_path / "other.key"
+    keys.generate_key(other_key)
+    good = json.loads(desk.sign(case("all-2"), 2))
+    altered = {**good, "body": base64.b64encode(case("all-9").encode()).decode()}
+    authority = keys.load_private_key(desk.key)
+    roster = SignedText.sign(DocumentKind.ROSTER, 1, b"person_id\n", MORNING_US, authority)
+    for pasted, status, why in (
+        ("", 400, "not a policy that the authority signed"),
+        ("[" * 5000, 400, "not a policy that the authority signed"),
+        (json.dumps({**good, "body": "?"}), 400, "not a policy that the authority signed"),
+        (json.dumps(altered), 400, "not a policy that the authority signed"),
+        (str(roster), 400, "not a policy that the authority signed"),
+        ("x" * 130_000, 413, "not a policy that the authority signed"),
+        ("x" * 300_000, 413, "too large"),
+        (first, 409, "another document number than the next one"),
+        (desk.sign(case("all-2"), 9), 409, "another document number than the next one"),
+        (desk.sign(case("all-2"), 2, key=other_key), 409, "Another key signed it"),
+        (desk.sign(case("all-1", number="2026-18"), 2), 409, "cannot be meant"),
+    ):
+        for what in ("check", "publish"):
+            found, said = desk.post(what, pasted)
+            assert (found, why in said) == (status, True), (found, said, pasted[:40])
+    assert desk.post("publish", json.dumps(good), csrf="forged")[0] == 403
+    assert desk.offered()[KIOSK] == 1
+    desk.client.cookies.clear()
+    csrf = desk.town.log_in(desk.client, Role.OPERATOR)
+    assert desk.post("publish", json.dumps(good), csrf=csrf)[0] == 403
+    assert desk.offered()[KIOSK] == 1
+
+
+def test_what_no_central_would_take_is_not_signed(desk: PublishingDesk) -> None:
+    """The command knows no kiosk, but an example's order and a typing error it sees."""
+    for text in (CASE, case("x").replace("category", "categry")):
+        with pytest.raises(ConfigError):
+            desk.sign(text, 1)

@@ -12,6 +12,7 @@ from sync.central.admin.pages import Admin, Auditor, checked_form
 from sync.central.admin.render import page
 from sync.central.context import central_of
 from sync.central.held_documents import look_at_documents
+from sync.central.offers import newest_versions
 from sync.central.policy_withdrawal import KEY_MISSING, withdraw
 from sync.errors import WireError
 
@@ -24,8 +25,16 @@ def documents_page(request: Request, visitor: Auditor) -> Response:
     central = central_of(request)
     with central.store.reading() as connection:
         there = look_at_documents(connection)
+        newest = int(newest_versions(connection).get(str(DocumentKind.POLICY), "0"))
     return page(
-        request, "documents.html", visitor, live=True, there=there, kinds=tuple(DocumentKind), now_us=central.now_us()
+        request,
+        "documents.html",
+        visitor,
+        live=True,
+        there=there,
+        kinds=tuple(DocumentKind),
+        next_policy=newest + 1,
+        now_us=central.now_us(),
     )
 
 

@@ -37,23 +37,23 @@ Before = Annotated[int | None, Query(ge=0, le=2**53)]
 Word = Annotated[str, Query(max_length=TEXT_CHARS)]
 
 
-async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, at most 16 kB and 20; raises WireError beyond."""
+async def form_of(request: Request, max_bytes: int = MAX_FORM_BYTES) -> dict[str, str]:
+    """The fields of a form, at most ``max_bytes`` and 20; raises WireError beyond."""
     if request.headers.get("Content-Type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         raise WireError("form", status=415, expected="application/x-www-form-urlencoded")
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         raise NotAllowed
-    body = await body_of(request, MAX_FORM_BYTES)
+    body = await body_of(request, max_bytes)
     try:
         return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         raise WireError("form", expected=f"UTF-8 and at most {MAX_FORM_FIELDS} fields") from None
 
 
-async def checked_form(request: Request, visitor: Visitor) -> dict[str, str]:
+async def checked_form(request: Request, visitor: Visitor, max_bytes: int = MAX_FORM_BYTES) -> dict[str, str]:
     """The fields of a form that this visitor's own page sent; raises NotAllowed for a forged one."""
-    fields = await form_of(request)
+    fields = await form_of(request, max_bytes)
     if not visitor.csrf or not hmac.compare_digest(fields.get("csrf", ""), visitor.csrf):
         raise NotAllowed
     return fields
