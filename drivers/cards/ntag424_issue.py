@@ -138,12 +138,20 @@ def issue(
         session = yield from authenticate_ev2_first(card_keys[MASTER_KEY_NO], MASTER_KEY_NO, random_bytes)
         yield from _check_versions(session, keys.version)
         return Issued(uid, keys.version, changed=False)
+    begun = []
     for key_no in (META_KEY_NO, FILE_KEY_NO, GATE_KEY_NO, SEALED_GATE_KEY_NO):
         version = yield from key_version(session, key_no)
-        if version == 0:
-            yield from _change_key(session, key_no, FACTORY_KEY, card_keys[key_no], keys.version)
-        elif version != keys.version:
+        if version not in (0, keys.version):
             raise DeviceError("card", seen=f"key {key_no} of version {version}", expected="0 or this site's version")
+        if version:
+            begun.append(key_no)
+    if begun:
+        for key_no in begun:
+            yield from _check_key(card_keys[key_no], key_no, random_bytes)
+        session = yield from authenticate_ev2_first(FACTORY_KEY, MASTER_KEY_NO, random_bytes)
+    for key_no in (META_KEY_NO, FILE_KEY_NO, GATE_KEY_NO, SEALED_GATE_KEY_NO):
+        if key_no not in begun:
+            yield from _change_key(session, key_no, FACTORY_KEY, card_keys[key_no], keys.version)
     yield from _write_text(address)
     # Selecting the file has ended the session; key 0 changes settings, and it is still the factory's.
     yield from select_application()
@@ -214,6 +222,15 @@ def key_version(session: Ev2Session, key_no: int) -> Generator[bytes, bytes, int
     if len(data) != 1:
         raise DeviceError("card", seen=f"{len(data)} bytes", expected="one: the version of a key")
     return data[0]
+
+
+def _check_key(key: bytes, key_no: int, random_bytes: RandomBytes) -> Generator[bytes, bytes, None]:
+    """A key that was set before, perhaps by another site of the same version: only who knows it can change it."""
+    try:
+        yield from authenticate_ev2_first(key, key_no, random_bytes)
+    except WrongKeyError:
+        hint = "finish it with the master keys that it was begun with"
+        raise DeviceError("card", seen=f"another site's key {key_no}", expected="this site's", hint=hint) from None
 
 
 def _check_versions(session: Ev2Session, version: int) -> Generator[bytes, bytes, None]:

@@ -168,6 +168,21 @@ def test_a_card_that_kept_the_factorys_key_is_not_called_finished() -> None:
         issued(Forgetful(UID, maker=MAKER))
 
 
+def test_a_card_begun_with_other_master_keys_is_not_finished_with_these() -> None:
+    """The same version number, other keys (a desk that drew new ones): told, key 0 untouched, finished with its own."""
+    other = SiteKeys("SITE01", card_master=bytes(16), site_master=bytes(16))
+    for pulled_after in range(6, 20):
+        card = NtagCard(UID, maker=MAKER)
+        issued(card, pulled_after, keys=other)
+        if not any(card.versions.values()):
+            continue
+        with pytest.raises(DeviceError, match="another site's key 1"):
+            issued(card)
+        assert card.versions[0] == 0
+        assert issued(card, keys=other) == Issued(UID, 1, changed=True)
+    assert card.versions[4] == 1
+
+
 def test_half_issued_by_another_site_is_refused() -> None:
     """Keys of a foreign version are not overwritten."""
     card = NtagCard(UID, maker=MAKER)
