@@ -16,7 +16,7 @@ from tests.central_office import KIOSKS, PASSPHRASE, Office
 
 PAGES = ("kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "orders")
 DATA = {"gatepost", "Asia", "Shanghai", "CSV", "NDJSON", "kB", "gate", "east", "north", "west", "south", "xiangyang"}
-"""Latin words of a Chinese page that are data: names of kiosks, of a policy, of the zone, of formats, of the program."""
+"""Latin words of a Chinese page that are data: names of kiosks, a policy, the zone, formats, the program."""
 
 
 class Reader(HTMLParser):
