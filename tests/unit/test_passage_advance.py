@@ -48,6 +48,13 @@ def test_the_screen_asks_for_one_thing(known: dict[str, object], hint: Hint) -> 
     assert not decides(bench)
 
 
+def test_the_rest_of_a_code_is_asked_for_only_where_something_reads_it() -> None:
+    """The camera failed between two parts: the card, which can still be read."""
+    lane = Lane(policy=CLEAR)
+    lane.unplug("camera")
+    assert next_of(lane, code_parts=(1, 2)).state.hint is Hint.TAP_CARD
+
+
 def test_a_card_holder_who_lacks_a_code_is_asked_for_it_and_waited_for() -> None:
     """For the policy's time; then it is decided without."""
     lane = Lane(policy=CASE)
@@ -111,6 +118,7 @@ def test_an_online_answer_is_waited_for_on_the_screen() -> None:
     waiting = next_of(lane, await_by_ns=lane.ns + 1, **known)
     assert (waiting.state.hint, waiting.person().waiting_for) == (Hint.CHECKING_CODE, ("lookup",))
     assert decides(next_of(lane, await_by_ns=lane.ns, **known))
+    assert decides(next_of(lane, await_by_ns=lane.ns + 1, **{**known, "awaited": ""})), "it has answered"
 
 
 @pytest.mark.parametrize(

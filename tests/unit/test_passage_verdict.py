@@ -231,6 +231,7 @@ def test_a_passing_is_written_once() -> None:
         ("resident_under_observation", Direction.OUT, True),
         ("resident_under_observation", Direction.IN, False),
         ("resident", Direction.OUT, False),
+        ("acrobat", Direction.OUT, False),
     ],
 )
 def test_leaving_under_observation_is_told_at_once(category: str, direction: Direction, told: bool) -> None:
