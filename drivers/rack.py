@@ -1,7 +1,7 @@
 """Builds the devices of each lane that the settings name: the one place that knows them all.
 
 To add a device: write its protocol file, then add its name to the table here and to the driver names of
-``config/settings.py``. Nothing above this floor changes.
+``config/lane.py``. Nothing above this floor changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from config.errors import ConfigError
-from config.settings import (
+from config.lane import (
     Camera,
     CameraSource,
     Contact,
@@ -20,12 +20,11 @@ from config.settings import (
     ReaderDriver,
     Scanner,
     ScannerDriver,
-    Settings,
     Strength,
     Thermometer,
     ThermometerDriver,
-    secret_file,
 )
+from config.settings import Settings, secret_file
 from drivers.camera import CameraHints, FolderSource, FrameSource, V4l2Source, VideoSource
 from drivers.camera_pi import PiCameraSource
 from drivers.cards.card_numbers import Form

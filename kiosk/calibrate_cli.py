@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from config.errors import ConfigError
-from config.settings import Lane, Settings, load_settings
+from config.lane import Lane
+from config.settings import Settings, load_settings
 from drivers.devices import Device, DeviceEvent, DeviceFault, TemperatureReading, ThermalFrame
 from kiosk.calibration import (
     FRAMES,

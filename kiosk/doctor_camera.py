@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError
-from config.settings import Camera, CameraSource, Settings
+from config.lane import Camera, CameraSource
+from config.settings import Settings
 from drivers.camera import FrameSource
 from drivers.camera_names import NamedCamera
 from drivers.devices import DeviceEvent, QrText

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.errors import GatepostError
-from config.settings import Settings, Strength
+from config.lane import Strength
+from config.settings import Settings
 from kiosk.evidence import CardStrength
 from kiosk.site_stores import open_card_keys, open_roster
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from config.lane import Lane, ThermometerDriver
 from config.sensor_model import SensorModel, load_sensor_model
-from config.settings import Lane, ThermometerDriver
 from kiosk.calibration_store import calibrated, load_calibration
 from kiosk.screening import Sensor, window_for
 from kiosk.temperature_record import as_recorded

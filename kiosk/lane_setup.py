@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from config.lane import Lane, LaneDirection
 from config.policy import Policy
-from config.settings import Lane, LaneDirection, Settings
+from config.settings import Settings
 from kiosk.clock import utc_of
 from kiosk.lane_sensor import sensor_of
 from kiosk.passage_events import LaneSetup, LocalTime

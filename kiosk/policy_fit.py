@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from config.errors import ConfigError
+from config.lane import Contact, LaneDirection
 from config.policy import Passback, Policy
-from config.settings import Contact, LaneDirection, Settings
+from config.settings import Settings
 
 MAX_TOLD = 8
 """So many names of categories or kiosks stand in a message."""

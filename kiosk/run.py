@@ -16,15 +16,8 @@ import structlog
 from fastapi import FastAPI
 
 from config.errors import ConfigError
-from config.settings import (
-    DOCUMENTS,
-    PASS_CERTIFICATE,
-    Settings,
-    Strength,
-    load_settings,
-    root_bytes,
-    secret_file,
-)
+from config.lane import Strength
+from config.settings import DOCUMENTS, PASS_CERTIFICATE, Settings, load_settings, root_bytes, secret_file
 from drivers.cards.ntag424 import ev2_dialogue, sun_dialogue
 from drivers.rack import CardDialogue, Rack
 from kiosk.acks import read_acknowledged

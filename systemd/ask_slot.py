@@ -90,7 +90,8 @@ def answers_central(config: Path) -> None:
 
 def page(config: Path) -> None:
     """Prints the address that the kiosk's screen shows."""
-    from config.settings import LaneDirection, load_settings
+    from config.lane import LaneDirection
+    from config.settings import load_settings
 
     settings = load_settings(config).settings
     lane = next((lane for lane in settings.lane if lane.direction is LaneDirection.IN), settings.lane[0])

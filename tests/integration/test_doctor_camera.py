@@ -11,7 +11,7 @@ import pytest
 import segno
 from typer.testing import CliRunner, Result
 
-from config.settings import Camera
+from config.lane import Camera
 from drivers.camera_names import NamedCamera
 from drivers.opencv import cv2
 from kiosk.cli import app

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
-from config.settings import Camera, CameraSource, NumberForm, ReaderDriver, ThermometerDriver, load_settings
+from config.lane import Camera, CameraSource, NumberForm, ReaderDriver, ThermometerDriver
+from config.settings import load_settings
 from drivers.camera import FolderSource, V4l2Source, VideoSource
 from drivers.camera_pi import PiCameraSource
 from drivers.cards.card_numbers import Form

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from config.settings import Camera
+from config.lane import Camera
 from drivers.devices import FaultKind
 from kiosk.camera_report import Advice
 from kiosk.screens.texts import Language, texts

@@ -9,8 +9,9 @@ import pytest
 
 from config.central import load_central
 from config.errors import ConfigError
+from config.lane import LaneDirection
 from config.loader import known_keys
-from config.settings import LaneDirection, Settings, load_settings, secret_file
+from config.settings import Settings, load_settings, secret_file
 from tests.conftest import ROOT
 
 GATE = """
