@@ -132,7 +132,7 @@ def test_a_lane_that_can_read_nothing_is_at_fault(broken: tuple[str, ...], phase
         lane.unplug(name)
     bench = bench_of(lane)
     advance(bench)
-    assert bench.state.phase is phase
+    assert (bench.state.phase, bench.state.hint) == (phase, Hint.NONE if phase is Phase.FAULT else Hint.TAP_OR_SHOW)
     bare = bench_of(Lane(devices={"thermo": "thermometer"}))
     advance(bare)
     assert bare.state.phase is Phase.IDLE
@@ -159,6 +159,7 @@ def test_who_waited_for_a_turn_has_it_when_the_hold_is_over() -> None:
         bench.now = replace(lane.now, mono_ns=lane.ns + int(after_s * NS))
         time_passed(bench, TimePassed(at_ns=bench.ns))
         assert len([e for e in bench.effects if isinstance(e, VerifyCard)]) == asked, after_s
+        assert not asked or bench.state.phase is Phase.IDENTIFYING
 
 
 def test_a_verdict_that_is_not_written_yet_is_not_over() -> None:

@@ -310,6 +310,16 @@ def test_who_waits_inside_is_called_in_by_the_guards_value() -> None:
     assert (person.began_ns, person.credential_ns, person.presence) == (lane.ns, lane.ns, None)
 
 
+def test_the_last_one_of_all_is_called_in_however_long_they_waited() -> None:
+    """Nobody came after them: their refusal is over, their waiting is not."""
+    lane = refused()
+    waiting, last = waits_inside(lane), lane.state.decided
+    lane.s += 240
+    bench = bench_of(lane, warming=(waiting,), decided=replace(last, person=waiting.person))
+    assert bench.state.passage == "in-cold"
+    assert enters(bench).done
+
+
 def test_nobody_is_called_in_over_somebody_elses_passage() -> None:
     """Neither over one that runs nor over one whose record is on its way; somebody unknown is nobody."""
     lane = refused()
