@@ -8,11 +8,14 @@ from drivers.simulators.rdm6300 import RepeatingPlayer
 from drivers.simulators.registry import Spec
 
 PERIOD_NS = 200_000_000
-_UID_BYTES = {26: 3, 34: 4}
+_UID_BYTES = {26: 3, 34: 4, 37: 4}
 
 
 def wiegand_player(bits: int) -> RepeatingPlayer:
-    """``bits`` 26 sends the low three bytes of a card's number, 34 all four. Raises KeyError for other formats."""
+    """``bits`` 26 sends the low three bytes of a card's number, 34 all four, 37 a zero byte before them.
+
+    Raises KeyError for other formats.
+    """
     count = _UID_BYTES[bits]
 
     def line_of(uid: bytes) -> bytes:
@@ -22,8 +25,8 @@ def wiegand_player(bits: int) -> RepeatingPlayer:
 
 
 def player(spec: Spec) -> RepeatingPlayer:
-    """Option ``bits``: 26 or 34 (the default)."""
+    """Option ``bits``: 26, 34 (the default) or 37."""
     bits = int(spec.number("bits", 34))
     if bits not in _UID_BYTES:
-        raise ConfigError(f"simulated device {spec.name}, key bits", seen=str(bits), expected="26 or 34")
+        raise ConfigError(f"simulated device {spec.name}, key bits", seen=str(bits), expected="26, 34 or 37")
     return wiegand_player(bits)

@@ -70,6 +70,9 @@ KINDS = {
         lambda: wiegand_player(26), on_port(lambda: SerialUidConversation(Form.WG26_BITS)), 9600, lambda uid: uid[2:]
     ),
     "wiegand_34": Kind(lambda: wiegand_player(34), on_port(lambda: SerialUidConversation(Form.WG34_BITS)), 9600),
+    "wiegand_37": Kind(
+        lambda: wiegand_player(37), on_port(lambda: SerialUidConversation(Form.WG37_BITS)), 9600, lambda uid: "00" + uid
+    ),
     "osdp": Kind(lambda: OsdpPlayer(OSDP_KEY), on_port(lambda: OsdpConversation(OSDP_KEY)), 9600),
     # A pseudo-terminal is no input device, so the one call that a real one needs, to be grabbed, is left out.
     "keyboard_wedge": Kind(
