@@ -12,25 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.devices import Broken, FaultKind, InputChange, InputName, Proven, Send, Step
-from drivers.modbus_rtu import (
-    ANSWER_TIMEOUT_S,
-    READ_DISCRETE_INPUTS,
-    SETTLE_S,
-    Exchange,
-    ModbusAnswer,
-    ModbusError,
-    ModbusFault,
-    ReadRequest,
-)
+from drivers.devices import InputChange, InputName, Step
+from drivers.modbus_rtu import READ_DISCRETE_INPUTS, ModbusAnswer, ReadRequest
+from drivers.modbus_talk import ModbusTalk
 
 INPUTS = 8
 POLL_NS = 50_000_000
 DEBOUNCE_NS = 30_000_000
-MAX_FAILURES = 3
+TRIES = 3
 
 
-class ContactBoard:
+class ContactBoard(ModbusTalk):
     """The conversation with one board (:class:`drivers.devices.Conversation`).
 
     ``names`` says what the inputs 1 to 8 are wired to; of several inputs with one name any one makes it active.
@@ -50,74 +42,24 @@ class ContactBoard:
         wrong = [number for number in {*names, *active_low} if not 1 <= number <= INPUTS]
         if wrong:
             raise ValueError(f"contact input {min(wrong)}: the board has 1 to {INPUTS}")
+        request = ReadRequest(slave=slave, function=READ_DISCRETE_INPUTS, start=0, count=INPUTS)
+        super().__init__(request, model="Modbus RTU input board", tries=TRIES)
         self._names = dict(names)
         self._active_low = active_low
-        self._request = ReadRequest(slave=slave, function=READ_DISCRETE_INPUTS, start=0, count=INPUTS)
         self._told = dict.fromkeys(self._names.values(), False)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._exchange: Exchange | None = None
-        self._wake_ns = 0
-        self._sent_ns = 0
-        self._failures = 0
-        self._proven = False
         self._changed_ns: dict[InputName, int] = {}
 
     def begin(self, at_ns: int) -> list[Step]:
-        """The port was opened afresh: ask at once."""
-        self._reset()
-        return self._ask(at_ns)
+        """The port was opened afresh: what seemed to change before it was closed has to be seen twice again."""
+        self._changed_ns = {}
+        return super().begin(at_ns)
 
-    def receive(self, data: bytes, at_ns: int) -> list[Step]:
-        """Bytes arrived; those that nobody asked for are a late answer and worth nothing."""
-        if self._exchange is None:
-            return []
-        result = self._exchange.feed(data)
-        return [] if result is None else self._settle(result, at_ns)
-
-    def wake_at_ns(self) -> int | None:
-        """The next question, or the end of the wait for an answer."""
-        return self._wake_ns
-
-    def wake(self, at_ns: int) -> list[Step]:
-        """Ask, or give the answer up."""
-        if at_ns < self._wake_ns:
-            return []
-        if self._exchange is not None:
-            return self._settle(self._exchange.give_up(), at_ns)
-        return self._ask(at_ns)
-
-    def _ask(self, at_ns: int) -> list[Step]:
-        self._exchange = Exchange(self._request)
-        self._sent_ns = at_ns
-        self._wake_ns = at_ns + int(ANSWER_TIMEOUT_S * 1e9)
-        return [Send(self._request.frame)]
-
-    def _settle(self, result: ModbusAnswer | ModbusError, at_ns: int) -> list[Step]:
-        self._exchange = None
-        if isinstance(result, ModbusError):
-            return self._failed(result, at_ns)
-        self._failures = 0
-        steps: list[Step] = []
-        if not self._proven:
-            self._proven = True
-            steps.append(Proven(f"Modbus RTU input board, slave {self._request.slave}"))
-        steps += self._changes(result.bits(INPUTS), at_ns)
+    def _answered(self, answer: ModbusAnswer, at_ns: int) -> tuple[list[Step], int]:
+        # A change takes two answers, so none is lost before the proof, which is the first.
+        steps = self._changes(answer.bits(INPUTS), at_ns)
         # A change is looked at again as soon as it may count.
         due = [changed + DEBOUNCE_NS for changed in self._changed_ns.values()]
-        self._wake_ns = max(at_ns, min([self._sent_ns + POLL_NS, *due]))
-        return steps
-
-    def _failed(self, error: ModbusError, at_ns: int) -> list[Step]:
-        if error.fault is ModbusFault.EXCEPTION:
-            return [Broken(FaultKind.WRONG_DEVICE, f"no eight inputs there: {error.detail}")]
-        self._failures += 1
-        if self._failures >= MAX_FAILURES:
-            kind = FaultKind.SILENT if error.fault is ModbusFault.TIMEOUT else FaultKind.GARBLED
-            return [Broken(kind, f"{error.detail} ({self._failures} times in a row)")]
-        self._wake_ns = at_ns + int(SETTLE_S * 1e9)
-        return []
+        return steps, max(at_ns, min([self._asked_ns + POLL_NS, *due]))
 
     def _changes(self, bits: tuple[bool, ...], at_ns: int) -> list[Step]:
         steps: list[Step] = []
