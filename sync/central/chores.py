@@ -14,6 +14,7 @@ from sync.central.alerts import keep_alert, settle_alert
 from sync.central.committer import Committer, Overloaded
 from sync.central.document_watch import watch_documents
 from sync.central.enrolment import APPROVED
+from sync.central.policy_offers import offer_unlisted
 from sync.central.retention import DAY_US, Retention, forget
 from sync.central.tables import Alert, Kiosk, table
 from sync.errors import LinkError
@@ -87,6 +88,7 @@ class Chores:
             await self._tell_when_late(now_us)
 
     def _watch(self, connection: Connection, now_us: int) -> None:
+        offer_unlisted(connection)
         watch(connection, now_us, listening_since_us=self._started_us)
         watch_documents(connection, now_us)
 

@@ -12,11 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from sync.central.tables import PolicyOffer, table
+from kiosk.signed_document import DocumentKind
+from sync.central.tables import Document, PolicyOffer, table
 
-offers = table(PolicyOffer)
+offers, documents = table(PolicyOffer), table(Document)
 
 EVERY_KIOSK = ""
 """The name under which the policy for every kiosk stands in the table."""
@@ -85,6 +86,20 @@ def offer(connection: Connection, version: int, kiosks: Sequence[str]) -> None:
     names, reach = list(kiosks) or [EVERY_KIOSK], Reach.of(kiosks)
     connection.execute(delete(offers).where(offers.c.kiosk_id.in_(names), offers.c.reach == int(reach)))
     connection.execute(insert(offers), [{"kiosk_id": name, "reach": int(reach), "version": version} for name in names])
+
+
+def offer_unlisted(connection: Connection) -> None:
+    """Offer what a central of an older program published beside this one: policies above all that are on offer.
+
+    The highest document is always on offer here, whatever was withdrawn (``sync/central/policy_withdrawal.py``).
+    """
+    newest = connection.execute(select(func.max(offers.c.version))).scalar() or 0
+    wanted = (documents.c.kind == str(DocumentKind.POLICY), documents.c.version > newest)
+    rows = connection.execute(
+        select(documents.c.version, documents.c.body).where(*wanted).order_by(documents.c.version)
+    ).all()
+    for version, body in rows:
+        offer(connection, version, kiosks_named(bytes(body)))
 
 
 def offer_instead(connection: Connection, version: int, newer: int) -> None:

@@ -31,7 +31,7 @@ KEY_MISSING = "--authority-key"
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Document ``version`` is offered no more; ``instead`` is what each of its kiosks is offered now."""
+    """Document ``version`` is offered no more; ``instead`` is what the kiosks that went by it are offered now."""
 
     version: int
     instead: Mapping[str, int]
@@ -46,14 +46,17 @@ def withdraw(
     would have no policy then, when people who live here would not get home, and when ``authority_key`` is needed and
     missing.
     """
-    kiosks = policy_offers.end_offer(connection, version)
-    if not kiosks:
+    before = policy_offers.read_offers(connection)
+    named = policy_offers.end_offer(connection, version)
+    if not named:
         raise ConfigError(
             f"policy document {version}",
             seen="not offered to any kiosk by name",
             expected="one that is",
             hint="gatepost-central documents",
         )
+    # One that has a policy for itself alone goes on with that.
+    kiosks = [kiosk for kiosk in named if before.best[kiosk].version == version]
     left = policy_offers.read_offers(connection, kiosks)
     bare = [kiosk for kiosk in kiosks if left.to(kiosk) is None]
     if bare:
@@ -71,7 +74,7 @@ def withdraw(
             _sign_again(connection, now_us, other, authority_key, by)
     now = policy_offers.read_offers(connection, kiosks)
     instead = {kiosk: offered.version for kiosk in kiosks if (offered := now.to(kiosk)) is not None}
-    note(connection, now_us, by, "withdraw", f"policy {version} from {told(kiosks)}")
+    note(connection, now_us, by, "withdraw", f"policy {version} from {told(named)}")
     return Withdrawn(version, instead)
 
 

@@ -18,7 +18,7 @@ from sync import keys
 from sync.central import cli, offers
 from sync.central.app import create_app
 from sync.central.documents import sign_and_publish
-from sync.central.policy_offers import kiosks_named
+from sync.central.policy_offers import kiosks_named, offer_unlisted
 from sync.central.policy_withdrawal import Withdrawn, withdraw
 from sync.central.store import Store
 from sync.central.tables import Audit, Document, PolicyOffer, table
@@ -207,6 +207,28 @@ def test_policies_of_before_are_offered_as_they_name_their_kiosks(town: Town) ->
         )
     Store(town.folder / "central.db").close()
     assert town.offered() == {**before, "south": 9}
+
+
+def test_what_an_older_program_published_beside_this_one_is_offered(town: Town) -> None:
+    """It knows no table of offers; the next look of the chores puts its policies there, and changes nothing else."""
+    town.publish("all-1")
+    town.publish("east-2", "east")
+    before = town.offered()
+    town.publish("two-3", "east", "north")
+    town.publish("all-4")
+    with town.store.writing() as connection:
+        connection.execute(delete(table(PolicyOffer)).where(table(PolicyOffer).c.version > 2))
+        connection.execute(insert(table(PolicyOffer)).values(kiosk_id="", reach=0, version=1))
+    assert town.offered() == before
+    for _ in range(2):
+        with town.store.writing() as connection:
+            offer_unlisted(connection)
+        assert town.offered() == {"east": 2, "north": 3, "south": 4}
+    town.withdraw(3)
+    after = town.offered()
+    with town.store.writing() as connection:
+        offer_unlisted(connection)
+    assert town.offered() == after == {"east": 2, "north": 4, "south": 4}
 
 
 @pytest.mark.parametrize(
