@@ -141,6 +141,24 @@ def test_somebody_who_stood_too_far_away_and_left_was_most_likely_this_one(
     assert found is None or found.seen == 4
 
 
+def test_where_no_temperature_is_asked_nobody_is_missed() -> None:
+    """Neither a glimpse nor a blind sensor says anything about this person."""
+    lane = Lane(policy=load_policy("building_door"))
+    assert bound(lane, Watch(number=3, live_at_ns=lane.ns, glimpsed_ns=lane.ns + 1)).temperature is None
+    assert bound(lane, Watch(number=3), credential_ns=lane.ns - NS).temperature is None
+
+
+def test_two_people_with_codes_alone_are_not_the_same_person() -> None:
+    """Neither has a card: that is nothing they have in common."""
+    lane = Lane(policy=CASE)
+    decided = after_verdict_on(lane, "")
+    watch = replace(lane.state.watch, live_at_ns=lane.ns, warm_at_ns=lane.ns)
+    person = somebody(lane, code_key="code:2")
+    bench = bench_of(lane, person=person, decided=decided, watch=watch, served_presence=watch.number)
+    bind(bench)
+    assert bench.person().presence is None
+
+
 def test_who_steps_away_from_a_sensor_that_is_no_good_was_not_moving() -> None:
     """The sensor's trouble is told; where no temperature is asked, only that there is none."""
     lane = Lane(policy=CASE, sensor=replace(Lane().sensor, drifted=True))
@@ -182,6 +200,16 @@ def test_nobody_elses_window_and_no_second_one_is_taken(known: dict[str, object]
     bench = before_the_sensor(Lane(policy=CASE), **known)
     measure(bench)
     assert (bench.person().temperature, bench.person().shots) == (known.get("temperature"), 0)
+
+
+def test_whoever_has_stepped_away_is_measured_no_more() -> None:
+    """What the sensor sees from then on is the wall, however long a face was asked for."""
+    lane = Lane(policy=CASE)
+    bench = before_the_sensor(lane, measuring_since_ns=lane.ns - 60 * NS)
+    bench.put(watch=screening.end_presence(bench.state.watch))
+    bench.now = replace(lane.now, mono_ns=lane.ns + 60 * NS)
+    measure(bench)
+    assert bench.person().temperature is None
 
 
 def test_a_sensor_that_is_gone_measures_nobody() -> None:
