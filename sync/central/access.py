@@ -96,6 +96,16 @@ def set_user(connection: Connection, now_us: int, name: str, role: Role, passphr
     )
 
 
+def remove(connection: Connection, name: str) -> tuple[int, int]:
+    """End what ``name`` may do here, from the next request on: how many users (0 or 1) and how many log-ins and tokens
+    are gone. Raises SyncError for the last admin."""
+    admins = connection.execute(select(users.c.name).where(users.c.role == str(Role.ADMIN))).scalars().all()
+    if list(admins) == [name]:
+        raise SyncError(f"user {name}", seen="the last admin", expected="another admin first")
+    gone = connection.execute(delete(users).where(users.c.name == name)).rowcount
+    return gone, connection.execute(delete(sessions).where(sessions.c.name == name)).rowcount
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What came of comparing a passphrase: with which stored hash, and whether it is that one's."""

@@ -99,6 +99,23 @@ def token(
     typer.echo(made)
 
 
+@app.command("remove-user")
+def remove_user(
+    database: Database,
+    name: Annotated[str, typer.Option(help="login name, or what a program's token was made for")],
+    by: By = "cli",
+) -> None:
+    """Somebody left, or a token got into other hands: user, log-ins and tokens of this name end at once."""
+    from sync.central import access, enrolment
+
+    with _open(database).writing() as connection:
+        gone, ended = access.remove(connection, name)
+        if not gone and not ended:
+            raise ConfigError("--name", seen=name, expected="a user, or the name of a token")
+        enrolment.note(connection, _now_us(), by, "remove_user", f"{name}, {ended} log-ins and tokens")
+    typer.echo(f"{name} is gone; {ended} log-ins and tokens ended")
+
+
 def _role(role: str) -> Role:
     from sync.central.access import Role
 

@@ -25,6 +25,7 @@ from sync.central.app import create_app
 from sync.central.store import Store
 from sync.central.tables import Audit, EnrolmentCode, Session, table
 from sync.enrol import EnrolRequest, enrol_body
+from sync.errors import SyncError
 from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
 from tests.fakes import FakeClock
 from tests.sync_kit import KIOSK, ChainJournal, MemoryCentral, batch_of
@@ -232,10 +233,28 @@ def test_many_tries_at_once_are_no_way_round_the_waits(site: Site) -> None:
         assert access.log_in(connection, site.clock.at_us + 3_000_000, "crowd", right) is None
 
 
+def test_somebody_who_left_and_a_token_that_was_lost_end_at_once(site: Site, client: TestClient) -> None:
+    """The open page, the next log-in and the program's token; the last admin stays."""
+    with site.store.writing() as connection:
+        access.set_user(connection, site.clock.at_us, "leaver", Role.AUDITOR, PASSPHRASE)
+        lost = access.make_token(connection, site.clock.at_us, "leaver", Role.AUDITOR)
+    enter = {"name": "leaver", "passphrase": PASSPHRASE}
+    assert client.post("/admin/login", data=enter).status_code == 303
+    header = {"Authorization": f"Bearer {lost}"}
+    assert client.get("/admin/kiosks").status_code == 200
+    assert client.get("/v1/kiosks/status", headers=header).status_code == 200
+    with site.store.writing() as connection:
+        assert access.remove(connection, "leaver") == (1, 2)
+        assert access.remove(connection, "leaver") == (0, 0)
+        with pytest.raises(SyncError, match="the last admin"):
+            access.remove(connection, str(Role.ADMIN))
+    assert client.get("/admin/kiosks").headers["location"] == "/admin/login"
+    assert client.get("/v1/kiosks/status", headers=header).status_code == 401
+    assert client.post("/admin/login", data=enter).status_code == 403
+
+
 def test_short_and_common_passphrases_are_refused(site: Site) -> None:
     """Fifteen characters or more."""
-    from sync.errors import SyncError
-
     with site.store.writing() as connection:
         for passphrase in ("short", "passwordpassword", "x" * 300):
             with pytest.raises(SyncError):

@@ -91,6 +91,9 @@ def test_the_central_from_its_command_line(tmp_path: Path) -> None:
     assert "every chain holds" in central("verify")
     assert central("export").startswith("cursor,kiosk_id,")
     assert len(central("token", "--name", "robot").strip()) >= 40
+    assert central("remove-user", "--name", "robot") == "robot is gone; 1 log-ins and tokens ended\n"
+    nobody = run.invoke(central_cli.app, ["remove-user", "--database", database, "--name", "robot"])
+    assert "a user, or the name of a token" in str(nobody.exception)
     assert "epoch is now 2" in central("restored")
     wrong = run.invoke(
         central_cli.app, ["approve", "--database", database, "--kiosk-id", "gate-east", "--fingerprint", "x"]
