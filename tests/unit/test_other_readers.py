@@ -102,6 +102,22 @@ def test_an_osdp_reader_without_the_sites_key_is_refused(player: OsdpPlayer, wor
     assert words in loop.broken.detail
 
 
+def test_a_first_mac_that_is_not_the_readers_is_refused() -> None:
+    """Somebody in between answers the server's cryptogram: the channel never stands."""
+
+    def forged(data: bytes) -> bytes:
+        packets = osdp_frames.Decoder().feed(data, 0)
+        if [packet.code for packet in packets] != [osdp_frames.Code.RMAC_I]:
+            return data
+        told = _fields(packets[0]) | {"scb": packets[0].scb, "data": bytes(16)}
+        return osdp_frames.encode(osdp_frames.Packet(**told))
+
+    loop = osdp(OsdpPlayer(KEY), to_host=forged).run(2000)
+    assert loop.proven == []
+    assert loop.broken is not None
+    assert "did not accept the secure channel" in loop.broken.detail
+
+
 def test_the_default_osdp_key_cannot_even_be_configured() -> None:
     """SCBK-D is printed in the standard."""
     with pytest.raises(ValueError, match="of its own"):
