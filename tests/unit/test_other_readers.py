@@ -102,6 +102,22 @@ def test_an_osdp_reader_without_the_sites_key_is_refused(player: OsdpPlayer, wor
     assert words in loop.broken.detail
 
 
+def test_an_answer_that_comes_a_second_time_is_not_taken_for_the_next_one() -> None:
+    """Each reply twice, the second time before the answer to the next question: sequence numbers tell them apart."""
+    heard = [b""]
+
+    def late(data: bytes) -> bytes:
+        heard.append(data)
+        return heard[-2] + data
+
+    player = OsdpPlayer(KEY)
+    loop = osdp(player, to_host=late).run(1000)
+    assert loop.broken is None
+    assert loop.proven
+    player.command({"do": "tap", "uid": UID.hex()})
+    assert uids(loop.run(500)) == [UID]
+
+
 def test_a_first_mac_that_is_not_the_readers_is_refused() -> None:
     """Somebody in between answers the server's cryptogram: the channel never stands."""
 

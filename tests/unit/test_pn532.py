@@ -199,6 +199,21 @@ def test_two_cards_are_one_hint_and_the_last_one_out_is_no_tap() -> None:
     assert [(tap.uid, tap.cards_in_field) for tap in taps(loop)][1:] == [(SEVEN, 1)]
 
 
+def test_after_two_cards_a_third_counts_only_when_the_field_was_empty() -> None:
+    """A hand that changes cards before the reader: nobody can tell which one was meant, until it starts afresh."""
+    third = bytes.fromhex("7B00C1D2")
+    loop, player = reader()
+    player.put(uid_card(FOUR), 400 * MS)
+    player.put(uid_card(SEVEN), 400 * MS)
+    loop.run(500)
+    player.put(uid_card(third), 600 * MS)
+    loop.run(1200)
+    assert [tap.cards_in_field for tap in taps(loop)] == [2]
+    player.put(uid_card(third), 300 * MS)
+    loop.run(500)
+    assert [tap.uid for tap in taps(loop)][1:] == [third]
+
+
 class Phone(UidCard):
     """A phone: another random UID each time that the field returns."""
 
