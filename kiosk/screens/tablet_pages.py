@@ -90,10 +90,12 @@ class TabletPages:
         return self._desk
 
     async def _drawn(self, request: Request, desk: TabletDesk, *, status: int = 200, **values: Any) -> Response:
+        unusable = False
         try:
             tablets = await anyio.to_thread.run_sync(desk.book.listed)
         except ConfigError:
-            tablets = ()
+            # No tablet gets in now: an empty list alone would look as if none were paired.
+            tablets, unusable = (), True
         listed = [(tablet, self._tools.local(utc_of(tablet.last_seen_us))) for tablet in tablets]
         shown = {"code": "", "code_for": "", "name": "", "error": "", **values}
         return self._tools.page(
@@ -101,6 +103,7 @@ class TabletPages:
             "tablets.html",
             status=status,
             tablets=listed,
+            unusable=unusable,
             address=desk.address,
             fingerprint=desk.fingerprint,
             **shown,

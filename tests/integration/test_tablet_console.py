@@ -345,6 +345,9 @@ def test_the_kiosks_console_makes_a_code_lists_and_revokes(tmp_path: Path) -> No
     assert gate.post("/guard/tablets/revoke", tablet=tablet.tablet_id)[0] == 303
     assert (book.tablet_of(cookie), told) == (None, [tablet])
     assert gate.post("/guard/tablets/revoke", tablet=tablet.tablet_id)[0] == 409
+    assert 'role="alert"' not in gate.client.get("/guard/tablets").text
+    (tmp_path / "tablets.json").write_text("half a fi")
+    assert 'role="alert"' in gate.client.get("/guard/tablets").text  # an empty list would look like no tablets at all
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
