@@ -102,6 +102,26 @@ def test_an_osdp_reader_without_the_sites_key_is_refused(player: OsdpPlayer, wor
     assert words in loop.broken.detail
 
 
+@pytest.mark.parametrize("scb", [b"\x02\x16", b"\x02\x18"], ids=["in plain", "encrypted"])
+def test_a_card_with_a_mac_of_somebody_elses_is_refused(scb: bytes) -> None:
+    """On a standing channel, with the right sequence number: no tap, and the channel is begun anew."""
+    player = OsdpPlayer(KEY)
+    loop = osdp(player).run(500)
+    assert loop.proven
+
+    def forged(data: bytes) -> bytes:
+        (packet,) = osdp_frames.Decoder().feed(data, 0)
+        card = b"\x00\x01\x20\x00" + UID if scb == b"\x02\x16" else bytes(16)
+        told = _fields(packet) | {"code": osdp_frames.Code.RAW, "scb": scb, "data": card}
+        return osdp_frames.encode(osdp_frames.Packet(**told), b"\x00\x00\x00\x01")
+
+    loop.to_host = forged
+    loop.run(300)
+    assert uids(loop) == []
+    assert loop.broken is not None
+    assert "MAC" in loop.broken.detail
+
+
 def test_an_answer_that_comes_a_second_time_is_not_taken_for_the_next_one() -> None:
     """Each reply twice, the second time before the answer to the next question: sequence numbers tell them apart."""
     heard = [b""]

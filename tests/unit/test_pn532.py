@@ -230,6 +230,20 @@ def test_a_phone_with_random_uids_is_one_presentation() -> None:
     assert tap.random_uid
 
 
+def test_a_random_uid_is_asked_nothing() -> None:
+    """There is no card to find keys for."""
+
+    def never(tap: CardTap) -> Any:
+        raise AssertionError(tap)
+
+    loop, player = reader(dialogue=never)
+    player.put(Phone(bytes.fromhex("08DD0573")), 500 * MS)
+    loop.run(1000)
+    (tap,) = taps(loop)
+    assert tap.random_uid
+    assert tap.proof is None
+
+
 def test_a_lost_ack_is_asked_for_again() -> None:
     """The first three frames to the host vanish; the conversation repeats itself and the reader is proven."""
     lost = iter([True, True, True])

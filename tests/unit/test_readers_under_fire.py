@@ -195,8 +195,10 @@ OSDP_KEY = bytes(range(1, 17))
 
 def osdp(rng: random.Random) -> None:
     """Whoever has not the site's key says no card, in plain, with MACs of its own or a recorded session's."""
-    player = OsdpPlayer(rng.choice((None, bytes(16), osdp_frames.DEFAULT_KEY, OSDP_KEY)), seed=rng.randrange(1000))
-    honest_s = rng.randrange(8) if player.key == OSDP_KEY else 0  # turns before somebody takes the cable over
+    player = OsdpPlayer(
+        rng.choice((None, bytes(16), osdp_frames.DEFAULT_KEY, OSDP_KEY, OSDP_KEY, OSDP_KEY)), seed=rng.randrange(1000)
+    )
+    honest_turns = rng.randrange(10) if player.key == OSDP_KEY else 0  # turns before somebody takes the cable over
     recorded: list[bytes] = []
     turns = 0
 
@@ -206,15 +208,18 @@ def osdp(rng: random.Random) -> None:
         player.received(data, 0)
         heard = b"".join(player.due(1 << 62))
         recorded.append(heard)
-        if turns <= honest_s:
+        if turns <= honest_turns:
             return heard
+        secured = honest_turns > 4 and turns > honest_turns
         sequence = next((packet.sequence for packet in osdp_frames.Decoder().feed(data, 0)), 0)
         packet = osdp_frames.Packet(
             address=0,
             reply=True,
             sequence=sequence,
-            code=rng.choice((0x40, 0x41, 0x45, 0x46, 0x50, 0x53, 0x76, 0x78, rng.randrange(256))),
-            scb=rng.choice((b"", b"\x02\x16", b"\x02\x18", b"\x03\x12\x01", b"\x03\x14\x01")),
+            code=0x50
+            if secured and rng.random() < 0.5
+            else rng.choice((0x40, 0x41, 0x45, 0x46, 0x50, 0x53, 0x76, 0x78, rng.randrange(256))),
+            scb=rng.choice((b"", b"\x02\x16", b"\x02\x18", b"\x03\x12\x01", b"\x03\x14\x01")[1 if secured else 0 :]),
             data=rng.choice((b"\x00\x01\x20\x00" + UID[:4], b"\x00\x01", rng.randbytes(rng.choice((0, 16, 32, 60))))),
         )
         forged = osdp_frames.encode(packet, rng.randbytes(4) if packet.secured else b"")
