@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.errors import GatepostError
-from kiosk.clock import MAX_ASSERTED_AHEAD_US, ClockError, Instant, SystemClock
+from kiosk.clock import MAX_ASSERTED_AHEAD_US, MAX_RTC_AHEAD_US, ClockError, Instant, SystemClock
 from kiosk.journal_types import JournalError
 from kiosk.reasons import ClockTrust
 
+DAY_US = 86_400_000_000
 WAITS_S = 300
 """So long the first word waits for the second: two people who stand there together."""
 
@@ -43,12 +44,16 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ClockStatus:
-    """``now`` as the kiosk believes it, the floor, and what waits for a second word (as of now)."""
+    """``now`` as the kiosk believes it, the floor, and what waits for a second word (as of now).
+
+    ``days_ahead`` is how far what waits lies above the floor, 0 unless far enough to be a misread year or month.
+    """
 
     now: Instant
     floor_us: int
     waiting_us: int | None
     waiting_guard: str
+    days_ahead: int
 
 
 class ClockDesk:
@@ -65,11 +70,14 @@ class ClockDesk:
         now = self._clock.now()
         with self._lock:
             said = self._waiting(now)
+        floor_us = self._clock.floor_us
+        ahead_us = 0 if said is None else said.at(now) - floor_us
         return ClockStatus(
             now=now,
-            floor_us=self._clock.floor_us,
+            floor_us=floor_us,
             waiting_us=None if said is None else said.at(now),
             waiting_guard="" if said is None else said.guard,
+            days_ahead=ahead_us // DAY_US if ahead_us > MAX_RTC_AHEAD_US else 0,
         )
 
     def say(self, at_us: int, guard: str) -> None:

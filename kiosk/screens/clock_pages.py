@@ -112,6 +112,7 @@ class ClockPages:
             floor=local(utc_of(found.floor_us)),
             waiting="" if found.waiting_us is None else local(utc_of(found.waiting_us), SECONDS),
             waiting_guard=found.waiting_guard,
+            days_ahead=found.days_ahead,
             values={"date": form.get("date", "")[:10], "time": form.get("time", "")[:8]},
             error=error,
             seconds=seconds,

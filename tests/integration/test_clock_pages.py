@@ -102,6 +102,14 @@ def test_what_is_no_time_or_cannot_be_one_says_so(kiosk: Kiosk, date: str, time:
     assert (seen, 'role="alert"' in page, "/guard/clock/agree" in page) == (status, True, False)
 
 
+@pytest.mark.parametrize(("date", "days"), [("2027-11-21", "366"), ("2026-12-21", "")])
+def test_a_time_far_ahead_is_pointed_out_to_the_second_person(kiosk: Kiosk, date: str, days: str) -> None:
+    """A misread year is not seen at a glance, and what it makes too old is erased for good."""
+    status, page = kiosk.post("/guard/clock", date=date, time="16:00:00")
+    assert (status, page.count('role="alert"')) == (200, 2 if days else 1)
+    assert not days or f" {days} " in page
+
+
 def test_an_hour_that_the_zone_leaves_out_is_no_time() -> None:
     """Clocks put forward: 02:30 never was; of an hour that came twice the first is meant."""
     berlin = ZoneInfo("Europe/Berlin")
