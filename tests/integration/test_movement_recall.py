@@ -29,11 +29,11 @@ class House:
         self.incarnation = self.journal.incarnation
         self.went = 0
 
-    def goes_in(self, subject: str, *, after_s: float = 1.0) -> None:
-        """Somebody is let in, and the contact sees it."""
+    def goes_in(self, subject: str, *, after_s: float = 1.0, guard: str = "") -> None:
+        """Somebody is let in, by the rules or by a guard, and the contact sees it."""
         at, self.went = self.clock.advance(after_s), self.went + 1
         ref, lane = f"in-{self.went}", "in"
-        facts = {"admit": True, "direction": "in", "place": "main-gate", "guard": "", "passage": ref}
+        facts = {"admit": True, "direction": "in", "place": "main-gate", "guard": guard, "passage": ref}
         payloads: dict[PayloadClass, dict[str, Any]] = {
             PayloadClass.FACTS: facts,
             PayloadClass.PERSON: {"subject": subject},
@@ -91,6 +91,28 @@ def test_however_much_is_read_at_a_time_the_same_is_known(
         house.goes_in(subject)
     house.alarm(Kind.ALARM, code="tamper", detail="in")
     assert house.known() == 3
+
+
+def test_what_happened_last_counts_last(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard let them in the second time: nothing is known of them any more, in however many pieces it is read."""
+    monkeypatch.setattr(movement_recall, "TOLD_STEP", 2)
+    house.goes_in("a1")
+    house.goes_in("a1", guard="wang")
+    assert house.known() == 0
+
+
+def test_a_boot_without_a_clock_hides_nobody_who_went_in_before_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own moments cannot be placed; those before it can, by wall time."""
+    monkeypatch.setattr(movement_recall, "TOLD_STEP", 2)
+    house.goes_in("a1")
+    house.clock.reboot("boot-2")
+    house.clock.trust = ClockTrust.NONE
+    house.goes_in("b2")
+    house.clock.reboot("boot-3")
+    house.clock.trust = ClockTrust.SYNCED
+    assert house.known() == 1
 
 
 def test_an_emergency_between_them_leaves_only_who_came_after_it(house: House) -> None:
