@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, delete, insert, select, update
 
+from sync.central.audit import note
 from sync.central.tables import Session, User, table
 from sync.errors import SyncError
 
@@ -141,8 +142,10 @@ def log_in(connection: Connection, now_us: int, name: str, compared: Compared) -
         connection.execute(
             update(users).where(users.c.name == name).values(failures=failures, not_before_us=now_us + wait_us)
         )
+        note(connection, now_us, name, "log_in_refused", f"{failures} in a row")
         return None
     connection.execute(update(users).where(users.c.name == name).values(failures=0, not_before_us=0))
+    note(connection, now_us, name, "log_in", user.role)
     return _new_session(connection, now_us, "browser", Visitor(name, Role(user.role), ""))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from sync.central.audit import note
 from sync.central.tables import Alert, table
 
 alerts = table(Alert)
@@ -51,8 +52,12 @@ def close_alert(connection: Connection, now_us: int, alert_id: int, name: str) -
         update(alerts)
         .where(alerts.c.alert_id == alert_id, alerts.c.closed_us.is_(None))
         .values(closed_us=now_us, closed_by=name)
-    )
-    return closed.rowcount > 0
+        .returning(alerts.c.code, alerts.c.kiosk_id)
+    ).first()
+    if closed is None:
+        return False
+    note(connection, now_us, name, "alert_closed", f"{closed.code} {closed.kiosk_id}".strip())
+    return True
 
 
 def settle_alert(connection: Connection, now_us: int, code: str, kiosk_id: str, name: str) -> None:

@@ -37,8 +37,9 @@ from starlette.exceptions import HTTPException
 from kiosk.records import canonical
 from sync.answer import Answer, Result
 from sync.batch import MAX_COMPRESSED_BYTES
-from sync.central import enrolment, exports, lists, offers
+from sync.central import audit, enrolment, exports, lists, offers
 from sync.central.access import Role, Visitor
+from sync.central.admin.audit import router as audit_page_router
 from sync.central.admin.documents import router as documents_page_router
 from sync.central.admin.orders import router as orders_router
 from sync.central.admin.pages import router as admin_router
@@ -135,6 +136,7 @@ def create_app(
     app.include_router(phones_router)
     app.include_router(admin_router)
     app.include_router(documents_page_router)
+    app.include_router(audit_page_router)
     app.include_router(publishing_router)
     app.include_router(phones_page_router)
     app.include_router(orders_router)
@@ -198,7 +200,7 @@ def _add_program_routes(app: FastAPI) -> None:
         central = central_of(request)
         detail = f"cursor {cursor}, limit {limit}, {format}"
         await central.commit(
-            lambda connection: enrolment.note(connection, central.now_us(), visitor.name, "export", detail)
+            lambda connection: audit.note(connection, central.now_us(), visitor.name, "export", detail)
         )
         found = exports.pages(central.store, cursor, limit)
         body: Iterator[bytes] = exports.as_csv(found) if format == "csv" else exports.as_ndjson(found)

@@ -74,12 +74,12 @@ def set_user(
     passphrase_file: Annotated[Path, typer.Option(help="first line: 15 characters or more; mode 0600")],
 ) -> None:
     """Make a user, or give one a new role and passphrase."""
-    from sync.central import access, enrolment
+    from sync.central import access, audit
 
     store, now_us = _open(database), _now_us()
     with store.writing() as connection:
         access.set_user(connection, now_us, name, _role(role), _read_secret(passphrase_file))
-        enrolment.note(connection, now_us, "cli", "user", f"{name} {role}")
+        audit.note(connection, now_us, "cli", "user", f"{name} {role}")
     typer.echo(f"user {name} ({role}) is set")
 
 
@@ -90,12 +90,12 @@ def token(
     role: Annotated[str, typer.Option(help="admin, operator or auditor")] = "auditor",
 ) -> None:
     """A bearer token for a program that pulls exports; printed once, valid for a year."""
-    from sync.central import access, enrolment
+    from sync.central import access, audit
 
     store, now_us = _open(database), _now_us()
     with store.writing() as connection:
         made = access.make_token(connection, now_us, name, _role(role))
-        enrolment.note(connection, now_us, "cli", "token", f"{name} {role}")
+        audit.note(connection, now_us, "cli", "token", f"{name} {role}")
     typer.echo(made)
 
 
@@ -106,13 +106,13 @@ def remove_user(
     by: By = "cli",
 ) -> None:
     """Somebody left, or a token got into other hands: user, log-ins and tokens of this name end at once."""
-    from sync.central import access, enrolment
+    from sync.central import access, audit
 
     with _open(database).writing() as connection:
         gone, ended = access.remove(connection, name)
         if not gone and not ended:
             raise ConfigError("--name", seen=name, expected="a user, or the name of a token")
-        enrolment.note(connection, _now_us(), by, "remove_user", f"{name}, {ended} log-ins and tokens")
+        audit.note(connection, _now_us(), by, "remove_user", f"{name}, {ended} log-ins and tokens")
     typer.echo(f"{name} is gone; {ended} log-ins and tokens ended")
 
 
@@ -409,12 +409,12 @@ def _secret_bytes(path: Path) -> bytes:
 @app.command()
 def restored(database: Database, by: By = "cli") -> None:
     """Say that this database was restored from a backup: the kiosks send again what it lost."""
-    from sync.central import enrolment
+    from sync.central import audit
 
     store, now_us = _open(database), _now_us()
     with store.writing() as connection:
         epoch = store.raise_epoch(connection)
-        enrolment.note(connection, now_us, by, "restored", f"epoch {epoch}")
+        audit.note(connection, now_us, by, "restored", f"epoch {epoch}")
     typer.echo(f"store epoch is now {epoch}")
 
 

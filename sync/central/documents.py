@@ -18,8 +18,8 @@ from kiosk.signed_document import SNAPSHOT_CONTEXT, DocumentKind
 from sync import keys
 from sync.central import offers, policy_offers
 from sync.central.admission import admitted_key
+from sync.central.audit import note
 from sync.central.context import central_of
-from sync.central.enrolment import note
 from sync.central.offers import newest_versions
 from sync.central.tables import Document, table
 from sync.document import (

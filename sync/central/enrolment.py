@@ -16,12 +16,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from sync import keys
 from sync.central.alerts import raise_alert, settle_alert
-from sync.central.tables import Audit, EnrolmentCode, Kiosk, table
+from sync.central.audit import note
+from sync.central.tables import EnrolmentCode, Kiosk, table
 from sync.enrol import EnrolRequest
 from sync.errors import WireError
 from sync.wire_fields import short
 
-kiosks, codes, audit = table(Kiosk), table(EnrolmentCode), table(Audit)
+kiosks, codes = table(Kiosk), table(EnrolmentCode)
 
 CODE_VALID_US = 15 * 60 * 1_000_000
 # Without 0, 1, I, L, O, U: read aloud over the telephone. 30 letters ^ 10 = 49 bits for 15 minutes.
@@ -114,8 +115,3 @@ def approved_keys(connection: Connection) -> dict[str, bytes]:
     """Every approved kiosk's public key (32 bytes), by its id."""
     rows = connection.execute(select(kiosks.c.kiosk_id, kiosks.c.public_key).where(kiosks.c.state == APPROVED))
     return {row.kiosk_id: bytes(row.public_key) for row in rows}
-
-
-def note(connection: Connection, now_us: int, name: str, action: str, detail: str) -> None:
-    """One line of the audit log."""
-    connection.execute(insert(audit).values(at_us=now_us, name=name, action=action, detail=detail[:200]))

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from sync import keys
 from sync.central.admission import admitted_key
+from sync.central.audit import note
 from sync.central.context import central_of, signed_of
-from sync.central.enrolment import note
 from sync.central.kiosk_authority import KioskAuthority
 from sync.certificate import CERTIFICATE_CONTEXT, certificate_statement
 from sync.errors import WireError

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, func, insert, select, update
 
 from kiosk.credentials.signing_key import Algorithm, SigningKey
-from sync.central.enrolment import ALPHABET, note
+from sync.central.audit import note
+from sync.central.enrolment import ALPHABET
 from sync.central.tables import Phone, PhoneCode, table
 from sync.errors import WireError
 from sync.wire_fields import short

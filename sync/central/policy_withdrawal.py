@@ -18,8 +18,8 @@ from config.policy import Policy, parse_policy
 from kiosk.policy_fit import check_homes, told
 from kiosk.signed_document import DocumentKind
 from sync.central import policy_offers
+from sync.central.audit import note
 from sync.central.documents import sign_and_publish
-from sync.central.enrolment import note
 from sync.central.policies import people_of_the_roster
 from sync.central.tables import Document, table
 

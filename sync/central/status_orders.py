@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from kiosk.credentials.gc1 import MAX_ORDER_TEXT, StatusOrder
 from kiosk.evidence import CodeStatus
-from sync.central.enrolment import note
+from sync.central.audit import note
 from sync.central.tables import OrderedStatus, table
 from sync.errors import WireError
 

@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-PAGES = ("login", "kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "orders")
+PAGES = ("login", "kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "audit", "orders")
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 NEW_KIOSK = "form.filter [name=kiosk_id]"
 PICTURES = {

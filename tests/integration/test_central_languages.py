@@ -14,7 +14,7 @@ from sync.central.context import REFRESH_HEADER
 from sync.central.lists import count_open_alerts
 from tests.central_office import KIOSKS, PASSPHRASE, Office
 
-PAGES = ("kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "orders")
+PAGES = ("kiosks", "sync-log", "passages", "report", "documents", "phones", "quarantine", "audit", "orders")
 DATA = {"gatepost", "Asia", "Shanghai", "CSV", "NDJSON", "kB", "gate", "east", "north", "west", "south", "xiangyang"}
 """Latin words of a Chinese page that are data: names of kiosks, a policy, the zone, formats, the program."""
 

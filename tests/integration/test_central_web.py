@@ -15,15 +15,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from kiosk.records import Kind, Stream
 from sync import keys
-from sync.central import access, lists
+from sync.central import access, audit, lists
 from sync.central.access import Role
+from sync.central.alerts import raise_alert
 from sync.central.app import create_app
 from sync.central.store import Store
-from sync.central.tables import Audit, EnrolmentCode, Session, table
+from sync.central.tables import Alert, Audit, EnrolmentCode, Session, table
 from sync.enrol import EnrolRequest, enrol_body
 from sync.errors import SyncError
 from sync.request_headers import HEAD_SIGNATURE_HEADER, KIOSK_HEADER, REQUEST_HEADER, SIGNATURE_HEADER
@@ -251,6 +253,48 @@ def test_somebody_who_left_and_a_token_that_was_lost_end_at_once(site: Site, cli
     assert client.get("/admin/kiosks").headers["location"] == "/admin/login"
     assert client.get("/v1/kiosks/status", headers=header).status_code == 401
     assert client.post("/admin/login", data=enter).status_code == 403
+
+
+def test_who_did_what_can_be_read(site: Site, client: TestClient) -> None:
+    """Log-ins and refused ones, closed alerts, codes; what was ordered for whom is shown to admins alone."""
+    with site.store.writing() as connection:
+        raise_alert(connection, site.clock.at_us, "fork", "gate-<east>", "")
+        audit.note(connection, site.clock.at_us, "王敏", "status_proposed", "17 d5f1 red")
+        audit.note(connection, site.clock.at_us, "王敏", "statusless", "")
+    with site.store.reading() as connection:
+        (number,) = connection.execute(
+            select(table(Alert).c.alert_id).where(table(Alert).c.kiosk_id != KIOSK)
+        ).scalars()
+    client.post("/admin/login", data={"name": "operator", "passphrase": "wrong"})
+    csrf = site.log_in(client, Role.OPERATOR)
+    assert client.post("/admin/alerts/close", data={"csrf": csrf, "alert_id": str(number)}).status_code == 303
+    assert client.post("/admin/alerts/close", data={"csrf": csrf, "alert_id": str(number)}).status_code == 303
+    shown = client.get("/admin/audit?lang=en").text
+    for words in ("signed in", "was refused: wrong passphrase", "dealt with an alert", "fork gate-&lt;east&gt;"):
+        assert words in shown, words
+    assert shown.count("fork gate-&lt;east&gt;") == 1
+    assert "statusless" in shown
+    assert "d5f1" not in shown
+    client.cookies.clear()
+    site.log_in(client, Role.ADMIN)
+    assert "d5f1 red" in client.get("/admin/audit").text
+
+
+def test_the_audit_log_goes_back_page_by_page(site: Site, client: TestClient) -> None:
+    """Fifty lines a page, each line on one page alone."""
+    with site.store.writing() as connection:
+        for number in range(120):
+            audit.note(connection, site.clock.at_us, f"robot-{number:03}", "export", "")
+    site.log_in(client, Role.AUDITOR)
+    seen: list[str] = []
+    path = "/admin/audit"
+    for _ in range(3):
+        page = client.get(path).text
+        seen += re.findall(r"robot-\d{3}", page)
+        older = re.search(r'href="(\?before=\d+)"', page)
+        assert older is not None
+        path = f"/admin/audit{older[1]}"
+    assert seen == [f"robot-{number:03}" for number in reversed(range(120))]
 
 
 def test_short_and_common_passphrases_are_refused(site: Site) -> None:

@@ -201,6 +201,17 @@ def test_every_refusal_of_a_page_has_a_sentence() -> None:
     assert {key.removeprefix("refusal.") for key in TEXT_OF.values()} <= texts(Language.ZH).words("refusal").keys()
 
 
+def test_every_deed_in_the_audit_log_has_a_word() -> None:
+    """What ``note`` is called with, and the two states of a kiosk that somebody decides on."""
+    deeds = {"approved", "revoked"}
+    for path in sorted(CENTRAL.rglob("*.py")):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and called(node) == "note" and len(node.args) == 5:
+                deeds |= set(value_of(node.args[3], {}))
+    assert {"publish", "withdraw", "log_in", "status_lifted", "restored"} <= deeds
+    assert texts(Language.ZH).words("audit_action").keys() == deeds
+
+
 # -- nothing outside the catalogue -----------------------------------------------------------------------------
 
 OWN_WORDS = {"CSV", "NDJSON", "gate-east", "gatepost-sync enrol --code"}

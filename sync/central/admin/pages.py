@@ -191,7 +191,7 @@ def sync_log_page(
         ),
     )
     shown = [status for status in statuses if kiosk in ("", status.kiosk_id)]
-    older = _older(rows, "batch_id", kiosk=kiosk, result=result)
+    older = older_page(rows, "batch_id", kiosk=kiosk, result=result)
     return page(
         request,
         "sync_log.html",
@@ -243,7 +243,7 @@ def passages_page(
         rows=rows,
         names=names,
         wanted=chosen,
-        older=_older(rows, "receive_id", **chosen),
+        older=older_page(rows, "receive_id", **chosen),
     )
 
 
@@ -269,7 +269,9 @@ def quarantine_page(request: Request, visitor: Auditor, before: Before = None) -
     rows, found_forks = _reading(
         request, lambda connection, _now_us: (lists.quarantined(connection, before), lists.all_forks(connection))
     )
-    return page(request, "quarantine.html", visitor, rows=rows, forks=found_forks, older=_older(rows, "quarantine_id"))
+    return page(
+        request, "quarantine.html", visitor, rows=rows, forks=found_forks, older=older_page(rows, "quarantine_id")
+    )
 
 
 @router.post("/admin/alerts/close")
@@ -286,7 +288,7 @@ async def close_alert(request: Request, visitor: Operator) -> Response:
     return _see("/admin/kiosks")
 
 
-def _older(rows: list[Any], key: str, **wanted: str) -> str:
+def older_page(rows: list[Any], key: str, **wanted: str) -> str:
     """The query of the next older page, or "" on the last."""
     if len(rows) < lists.PAGE_ROWS:
         return ""

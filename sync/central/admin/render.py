@@ -32,6 +32,7 @@ MENU = (
     ("/admin/documents", "menu.documents"),
     ("/admin/phones", "menu.phones"),
     ("/admin/quarantine", "menu.quarantine"),
+    ("/admin/audit", "menu.audit"),
 )
 ADMIN_MENU = (("/admin/orders", "menu.orders"),)
 
