@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.cards.osdp import OsdpConversation
-from drivers.cards.osdp_frames import DEFAULT_KEY
+from drivers.cards.osdp_frames import DEFAULT_KEY, Code, Packet, SecureChannel
 from drivers.cards.osdp_install import OsdpKeyInstall
 from drivers.devices import FaultKind
 from drivers.simulators.osdp import OsdpPlayer
@@ -54,6 +56,54 @@ def test_install_mode_ends_by_the_clock() -> None:
     (broken,) = conversation.begin(10 * SECOND_NS)
     assert "install mode is over" in broken.detail  # type: ignore[union-attr]
     assert conversation.wake_at_ns() is None
+
+
+def test_the_key_is_not_said_after_the_window() -> None:
+    """A reader that answers slowly: the channel of the default key stands when the time is over, and nothing more."""
+    player = OsdpPlayer(None, install=True)
+    loop = run(OsdpKeyInstall(KEY, window_ns=SECOND_NS // 10), player)
+    assert loop.broken is not None
+    assert "install mode is over" in loop.broken.detail
+    assert loop.now_ns > 0
+    assert player.key is None
+
+
+class Refusing(OsdpPlayer):
+    """A reader that speaks the default key and does not take another one."""
+
+    def _challenged(self, packet: Packet, plain: Packet) -> Packet:
+        answer = super()._challenged(packet, plain)
+        self._install = False
+        return answer
+
+
+class Forgetful(OsdpPlayer):
+    """A reader that says "done" to a new key and keeps the default one."""
+
+    def _secured_reply(self, packet: Packet, plain: Packet, channel: SecureChannel) -> bytes:
+        answer = super()._secured_reply(packet, plain, channel)
+        self.key, self._install = None, True
+        return answer
+
+
+class Elsewhere(OsdpPlayer):
+    """A reader that answers something else, under the right MAC."""
+
+    def _secured_reply(self, packet: Packet, plain: Packet, channel: SecureChannel) -> bytes:
+        channel.open(packet)
+        return channel.seal(replace(plain, code=Code.KEYPAD, scb=b"\x02\x16"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(Refusing, "refuses 0x75"), (Elsewhere, "does not take the key"), (Forgetful, "refuses")]
+)
+def test_a_reader_that_has_not_taken_the_key_is_not_called_ready(kind: type[OsdpPlayer], words: str) -> None:
+    """It says no, or it says yes and cannot prove the new key."""
+    loop = run(OsdpKeyInstall(KEY), kind(None, install=True))
+    assert loop.proven == []
+    assert loop.broken is not None
+    assert loop.broken.kind is FaultKind.REFUSED
+    assert words in loop.broken.detail
 
 
 def test_the_default_key_cannot_be_installed() -> None:

@@ -20,6 +20,7 @@ from drivers.cards.rdm6300 import Rdm6300Conversation
 from drivers.cards.sdt_idcard import SdtConversation
 from drivers.cards.serial_uid import SerialUidConversation
 from drivers.devices import CardHint, CardTap, FaultKind, IdCardRead
+from drivers.errors import FrameError
 from drivers.simulators import rdm6300 as rdm6300_simulator
 from drivers.simulators import sdt_idcard as sdt_simulator
 from drivers.simulators import serial_uid as serial_simulator
@@ -120,6 +121,17 @@ def test_a_card_with_a_mac_of_somebody_elses_is_refused(scb: bytes) -> None:
     assert uids(loop) == []
     assert loop.broken is not None
     assert "MAC" in loop.broken.detail
+
+
+def test_encrypted_data_that_are_no_whole_blocks_are_refused() -> None:
+    """Even under a right MAC, as only the reader itself could make it."""
+    gate, reader = (osdp_frames.SecureChannel(KEY, bytes(8), bytes(8)) for _ in range(2))
+    for data in (b"", bytes(5)):
+        packet = osdp_frames.Packet(address=0, reply=True, sequence=1, code=0x50, scb=b"\x02\x18", data=data)
+        frame = osdp_frames.encode(packet, reader._mac(osdp_frames.head_of(packet), reply=True)[:4])
+        (heard,) = osdp_frames.Decoder().feed(frame, 0)
+        with pytest.raises(FrameError, match="whole blocks"):
+            gate.open(heard)
 
 
 def test_an_answer_that_comes_a_second_time_is_not_taken_for_the_next_one() -> None:

@@ -101,8 +101,12 @@ class Chip:
     def __call__(self, data: bytes) -> bytes:
         out = b""
         for code, params in told(data):
-            out += says(code, self.answer(code, params))
+            out += says(self.answers_to(code), self.answer(code, params))
         return out
+
+    def answers_to(self, code: int) -> int:
+        """The command that it says it answers."""
+        return code
 
     def answer(self, code: int, params: bytes) -> bytes:
         """The data of the answer to a command."""
@@ -149,6 +153,10 @@ class HostileChip(Chip):
             return rng.choice((b"", rng.randbytes(rng.randrange(40)), pn532_frames.NACK, pn532_frames.ERROR))
         out = super().__call__(data)
         return altered(out, rng) if rng.random() < 0.03 else out
+
+    def answers_to(self, code: int) -> int:
+        """See :meth:`Chip.answers_to`."""
+        return code if self._rng.random() < 0.97 else self._rng.choice(list(Code))
 
     def answer(self, code: int, params: bytes) -> bytes:
         """See :meth:`Chip.answer`."""
