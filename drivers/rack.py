@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from config.errors import ConfigError
@@ -124,9 +125,13 @@ class Rack:
             device.start(_tagged(emit, lane, role))
 
     def stop(self) -> None:
-        """Stop every device; relays last, so that nothing pulses after they were driven off."""
-        for _lane, _role, device in sorted(self.devices(), key=lambda item: item[1] == "relay"):
-            device.stop()
+        """Stop every device, whatever comes of another; relays last, so that nothing pulses after they were driven off.
+
+        Raises what a device raised when all have been told.
+        """
+        with ExitStack() as last_first:
+            for _lane, _role, device in sorted(self.devices(), key=lambda item: item[1] != "relay"):
+                last_first.callback(device.stop)
 
 
 def drive_relays_off(settings: Settings, *, timeout_s: float = 3.0) -> list[str]:

@@ -186,10 +186,12 @@ class Gate:
                 self._round()
         finally:
             self._notifier.stopping()
-            self.rack.stop()
-            if self._memory is not None:
-                self._memory.keep(self._states, self._clock.now(), now=True)
-            self._last_notes()
+            try:
+                self.rack.stop()
+            finally:
+                if self._memory is not None:
+                    self._memory.keep(self._states, self._clock.now(), now=True)
+                self._last_notes()
 
     def _last_notes(self) -> None:
         """What other threads still brought, and the end of every guard's log-in, go into the journal as well; commands

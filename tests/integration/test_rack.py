@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,21 @@ def test_an_osdp_reader_needs_a_key_of_its_own(tmp_path: Path) -> None:
         rack_of(tmp_path, osdp_lane(key))
     with pytest.raises(ConfigError, match="needs a key"):
         rack_of(tmp_path, osdp_lane(key).replace("key =", "# key ="))
+
+
+def test_a_device_that_cannot_be_stopped_keeps_no_other_from_it() -> None:
+    """The relay is driven off, and after all others, whatever went wrong with a reader; then the trouble is told."""
+    rack = Rack(load_settings(ROOT / "config/gate.toml", {}).settings)
+    stopped: list[str] = []
+
+    def stop(lane: str, role: str) -> None:
+        stopped.append(role)
+        if role == "reader":
+            raise OSError(f"the reader of {lane} hangs")
+
+    for lane, role, device in list(rack.devices()):
+        device.stop = partial(stop, lane, role)  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="hangs"):
+        rack.stop()
+    assert len(stopped) == len(list(rack.devices()))
+    assert stopped.index("relay") == len(stopped) - stopped.count("relay")
