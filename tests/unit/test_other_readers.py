@@ -386,6 +386,12 @@ def test_the_rest_of_a_number_is_no_number() -> None:
     assert typed(*digits[:4], lost, *later) == [whole]
 
 
+def test_keys_without_an_end_are_not_kept() -> None:
+    """Something that lies on the keyboard: forty signs are more than any number has."""
+    keys = [(2, 1, 1_000_000 + 4000 * number) for number in range(500)]
+    assert typed(*keys, (28, 1, 1_000_000 + 4000 * 500)) == ["1" * 40]
+
+
 @pytest.mark.parametrize("bits", [26, 34, 37])
 @given(value=st.integers(0, 2**24 - 1), at=st.integers(0, 36), change=st.sampled_from(["turned", "lost", "twice"]))
 def test_a_bit_that_was_changed_lost_or_added_is_no_card(bits: int, value: int, at: int, change: str) -> None:

@@ -129,6 +129,14 @@ def test_a_list_of_cards_is_read_or_refused(data: bytes) -> None:
         assert len(pn532_commands.parse_targets(data)) <= 2
 
 
+@pytest.mark.parametrize("uid", ["", "11", "1122334455", "112233445566", "11" * 11])
+def test_a_uid_of_a_length_that_no_card_has_is_refused(uid: str) -> None:
+    """ISO/IEC 14443-3 knows 4, 7 and 10 bytes: another length is a list out of order, not a shorter card."""
+    number = bytes.fromhex(uid)
+    with pytest.raises(FrameError):
+        pn532_commands.parse_targets(b"\x01\x01\x00\x04\x08" + bytes((len(number),)) + number)
+
+
 def reader(*, dialogue: Any = None, **options: Any) -> tuple[WireLoop, Pn532Player]:
     player = Pn532Player()
     loop = WireLoop(Pn532Conversation(dialogue), player, **options).begin()
