@@ -8,10 +8,12 @@ A shorter list waits until a guard confirms it on the console.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,18 @@ class Sources:
     document: Path | None = None
     stick: Path | None = None
 
-    def files(self) -> list[tuple[str, Path]]:
-        """What is there now, with the name of its way."""
+    def files(self) -> tuple[list[tuple[str, Path]], str]:
+        """What is there now, with the name of its way; and why the stick cannot be looked at, "" for no trouble."""
         found = [("network", self.document)] if self.document is not None and self.document.is_file() else []
-        if self.stick is not None and self.stick.is_dir():
-            found += [("stick", path) for path in sorted(self.stick.glob(STICK_PATTERN))[:MAX_STICK_FILES]]
-        return found
+        if self.stick is None:
+            return found, ""
+        try:
+            names = sorted(name for name in os.listdir(self.stick) if fnmatch(name, STICK_PATTERN))
+        except (FileNotFoundError, NotADirectoryError):
+            return found, ""
+        except OSError as error:
+            return found, f"{self.stick}: {error.strerror or error}"
+        return found + [("stick", self.stick / name) for name in names[:MAX_STICK_FILES]], ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ class TrustKeeper:
         self._store = TrustStore(match_key=match_key)
         self._damaged = False
         self._refused = ""
+        self._failed = ""
         self._waiting: tuple[str, Path, str] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
@@ -113,10 +122,10 @@ class TrustKeeper:
     @property
     def alarms(self) -> tuple[str, ...]:
         """``trust_shrunk`` while a shorter list waits for a word, ``trust_refused`` while a bundle lies there that is
-        not genuine, ``trust_damaged`` while the kiosk's own copy cannot be read."""
+        not genuine or the stick cannot be looked at, ``trust_damaged`` while the kiosk's own copy cannot be read."""
         if self._damaged:
             return (DAMAGED,)
-        return ((SHRUNK,) if self._waiting else ()) + ((REFUSED,) if self._refused else ())
+        return ((SHRUNK,) if self._waiting else ()) + ((REFUSED,) if self._refused or self._failed else ())
 
     def start(self) -> None:
         """Look every ten seconds from now on."""
@@ -143,7 +152,7 @@ class TrustKeeper:
             state=self._state,
             keys=self._store.key_count(),
             skipped=len(self._store.skipped),
-            refused=self._refused,
+            refused=self._refused or self._failed,
             waiting=waiting[2] if waiting is not None else "",
         )
 
@@ -162,8 +171,12 @@ class TrustKeeper:
         if self._damaged:
             return
         with self._lock:
-            files = self._sources.files()
-            self._forget_what_is_gone({path for _, path in files})
+            files, trouble = self._sources.files()
+            if trouble and trouble != self._failed:  # told once, not every ten seconds
+                log.error("trust_stick_unreadable", error=trouble)
+            self._failed = trouble
+            if not trouble:
+                self._forget_what_is_gone({path for _, path in files})
             for source, path in files:
                 try:
                     stat = path.stat()

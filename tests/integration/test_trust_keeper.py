@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import threading
 import time
@@ -137,6 +138,27 @@ def test_what_is_not_genuine_is_refused_told_once_and_forgotten_with_its_stick(k
     (kiosk.stick / "new.trust").unlink()
     kiosk.keeper.look()
     assert kiosk.keeper.alarms == ()
+
+
+def test_a_broken_stick_is_an_alarm_and_keeps_no_bundle_of_the_network_out(
+    kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stick whose files cannot be listed: the network's bundle counts, and the console says what is wrong."""
+    real = os.listdir
+
+    def broken(path: Any) -> list[str]:
+        if Path(path) == kiosk.stick:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", broken)
+    kiosk.by_network(bundle(1, TEN_KEYS))
+    assert kiosk.keeper.store.key_count() == 10
+    assert kiosk.keeper.alarms == ("trust_refused",)
+    assert "Input/output error" in kiosk.keeper.status().refused
+    monkeypatch.undo()
+    kiosk.keeper.look()
+    assert (kiosk.keeper.alarms, kiosk.keeper.status().refused) == ((), "")
 
 
 def test_a_far_shorter_list_waits_for_a_guards_word(kiosk: Kiosk) -> None:
