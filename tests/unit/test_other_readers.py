@@ -247,6 +247,19 @@ def test_a_damaged_id_card_answer_is_asked_for_again() -> None:
     assert [event.name for _, event in loop.events if isinstance(event, IdCardRead)] == ["样例丙丁"]
 
 
+def test_an_answer_whose_lengths_do_not_add_up_is_nobodys_card() -> None:
+    """The text alone, with a photograph, with a fingerprint besides: and each of them with a byte less or more."""
+    text = sdt_simulator.text_of({name: value for name, value in PERSON.items() if name != "do"})
+    for lengths in ((256, 0), (256, 1024), (256, 1024, 1024)):
+        data = b"".join(length.to_bytes(2) for length in lengths) + text + bytes(sum(lengths) - 256)
+        kept = sdt_idcard.parse_identity(data)
+        assert (kept["name"], kept["id_number"]) == ("样例丙丁", "110105188503124487")
+        assert {"nation", "nation_name", "address"} & set(kept) == set()
+        for wrong in (data[:-1], data + b"\x00"):
+            with pytest.raises(FrameError):
+                sdt_idcard.parse_identity(wrong)
+
+
 def test_an_id_card_lifted_while_read_is_a_hint() -> None:
     """The person is asked to leave it there longer."""
     player = sdt_simulator.SdtPlayer()

@@ -149,6 +149,27 @@ def test_a_held_card_is_one_presentation_and_a_random_number_names_nobody() -> N
     assert tap.random_uid
 
 
+def test_a_random_number_is_asked_nothing_and_an_endless_exchange_is_left() -> None:
+    """No keys are looked for under a number of chance; 64 commands are more than issuing a card takes."""
+    asked: list[bytes] = []
+
+    def endless(tap: CardTap) -> Any:
+        asked.append(tap.uid)
+        while True:
+            yield b"\x00\x00\x00\x00"
+
+    desk = Desk(endless)
+    desk.look()
+    desk.lay(uid_card(bytes.fromhex("08E2B3DE")))
+    assert [type(event) for event in desk.look()] == [CardTap]
+    assert asked == []
+    desk.lay(genuine())
+    (hint,) = desk.look()
+    assert isinstance(hint, CardHint)
+    assert "endless" in hint.detail
+    assert asked == [UID]
+
+
 def test_unplugging_is_told_once_and_the_reader_comes_back_under_another_number() -> None:
     """The last digits of its name change with every plugging in; the beginning stays."""
     desk = Desk()

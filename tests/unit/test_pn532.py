@@ -137,6 +137,15 @@ def test_a_uid_of_a_length_that_no_card_has_is_refused(uid: str) -> None:
         pn532_commands.parse_targets(b"\x01\x01\x00\x04\x08" + bytes((len(number),)) + number)
 
 
+def test_an_answer_to_select_of_no_length_is_refused() -> None:
+    """The first byte of an ATS is its own length, and counts itself."""
+    card = b"\x01\x03\x44\x20\x07" + SEVEN
+    assert pn532_commands.parse_targets(b"\x01" + card + b"\x01")[0].ats == b"\x01"
+    for ats in (b"\x00", b"\x02"):
+        with pytest.raises(FrameError):
+            pn532_commands.parse_targets(b"\x01" + card + ats)
+
+
 def reader(*, dialogue: Any = None, **options: Any) -> tuple[WireLoop, Pn532Player]:
     player = Pn532Player()
     loop = WireLoop(Pn532Conversation(dialogue), player, **options).begin()
