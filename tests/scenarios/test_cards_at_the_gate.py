@@ -86,7 +86,7 @@ def _issue(settings: Settings, strength: str) -> None:
 
 
 def test_under_challenge_and_response_only_the_genuine_card_opens(tmp_path: Path) -> None:
-    """Copied number, half the right keys, lost card, stranger's card: each has its reason, and the barrier stays shut."""
+    """Copied number, half the right keys, lost card, stranger's: each has its reason, and the barrier stays shut."""
     half = CardKeys(gate_key=OTHER_KEYS.gate_key, file_key=KEYS[RESIDENT].file_key)
     with card_gate(tmp_path, "ev2") as gate:
         found = {
