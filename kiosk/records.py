@@ -263,6 +263,8 @@ class Record:
         for key, kind in _HEADER_TYPES.items():
             if type(header[key]) is not kind:
                 raise RecordError(f"header.{key}: expected {kind.__name__}, seen {type(header[key]).__name__}")
+            if kind is str and "\0" in header[key]:
+                raise RecordError(f"header.{key}: a NUL character, which not every database stores")
         if header["v"] != FORMAT_VERSION:
             raise RecordError(f"header.v: expected {FORMAT_VERSION}, seen {header['v']}")
         if header["seq"] < 1:

@@ -424,7 +424,11 @@ def test_a_nul_in_a_kiosks_words_stops_no_stream(central: MemoryCentral) -> None
     journal.append(Stream.PASSAGE, facts=facts)
     for stream in (Stream.ALARM, Stream.PASSAGE):
         assert central.exchange(batch_of(journal, stream, 1, 1)).status == 200
-    assert [row.detail.partition(" (")[0] for row in central.rows(Alert)] == ["in lane  [31m 2"]
+    journal.append(Stream.DIAGNOSTIC, kind=Kind.DEVICE, facts={"up": True}, ref="p\x00")
+    journal.append(Stream.DIAGNOSTIC, kind=Kind.DEVICE, facts={"up": True})
+    assert central.exchange(batch_of(journal, Stream.DIAGNOSTIC, 1, 2)).status == 200
+    assert [row.seq for row in central.rows(Quarantined)] == [1]  # in the header: outside the contract, set aside
+    assert central.rows(Alert)[0].detail.startswith("in lane  [31m 2 (")
     (passage,) = central.rows(Passage)
     assert (passage.place, passage.reasons) == ("a b", "all ")
     assert verify_store(central.store).ok
