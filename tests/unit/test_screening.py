@@ -28,6 +28,7 @@ from kiosk.screening import (
     end_presence,
     measure,
     observe,
+    presence_ends_ns,
     robust_window,
     silence,
     uncertainty_c,
@@ -191,6 +192,89 @@ def test_presence_ends_with_cold_readings_or_silence() -> None:
     assert silence(watch, now + 449_000_000, contact=False).present
     assert not silence(watch, now + 450_000_000, contact=False).present
     assert silence(watch, now + 900_000_000, contact=True).present
+
+
+def test_when_a_presence_would_end_by_itself() -> None:
+    """450 ms after its newest warm reading; nobody's presence, and one that a contact tells, end otherwise."""
+    watch, now = watched(noisy(NORMAL_SKIN_C))
+    assert presence_ends_ns(watch, contact=False) == now + 450_000_000
+    assert presence_ends_ns(watch, contact=True) is None
+    assert presence_ends_ns(end_presence(watch), contact=False) is None
+
+
+def test_a_cold_reading_after_a_pause_ends_a_presence_unless_a_contact_tells_of_it() -> None:
+    """What was lost in between may have been cold as well; a switch that is still pressed knows better."""
+    values = noisy(NORMAL_SKIN_C)
+    for contact in (False, True):
+        watch, now = watched(values)
+        late = now + 300_000_000
+        reading = TemperatureReading(object_c=24.5, ambient_c=25.0, at_ns=late)
+        assert observe(watch, reading, late, SENSOR, contact=contact).present is contact
+
+
+@pytest.mark.parametrize(("period_s", "present"), [(0.1, True), (0.24, True), (0.25, False), (0.5, False)])
+def test_a_slow_sensors_single_cold_reading_ends_a_presence(period_s: float, present: bool) -> None:
+    """From four readings a second downwards two would take as long as two people to change places."""
+    sensor = replace(SENSOR, window=window_for(period_s))
+    assert watched([*noisy(NORMAL_SKIN_C), 24.5], sensor=sensor, every_s=period_s)[0].present is present
+
+
+def test_a_window_holds_skin_alone_and_two_seconds_of_it() -> None:
+    """A cup of tea is warm and no face; the reading of exactly two seconds ago has just left."""
+    tea, _ = watched([*noisy(NORMAL_SKIN_C), 60.0])
+    assert tea.present
+    assert [reading.object_c for reading in tea.warm] == noisy(NORMAL_SKIN_C)
+    long, _ = watched(noisy(NORMAL_SKIN_C, 40))
+    assert len(long.warm) == 20
+
+
+def test_a_quick_sensors_estimate_rests_on_its_last_second() -> None:
+    """Ten readings of ten a second, however long somebody has stood there."""
+    found = result(noisy(NORMAL_SKIN_C, 18))
+    assert found is not None
+    assert (found.count, found.seen) == (10, 10)
+
+
+def test_the_windows_of_quick_and_slow_sensors() -> None:
+    """One second and two, or as long as five readings take; a pause of more than a reading and a half is one."""
+    quick, slow = window_for(0.1), window_for(0.5)
+    assert (quick.window_s, quick.extended_s, quick.max_gap_s, quick.silence_s) == (1.0, 2.0, 0.35, 0.45)
+    assert (slow.window_s, slow.extended_s, slow.max_gap_s, slow.silence_s) == pytest.approx((2.6, 4.16, 0.8, 1.6))
+
+
+def test_a_pause_is_one_from_beyond_350_ms_on() -> None:
+    """At exactly that, readings still belong together."""
+    rule = WindowRule()
+    for gap_ns, settles in ((350_000_000, True), (350_000_001, False)):
+        values = [(at(0.1 * index), 34.0) for index in range(5)]
+        values = [*values, *((at_ns + gap_ns + 400_000_000, c) for at_ns, c in values)]
+        assert isinstance(robust_window(values, rule), Settled) is settles
+
+
+def test_readings_of_one_instant_have_no_slope() -> None:
+    """A line that hands five frames over at once says nothing of movement."""
+    assert isinstance(robust_window([(at(1.0), 34.0)] * 5, WindowRule()), Settled)
+
+
+def test_a_slope_stands_out_more_clearly_the_more_readings_there_are() -> None:
+    """Ten that rise by 0.22 degC/s beside a scatter of 0.03 are movement: only a part of them counts."""
+    values = [(at(0.1 * n), 34.0 + 0.022 * n + (0.03, -0.03)[n % 2]) for n in range(10)]
+    found = robust_window(values, WindowRule())
+    assert isinstance(found, Settled)
+    assert found.count < 10
+
+
+@pytest.mark.parametrize(("values", "why"), [([26.0] * 5, NotMeasured.TOO_FAR), ([], NotMeasured.NO_READING)])
+def test_somebody_at_a_contact_who_is_not_warm_is_too_far_away(values: list[float], why: NotMeasured) -> None:
+    """Readings came, and no face in them; or none came at all."""
+    watch, now = begin_presence(Watch(), at(0.0)), at(0.0)
+    for index, object_c in enumerate(values):
+        now = at(0.1 * index)
+        reading = TemperatureReading(object_c=object_c + index / 100, ambient_c=25.0, at_ns=now)
+        watch = observe(watch, reading, now, SENSOR, contact=True)
+    found = measure(watch, SENSOR, now + 3 * NS, at(0.0))
+    assert found is not None
+    assert found.why_not is why
 
 
 def test_each_presence_has_a_number_and_a_fresh_window() -> None:

@@ -47,6 +47,24 @@ def test_who_stood_there_from_the_first_reading_was_seen_to_leave() -> None:
     assert abs(left.room_c - 23.0) < 0.3
 
 
+def test_somebody_too_far_away_was_there_when_four_readings_say_so() -> None:
+    """26 before a wall of 23; three might be a draught, and those before a cold one do not count with those after."""
+    far, wall = [26.0], [23.0]
+    assert watched(wall * 20 + far * 3 + wall).glimpsed_ns == 0
+    assert watched(wall * 20 + far * 4 + wall).glimpsed_ns == 1_000 * NS + 24 * NS // 10
+    for between in (wall, [5.0, 5.0], [34.0]):
+        assert watched(wall * 20 + far * 3 + between).half_warm == 0
+    assert watched(wall * 20 + far * 3 + wall + far * 3 + wall).glimpsed_ns == 0
+
+
+def test_two_cold_readings_count_only_one_after_the_other() -> None:
+    """With the room between them each is one astray."""
+    watch = watched([23.0] * 20 + [5.0, 23.0, 5.0, 23.0])
+    assert watch.glimpsed_ns == 0
+    assert watched([23.0] * 20 + [5.0, 26.0, 5.0]).glimpsed_ns == 0
+    assert watched([23.0] * 20 + [5.0, 5.0]).glimpsed_ns > 0
+
+
 def test_one_reading_astray_is_nobody_who_left() -> None:
     """A single cold one changes neither the room nor what is known of people."""
     watch = watched([23.0] * 20 + [5.0] + [23.0] * 5)
