@@ -19,11 +19,13 @@ app = typer.Typer(help="The guard's console on paired tablets: certificate, pair
 @app.command()
 def certificate(config: ConfigOption = DEFAULT_FILE) -> None:
     """Make (or renew) the certificate of the tablets' console. Takes effect when the gate starts again."""
+    from kiosk.release import RELEASED
     from kiosk.tablet_certificate import AUTHORITY, FOLDER, fingerprint, make_certificate
 
     settings = _settings(config)
     folder = settings.state.folder / FOLDER
-    new = make_certificate(folder, settings.web.tablet, now=datetime.now(UTC))
+    # A kiosk that knows no time yet would make a certificate that ended before the tablets' today.
+    new = make_certificate(folder, settings.web.tablet, now=max(datetime.now(UTC), RELEASED))
     typer.echo(f"{folder}: certificate for {', '.join(settings.web.tablet.known_as)}")
     typer.echo(f"{'install on each tablet' if new else 'installed before'}: {folder / AUTHORITY}")
     typer.echo(f"SHA-256 {fingerprint(folder / AUTHORITY)}")

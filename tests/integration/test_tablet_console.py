@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from config.errors import ConfigError
 from config.settings import load_settings
 from config.tablet import Tablet
-from kiosk import cli, tablet_certificate
+from kiosk import cli, release, tablet_certificate
 from kiosk.board import CommandResult, Emergency, GuardCommand, MeasureAgain
 from kiosk.clock import Instant, SystemClock
 from kiosk.doctor import Level, examine
@@ -598,6 +598,18 @@ def test_the_commands_make_a_certificate_pair_list_and_revoke(tmp_path: Path) ->
     assert "revoked" in run("revoke", tablet.tablet_id)
     assert book.tablet_of(cookie) is None
     assert run("list") == ""
+
+
+def test_a_kiosk_without_a_time_makes_a_certificate_of_its_releases_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that begins in 1970 would have it ended before the tablets first see it; the release's day has passed."""
+    released = datetime(2090, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(release, "RELEASED", released)
+    path = gate_with(tmp_path, '[web.tablet]\nhost = "192.168.7.20"\n')
+    assert CliRunner().invoke(cli.app, ["console", "certificate", "--config", str(path)]).exit_code == 0
+    files = tablet_certificate.certificate_files(load_settings(path, {}).settings)
+    assert tablet_certificate.valid_until(files) > released
 
 
 # --- the whole program ------------------------------------------------------------------------------------------------
