@@ -22,6 +22,7 @@ from kiosk.card_release import (
     open_release,
 )
 from kiosk.revocation_list import RevocationList
+from kiosk.sealing import Seal
 from kiosk.signed_document import DocumentError, DocumentKind, Manifest, check_document
 
 RELEASE_KEY = bytes(range(32))
@@ -43,6 +44,21 @@ def test_the_montgomery_form_is_the_known_one() -> None:
     for wrong in (b"", bytes(31), (1).to_bytes(32, "little"), b"\xff" * 32):
         with pytest.raises(ValueError, match="Ed25519"):
             montgomery_public(wrong)
+
+
+@pytest.mark.parametrize(("gate_key_no", "key_version"), [(3, 1), (0, 1), (4, 0), (4, 256)])
+def test_only_second_keys_go_out(gate_key_no: int, key_version: int) -> None:
+    """A first key, or a master's slot, in a release would open again what the theft has closed; versions are a byte."""
+    with pytest.raises(ValueError, match="second gate key"):
+        SecondKeys(bytes(7), bytes(16), bytes(16), gate_key_no, key_version)
+
+
+def test_an_escrow_with_a_first_key_in_it_is_not_opened() -> None:
+    """Made by something else under the right release key: its rows are looked at, one by one."""
+    row = bytes(7) + bytes((3, 1)) + bytes(32)
+    escrow = Seal(RELEASE_KEY).sealed(row, b"gatepost card escrow 1")
+    with pytest.raises(CardReleaseError, match="second gate key"):
+        open_escrow(escrow, RELEASE_KEY)
 
 
 def test_an_escrow_opens_under_its_release_key_alone() -> None:
