@@ -24,6 +24,7 @@ kiosks, alerts = table(Kiosk), table(Alert)
 
 WATCH_EVERY_S = 60.0
 SILENT = "kiosk_silent"
+LATE = "retention_late"
 SILENT_US = 5 * 60 * 1_000_000
 FORGET_EVERY_US = DAY_US // 4
 FORGETTING_LATE_US = 2 * DAY_US
@@ -69,38 +70,40 @@ class Chores:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.once()
+            try:
+                await self.once()
+            except Exception:  # the top of the chores' loop: one surprise must not be the end of forgetting
+                log.exception("the chores stumbled")
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def once(self) -> None:
         """What is due now. A failure is logged and tried again; a retention that is late raises an alert."""
         now_us = self._now_us()
         try:
-            await asyncio.wrap_future(self._committer.submit(lambda connection: self._watch(connection, now_us)))
+            await self._commit(lambda connection: watch(connection, now_us, listening_since_us=self._started_us))
             if now_us - self._forgot_us >= FORGET_EVERY_US:
-                done = await asyncio.wrap_future(
-                    self._committer.submit(lambda connection: forget(connection, now_us, self._keep))
-                )
+                done = await self._commit(lambda connection: self._forget(connection, now_us))
                 self._forgot_us = now_us
                 log.info("retention", **done)
+            await self._commit(offer_unlisted)
+            await self._commit(lambda connection: watch_documents(connection, now_us))
         except (LinkError, Overloaded) as error:
             log.warning("chores wait", why=str(error))
             await self._tell_when_late(now_us)
 
-    def _watch(self, connection: Connection, now_us: int) -> None:
-        offer_unlisted(connection)
-        watch(connection, now_us, listening_since_us=self._started_us)
-        watch_documents(connection, now_us)
+    async def _commit(self, job: Callable[[Connection], Any]) -> Any:
+        return await asyncio.wrap_future(self._committer.submit(job))
+
+    def _forget(self, connection: Connection, now_us: int) -> dict[str, int]:
+        done = forget(connection, now_us, self._keep)
+        settle_alert(connection, now_us, LATE, "", "erased")
+        return done
 
     async def _tell_when_late(self, now_us: int) -> None:
         since_us = max(self._forgot_us, self._started_us)
         if now_us - since_us > FORGETTING_LATE_US:
             detail = f"{(now_us - since_us) // DAY_US} d"
             try:
-                await asyncio.wrap_future(
-                    self._committer.submit(
-                        lambda connection: keep_alert(connection, now_us, "retention_late", "", detail)
-                    )
-                )
+                await self._commit(lambda connection: keep_alert(connection, now_us, LATE, "", detail))
             except (LinkError, Overloaded):
                 log.error("retention is late and no alert could be written", detail=detail)

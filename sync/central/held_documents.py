@@ -113,7 +113,7 @@ def look_at_documents(connection: Connection) -> DocumentsThere:
     offered = offers.read(connection)
     published: dict[str, dict[int, int]] = {str(kind): {} for kind in DocumentKind}
     for kind, version, at_us in connection.execute(_PUBLISHED):
-        published[kind][version] = at_us
+        published.setdefault(kind, {})[version] = at_us
     policies = _policies(connection, offered.policies)
     rows = connection.execute(select(kiosks).where(kiosks.c.state == APPROVED).order_by(kiosks.c.kiosk_id)).all()
     found = []
@@ -128,7 +128,7 @@ def look_at_documents(connection: Connection) -> DocumentsThere:
                     _held_document(kind, held.get(str(kind), 0), int(versions.get(kind, "0")), published[str(kind)])
                     for kind in DocumentKind
                 ),
-                policy=None if policy is None else policies[policy.version],
+                policy=None if policy is None else policies.get(policy.version),
                 alarms=tuple(sorted(ALARMS.intersection(row.alarms.split()))),
             )
         )
@@ -142,12 +142,13 @@ def look_at_documents(connection: Connection) -> DocumentsThere:
 def _held_document(kind: DocumentKind, held: int, offered: int, published: Mapping[int, int]) -> HeldDocument:
     # A policy above the held one may be for other kiosks; of the rest every version is for all.
     newer = [offered] if kind is DocumentKind.POLICY else [version for version in published if held < version]
+    since_us = min((published[version] for version in newer if version in published), default=None)
     return HeldDocument(
         kind=kind,
         held=held,
         offered=offered,
         published_us=published.get(held),
-        behind_since_us=min(published[version] for version in newer) if held < offered else None,
+        behind_since_us=since_us if held < offered else None,
     )
 
 
@@ -188,7 +189,7 @@ def _name(body: bytes) -> str:
 def _newest(connection: Connection) -> tuple[NewestDocument, ...]:
     last = (
         select(documents.c.kind, func.max(documents.c.version).label("version"))
-        .where(documents.c.kind != str(DocumentKind.POLICY))
+        .where(documents.c.kind.in_([str(kind) for kind in DocumentKind if kind is not DocumentKind.POLICY]))
         .group_by(documents.c.kind)
         .subquery()
     )

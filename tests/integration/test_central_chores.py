@@ -224,6 +224,31 @@ def test_a_revoked_kiosk_is_waited_for_no_more(central: MemoryCentral, clock: Fa
     assert [row.closed_by for row in central.rows(Alert) if row.kiosk_id == kiosk.kiosk_id] == ["li"]
 
 
+def test_a_surprise_is_not_the_end_of_the_chores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of is logged, and the next round forgets all the same."""
+    monkeypatch.setattr("sync.central.chores.WATCH_EVERY_S", 0.01)
+    rounds = 0
+
+    def surprise(*_: Any) -> None:
+        nonlocal rounds
+        rounds += 1
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr("sync.central.chores.watch_documents", surprise)
+    committer = Committer(Store(tmp_path / "central.db"))
+
+    async def some_rounds() -> None:
+        running = asyncio.create_task(Chores(committer, lambda: MORNING_US, Retention()).run())
+        while rounds < 2:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(some_rounds(), 20))
+    committer.close()
+
+
 def test_late_forgetting_raises_an_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A retention that fails for two days is itself an alarm."""
     from sync.central import chores as chores_module
@@ -240,9 +265,14 @@ def test_late_forgetting_raises_an_alert(tmp_path: Path, monkeypatch: pytest.Mon
     for _ in range(4):
         asyncio.run(chores.once())
         clock.advance(86_400)
+    with store.reading() as connection:
+        assert [row.closed_by for row in connection.execute(table(Alert).select())] == [""]
+    monkeypatch.undo()
+    asyncio.run(chores.once())
     committer.close()
     with store.reading() as connection:
-        assert [row.code for row in connection.execute(table(Alert).select())] == ["retention_late"]
+        found = [(row.code, row.times, row.closed_by) for row in connection.execute(table(Alert).select())]
+    assert found == [("retention_late", 1, "erased")]  # told once, and over with the first that went well
 
 
 def test_the_daily_report_counts_a_local_day(central: MemoryCentral) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import update
+from sqlalchemy import delete, insert, update
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -26,7 +26,7 @@ from sync.central.document_watch import watch_documents
 from sync.central.documents import sign_and_publish
 from sync.central.held_documents import Standing, look_at_documents
 from sync.central.signed_text import SignedText
-from sync.central.tables import Alert, Audit, Kiosk, table
+from sync.central.tables import Alert, Audit, Document, Kiosk, table
 from tests.fakes import MORNING_US
 from tests.integration.test_central_policy import CASE, case
 from tests.integration.test_central_web import Site
@@ -135,6 +135,23 @@ def test_a_policy_for_others_makes_nobody_old(town: Town) -> None:
     town.holds("gate-north", policy=own)
     town.clock.advance(9 * HOUR_S)
     assert town.alerts() == []
+
+
+def test_what_an_admin_removed_or_a_newer_program_added_is_no_fault(town: Town, client: TestClient) -> None:
+    """A policy that is on offer has gone from the table, a kind is there that this program does not know."""
+    town.publish(DocumentKind.POLICY, case("all-1").encode())
+    town.holds(KIOSK, policy=0)
+    row = {"kind": "holograms", "version": 1, "manifest": b"", "signature": b"", "body": b""}
+    with town.store.writing() as connection:
+        connection.execute(delete(table(Document)).where(table(Document).c.kind == "policy"))
+        connection.execute(insert(table(Document)).values(**row, published_us=MORNING_US, published_by="li"))
+    assert town.alerts() == []
+    town.log_in(client, Role.ADMIN)
+    assert client.get("/admin/documents").status_code == 200
+    assert (
+        CliRunner().invoke(cli.app, ["policy", "offers", "--database", str(town.store.engine.url.database)]).exit_code
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
