@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drivers.cards.ntag424 import CardKeys, ev2_dialogue, sun_dialogue
+from drivers.cards.ntag424 import CardKeys, ev2_dialogue, is_genuine_nxp, sun_dialogue
 from drivers.cards.ntag424_ev2 import NotSupportedError, WrongKeyError
 from drivers.cards.ntag424_issue import Issued, Role, SiteKeys, desk_dialogue, issue, mirror_settings
 from drivers.cards.pn532 import Pn532Conversation
@@ -181,6 +181,16 @@ def test_a_card_begun_with_other_master_keys_is_not_finished_with_these() -> Non
         assert card.versions[0] == 0
         assert issued(card, keys=other) == Issued(UID, 1, changed=True)
     assert card.versions[4] == 1
+
+
+def test_a_makers_signature_is_for_numbers_of_seven_bytes_alone() -> None:
+    """As numbers 7 bytes and the same with zeros before them are equal: a longer UID does not borrow a signature."""
+    card = NtagCard(UID, maker=MAKER)
+    card.apdu(bytes.fromhex("00A4040007D276000085010100"))
+    signature = card.apdu(bytes.fromhex("903C0000010000"))[:-2]
+    assert is_genuine_nxp(UID, signature, PUBLIC)
+    assert not is_genuine_nxp(bytes(3) + UID, signature, PUBLIC)
+    assert not is_genuine_nxp(UID, signature + b"\x00", PUBLIC)
 
 
 def test_half_issued_by_another_site_is_refused() -> None:
