@@ -56,7 +56,8 @@ def _safe_int(text: str) -> int:
 
 
 _decode = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_safe_int).raw_decode
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+# What was just decoded holds no circle; looking for one costs a quarter of the writing.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, check_circular=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +129,10 @@ def scan_record(
             at += len(opening)
             if text.startswith(_BODY, at):
                 body_at = at + len(_BODY)
-                content, at = scan_value(text, body_at)
+                content, at = _decode(text, body_at)
                 body = text[body_at:at]
+                if _encode(content) != body:
+                    return None
                 # At least as strict as the contract's depth, and a count is quick; a closer look decides the rest.
                 if type(content) is not dict or body.count("{") + body.count("[") > MAX_DEPTH:
                     return None

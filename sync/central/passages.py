@@ -17,6 +17,7 @@ from kiosk.reasons import Passed
 from kiosk.records import Kind, PayloadClass, Record
 
 MAX_TEXT_CHARS = 400
+_UNKNOWN = str(Passed.UNKNOWN)
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
@@ -35,9 +36,10 @@ def _remembered_text(checks: tuple[tuple[str, str], ...]) -> str:
     return _encode(dict(checks))[:MAX_TEXT_CHARS]
 
 
-def _text(facts: Mapping[str, Any], name: str) -> str:
-    value = facts.get(name)
-    return _storable(value[:MAX_TEXT_CHARS]) if type(value) is str else ""
+def _text(value: Any, most_chars: int = MAX_TEXT_CHARS) -> str:
+    if type(value) is not str:
+        return ""
+    return _storable(value[:most_chars])
 
 
 def _storable(text: str) -> str:
@@ -45,40 +47,34 @@ def _storable(text: str) -> str:
     return text.replace("\0", " ") if "\0" in text else text
 
 
-def _whole(facts: Mapping[str, Any], name: str) -> int | None:
-    value = facts.get(name)
-    return value if type(value) is int else None
-
-
 def _facts(record: Record) -> Mapping[str, Any]:
     payload = record.payloads.get(PayloadClass.FACTS)
     return payload.body if payload is not None and payload.body is not None else {}
 
 
-def _checks(facts: Mapping[str, Any]) -> dict[str, str]:
+def _checks(checks: Any) -> dict[str, str]:
     """``{"pass": "pass", "temperature": "waived"}`` of a list or an object of checks."""
-    checks = facts.get("checks")
     if type(checks) is list:
-        return {_text(check, "name")[:40]: _text(check, "state")[:40] for check in checks if type(check) is dict}
+        return {_text(check.get("name"), 40): _text(check.get("state"), 40) for check in checks if type(check) is dict}
     if type(checks) is dict:
         return {str(name)[:40]: _state(value) for name, value in checks.items()}
     return {}
 
 
 def _state(value: Any) -> str:
-    return _text(value, "state")[:40] if type(value) is dict else str(value)[:40]
+    return _text(value.get("state"), 40) if type(value) is dict else str(value)[:40]
 
 
 def passage_row(record: Record) -> dict[str, Any] | None:
     """The columns of table ``passages`` that the record gives, or None when it is no passage."""
     if record.kind is not Kind.PASSAGE:
         return None
-    facts = _facts(record)
-    listed = facts.get("reasons")
+    found = _facts(record).get
+    listed = found("reasons")
     reasons = (
         [_storable(reason[:60]) for reason in listed if isinstance(reason, str)] if isinstance(listed, list) else []
     )
-    admit = facts.get("admit")
+    admit, took_ms = found("admit"), found("credential_to_verdict_ms")
     return {
         "kiosk_id": record.kiosk_id,
         "incarnation": record.incarnation,
@@ -87,29 +83,28 @@ def passage_row(record: Record) -> dict[str, Any] | None:
         "at_us": record.at_us,
         "clock_trust": record.clock_trust,
         "lane": record.lane,
-        "direction": _text(facts, "direction"),
+        "direction": _text(found("direction")),
         "admit": admit if isinstance(admit, bool) else None,
         "reason": reasons[0] if reasons else "",
         "reasons": " ".join(reasons)[:MAX_TEXT_CHARS],
-        "category": _text(facts, "category"),
-        "place": _text(facts, "place"),
-        "credential": _text(facts, "credential"),
-        "code_kind": _text(facts, "code_kind"),
-        "policy_version": _text(facts, "policy_version") or _text(facts, "policy"),
-        "checks": _checks_text(_checks(facts)),
-        "credential_to_verdict_ms": _whole(facts, "credential_to_verdict_ms"),
-        "passed": str(Passed.UNKNOWN),
+        "category": _text(found("category")),
+        "place": _text(found("place")),
+        "credential": _text(found("credential")),
+        "code_kind": _text(found("code_kind")),
+        "policy_version": _text(found("policy_version")) or _text(found("policy")),
+        "checks": _checks_text(_checks(found("checks"))),
+        "credential_to_verdict_ms": took_ms if type(took_ms) is int else None,
+        "passed": _UNKNOWN,
         "overridden": "",
     }
 
 
 def later_change(record: Record) -> tuple[str, str] | None:
     """The column of a passage that a later record of the same ``ref`` changes, and its value; or None."""
-    facts = _facts(record)
     if record.kind is Kind.PASSED:
-        passed = _text(facts, "passed")
-        return "passed", passed if passed in set(Passed) else str(Passed.UNKNOWN)
+        passed = _text(_facts(record).get("passed"))
+        return "passed", passed if passed in set(Passed) else _UNKNOWN
     if record.kind is Kind.OVERRIDE:
-        admit = facts.get("admit")
+        admit = _facts(record).get("admit")
         return "overridden", ("admit" if admit else "deny") if isinstance(admit, bool) else "yes"
     return None

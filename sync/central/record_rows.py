@@ -37,9 +37,9 @@ _PASSAGE_COLUMNS = tuple(column.name for column in passages.columns if column.na
 _passage_values = itemgetter(*_PASSAGE_COLUMNS)
 
 
-SQLITE_ROWS_A_STATEMENT = (64, 16, 4, 1)
+SQLITE_ROWS_A_STATEMENT = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Python's driver gives the interpreter's lock away and takes it back for every statement that SQLite runs, and waits
-for it each time while requests are being read. A few sizes only, so that each statement is prepared once."""
+for it each time while requests are being read. These sizes only, so that each statement is prepared once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ def write_records(
                 receive_id,
                 record.kiosk_id,
                 record.incarnation,
-                record.stream.value,
+                str(record.stream),
                 record.seq,
-                record.kind.value,
+                str(record.kind),
                 record.at_us,
                 record.clock_trust,
                 record.boot_id,
@@ -113,7 +113,7 @@ def write_records(
         )
         for cls in classes:
             payload = record.payloads[cls]
-            payload_rows.append((receive_id, cls.value, payload.digest, payload.salt, item.bodies.get(cls)))
+            payload_rows.append((receive_id, str(cls), payload.digest, payload.salt, item.bodies.get(cls)))
         row = passage_row(record)
         if row is not None:
             passage_rows.append((receive_id, received_us, *_passage_values(row)))
