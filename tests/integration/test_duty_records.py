@@ -29,29 +29,11 @@ from kiosk.screens.guards import FREE_TRIES, hash_secret
 from kiosk.screens.sessions import IDLE_S, SHIFT_S
 from kiosk.unwritten import RETRY_EVERY_NS
 from tests.fakes import FakeClock
+from tests.gate_settings import SIMULATED, lane_text, write_gate
 from tests.integration.central_process import free_port
 
 SECRET, WRONG = "correct horse", "battery staple"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GATE = """
-[site]
-kiosk_id = "duty-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "building_door"
-[keys]
-community = "{folder}/community.key"
-guards = "{folder}/guards.toml"
-[web]
-port = {port}
-[simulation]
-devices = true
-[[lane]]
-name = "in"
-  [lane.reader]
-  port = "/dev/gatepost/reader-in"
-"""
 
 
 @dataclass
@@ -84,12 +66,12 @@ class Post:
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
-        (self.folder / "gate.toml").write_text(GATE.format(folder=self.folder, port=self.port))
-        secrets = {"community.key": bytes(range(32)), "guards.toml": b"".join(map(_guard, ("wang", "li")))}
-        for name, secret in secrets.items():
-            (self.folder / name).write_bytes(secret)
-            (self.folder / name).chmod(0o600)
-        self.gate: Gate = build(load_settings(self.folder / "gate.toml", {}).settings, self.stack, clock=self.clock)
+        web = SIMULATED.replace("port = 0", f"port = {self.port}")
+        guards = 'guards = "{folder}/guards.toml"\n'
+        path = write_gate(self.folder, web + lane_text("in", "reader"), kiosk_id="duty-1", keys=guards)
+        (self.folder / "guards.toml").write_bytes(b"".join(map(_guard, ("wang", "li"))))
+        (self.folder / "guards.toml").chmod(0o600)
+        self.gate: Gate = build(load_settings(path, {}).settings, self.stack, clock=self.clock)
         self.gate._round()
 
     def browser(self) -> Browser:

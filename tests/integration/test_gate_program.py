@@ -12,22 +12,7 @@ from pathlib import Path
 
 import pytest
 
-GATE = """
-[site]
-kiosk_id = "north-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "building_door"
-[keys]
-community = "{folder}/community.key"
-[web]
-port = 0
-[[lane]]
-name = "in"
-  [lane.reader]
-  port = "{folder}/dev/reader-in"
-"""
+from tests.gate_settings import write_gate
 
 
 def gatepost(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -44,12 +29,8 @@ def gatepost(*arguments: str, **options: object) -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    key = tmp_path / "community.key"
-    key.write_bytes(bytes(range(32)))
-    key.chmod(0o600)
-    path = tmp_path / "gate.toml"
-    path.write_text(GATE.format(folder=tmp_path))
-    return path
+    reader = '[web]\nport = 0\n[[lane]]\nname = "in"\n  [lane.reader]\n  port = "{folder}/dev/reader-in"\n'
+    return write_gate(tmp_path, reader, kiosk_id="north-1")
 
 
 def test_check_says_good_and_explain_names_value_source_and_meaning(config: Path) -> None:

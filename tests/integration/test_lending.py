@@ -26,6 +26,7 @@ from kiosk.records import Kind, PayloadClass, Record
 from kiosk.run import build
 from kiosk.site_stores import key_for, open_roster
 from tests.fakes import FakeClock
+from tests.gate_settings import SIMULATED, lane_text, write_gate
 
 RESIDENT, COURIER, LENT, STRANGER = "04a1b2c3d4e501", "11223344", "21223344", "99223344"
 ROSTER = f"""person_id,category,card_uid,card_strength,registered,valid_until,lent_by
@@ -33,45 +34,18 @@ R-1,resident,{RESIDENT},sun,yes,,
 C-1,courier,{COURIER},uid,yes,,
 V-1,visitor,{LENT},uid,yes,2026-12-31,R-1
 """
-GATE = """
-[site]
-kiosk_id = "lending-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "{folder}/policy.toml"
-[keys]
-community = "{folder}/community.key"
-card_meta = "{folder}/community.key"
-[web]
-port = 0
-[simulation]
-devices = true
-"""
-LANE = """
-[[lane]]
-name = "{name}"
-direction = "{name}"
-  [lane.reader]
-  port = "/dev/gatepost/reader-{name}"
-  strength = "uid"
-  [lane.contacts]
-  port = "/dev/gatepost/contacts-{name}"
-  inputs = {{ 1 = "passage_beam" }}
-"""
+LANES = {name: lane_text(name, "reader", "contacts", direction=name, strength="uid") for name in ("in", "out")}
 
 
-def settings_of(folder: Path, lanes: str = LANE.format(name="in") + LANE.format(name="out")) -> Settings:
+def settings_of(folder: Path, lanes: str = LANES["in"] + LANES["out"]) -> Settings:
     """Two lanes with reader and beam; couriers under hard anti-passback, residents under soft."""
     text = (POLICIES / "building_door.toml").read_text("utf-8")
     text = text.replace('name = "courier"', 'name = "courier"\npassback = "hard"')
     text = text.replace('name = "resident"', 'name = "resident"\npassback = "soft"')
     (folder / "policy.toml").write_text(text, "utf-8")
-    (folder / "gate.toml").write_text(GATE.format(folder=folder) + lanes)
-    key = folder / "community.key"
-    key.write_bytes(bytes(range(32)))
-    key.chmod(0o600)
-    return load_settings(folder / "gate.toml", {}).settings
+    keys = 'card_meta = "{folder}/community.key"\n'
+    path = write_gate(folder, SIMULATED + lanes, kiosk_id="lending-1", policy="{folder}/policy.toml", keys=keys)
+    return load_settings(path, {}).settings
 
 
 @dataclass
@@ -196,9 +170,9 @@ def test_five_refused_cards_in_fifty_seconds_are_one_alarm_in_the_journal(door: 
 @pytest.mark.parametrize(
     ("lanes", "why"),
     [
-        (LANE.format(name="in"), "no way out with a reader"),
+        (LANES["in"], "no way out with a reader"),
         (
-            LANE.format(name="in").replace("passage_beam", "tamper") + LANE.format(name="out"),
+            LANES["in"].replace("passage_beam", "tamper") + LANES["out"],
             "no passage beam or door contact at in",
         ),
     ],

@@ -22,35 +22,13 @@ from kiosk.records import Kind, PayloadClass
 from kiosk.run import build
 from kiosk.site_stores import open_roster
 from tests.fakes import FakeClock
+from tests.gate_settings import SIMULATED, lane_text, write_gate
 
 RESIDENT, OTHER = "04a1b2c3d4e501", "04a1b2c3d4e502"
 ROSTER = (
     f"person_id,category,card_uid,card_strength,registered\nR-1,resident,{RESIDENT},uid,yes\n"
     f"R-2,resident,{OTHER},uid,yes\n"
 )
-GATE = """
-[site]
-kiosk_id = "change-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "case"
-[keys]
-community = "{folder}/community.key"
-[web]
-port = 0
-[simulation]
-devices = true
-"""
-LANE = """
-[[lane]]
-name = "{name}"
-  [lane.reader]
-  port = "/dev/gatepost/reader-{name}"
-  strength = "uid"
-  [lane.thermometer]
-  port = "/dev/gatepost/thermometer-{name}"
-"""
 ROOM_C, SKIN_C = 24.5, 34.4
 
 
@@ -97,18 +75,17 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    (tmp_path / "gate.toml").write_text(GATE.format(folder=tmp_path) + LANE.format(name="a") + LANE.format(name="b"))
-    (tmp_path / "community.key").write_bytes(bytes(range(32)))
-    (tmp_path / "community.key").chmod(0o600)
-    settings, clock = load_settings(tmp_path / "gate.toml", {}).settings, FakeClock()
+    lanes = "".join(lane_text(name, "reader", "thermometer", strength="uid") for name in ("a", "b"))
+    path = write_gate(tmp_path, SIMULATED + lanes, kiosk_id="change-1", policy="case")
+    settings, clock = load_settings(path, {}).settings, FakeClock()
     settings.state.folder.mkdir()
     with open_roster(settings) as roster:
         assert roster.import_csv([line.encode() + b"\n" for line in ROSTER.splitlines()], at_us=clock.at_us).bad == []
     with ExitStack() as stack:
         made = Site(build(settings, stack, clock=clock), clock, tmp_path)
-        for lane in ("a", "b"):
+        for name in ("a", "b"):
             for device in ("reader", "thermometer"):
-                made.observe(lane, device, DeviceReady(detail="", at_ns=clock.advance(0.1).mono_ns))
+                made.observe(name, device, DeviceReady(detail="", at_ns=clock.advance(0.1).mono_ns))
         yield made
 
 

@@ -29,30 +29,13 @@ from sync import keys
 from sync.downlink import Downlink
 from sync.uplink import FetchedDocument
 from tests.fakes import MORNING_US
+from tests.gate_settings import COMMUNITY_KEY, lane_text, write_gate
 from tests.integration.test_sync_documents import Shelf
 from tests.sync_kit import KEY
 
 AUTHORITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 ROSTER = b"person_id,category,card_uid\nR-1,resident,04a1b2c3d4e501\nC-1,courier,11223344\n"
-GATE = """
-[site]
-kiosk_id = "north-1"
-[state]
-folder = "{folder}/state"
-[policy]
-file = "building_door"
-[keys]
-community = "{folder}/community.key"
-[sync]
-authority = "{folder}/authority.pub"
-[[lane]]
-name = "in"
-  [lane.reader]
-  port = "/dev/gatepost/reader-in"
-  [lane.thermometer]
-  port = "/dev/gatepost/thermometer-in"
-"""
 
 
 def rules(version: str, shipped: str = "building_door", **changes: str) -> bytes:
@@ -78,19 +61,18 @@ class Kiosk:
     alarms: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        (self.folder / "gate.toml").write_text(GATE.format(folder=self.folder))
+        sync = '[sync]\nauthority = "{folder}/authority.pub"\n'
+        write_gate(self.folder, sync + lane_text("in", "reader", "thermometer"), kiosk_id="north-1")
         (self.folder / "authority.pub").write_bytes(
             AUTHORITY.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
         )
-        (self.folder / "community.key").write_bytes(bytes(32))
-        (self.folder / "community.key").chmod(0o600)
         self.state = self.folder / "state"
         self.state.mkdir()
-        self.roster = Roster.open(self.state / "roster.db", bytes(32))
+        self.roster = Roster.open(self.state / "roster.db", COMMUNITY_KEY)
         self.roster.import_csv(ROSTER.splitlines(keepends=True), at_us=MORNING_US)
-        self.card_keys = CardKeyStore.open(self.state / "cards.db", bytes(32))
+        self.card_keys = CardKeyStore.open(self.state / "cards.db", COMMUNITY_KEY)
         self.start()
 
     @property
