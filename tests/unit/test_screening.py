@@ -18,6 +18,8 @@ from drivers.simulators.registry import Spec
 from drivers.simulators.scene import Scene
 from kiosk.evidence import Estimate, NotMeasured, TemperatureOutcome
 from kiosk.screening import (
+    CONTACT_FROM_C,
+    CONTACT_TO_C,
     NS,
     Sensor,
     Settled,
@@ -27,6 +29,7 @@ from kiosk.screening import (
     by_contact_thermometer,
     end_presence,
     measure,
+    not_measured,
     observe,
     presence_ends_ns,
     robust_window,
@@ -337,6 +340,29 @@ def test_the_offset_of_a_calibration_moves_the_estimate() -> None:
     low = noisy(FEVER_SKIN_C - 0.8)
     assert result(low).outcome is not TemperatureOutcome.RAISED
     assert result(low, sensor=replace(SENSOR, offset_c=0.8)).outcome is TemperatureOutcome.RAISED
+
+
+def test_no_measurement_is_an_outcome_of_its_own() -> None:
+    """Never a normal one: with its why, how many readings there were, and by whose rule."""
+    found = not_measured(NotMeasured.MOVING, SENSOR, seen=7)
+    assert (found.outcome, found.why_not, found.seen) == (TemperatureOutcome.NOT_MEASURED, NotMeasured.MOVING, 7)
+    assert (found.estimate_c, found.rule) == (None, SENSOR.rule)
+    assert not_measured(NotMeasured.NO_READING, None).rule == ""
+
+
+def test_a_guards_value_is_one_reading_of_a_medical_instrument() -> None:
+    """As exact as the standard asks, and marked as the guard's."""
+    found = by_contact_thermometer(36.8)
+    assert (found.object_c, found.estimate_c, found.uncertainty_c) == (36.8, 36.8, 0.2)
+    assert (found.count, found.seen, found.rule, found.by_guard) == (1, 1, "contact", True)
+    assert (CONTACT_FROM_C, CONTACT_TO_C) == (34.0, 43.0)
+
+
+def test_the_air_that_is_measured_adds_no_doubt_of_its_own() -> None:
+    """Without an air sensor the usual air of the site counts, and how far it may be from that."""
+    known, unknown = uncertainty_c(SENSOR), uncertainty_c(replace(SENSOR, air_c=None))
+    assert known == pytest.approx(math.hypot(0.26, 0.57, MODEL.gain * math.hypot(0.5, 0.3 / math.sqrt(3))))
+    assert unknown == pytest.approx(math.hypot(known, 0.128 * 3.0))
 
 
 def test_a_contact_thermometer_decides() -> None:
