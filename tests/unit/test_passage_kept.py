@@ -58,6 +58,21 @@ def test_a_resident_refused_at_home_is_kept_from_now_and_stranded_after_five_min
     assert not kept.referral
 
 
+def test_a_case_is_opened_for_what_was_found_on_the_persons_health_and_for_nothing_else() -> None:
+    """Whatever is wrong with a card, a device or the hour is nobody's case."""
+    lane = Lane()
+    person = somebody(lane, card=COURIER)
+    opens = {reason for reason in Reason if kept_after(lane, person, reason=reason)[1] is not None}
+    assert opens == {
+        Reason.TEMPERATURE_RAISED,
+        Reason.CODE_RED,
+        Reason.CODE_YELLOW,
+        Reason.CODE_NOT_GREEN,
+        Reason.CODE_REVOKED,
+        Reason.TRIP_NOT_CLEAR,
+    }
+
+
 @pytest.mark.parametrize(
     ("card", "direction"), [(COURIER, Direction.IN), (UNKNOWN_CARD, Direction.IN), (RESIDENT, Direction.OUT)]
 )

@@ -207,12 +207,12 @@ def test_when_a_presence_would_end_by_itself() -> None:
 
 def test_a_cold_reading_after_a_pause_ends_a_presence_unless_a_contact_tells_of_it() -> None:
     """What was lost in between may have been cold as well; a switch that is still pressed knows better."""
-    values = noisy(NORMAL_SKIN_C)
-    for contact in (False, True):
-        watch, now = watched(values)
-        late = now + 300_000_000
-        reading = TemperatureReading(object_c=24.5, ambient_c=25.0, at_ns=late)
-        assert observe(watch, reading, late, SENSOR, contact=contact).present is contact
+    for before in ([], [24.5]):
+        for contact in (False, True):
+            watch, now = watched([*noisy(NORMAL_SKIN_C), *before])
+            late = now + 300_000_000
+            reading = TemperatureReading(object_c=24.5, ambient_c=25.0, at_ns=late)
+            assert observe(watch, reading, late, SENSOR, contact=contact).present is contact
 
 
 @pytest.mark.parametrize(("period_s", "present"), [(0.1, True), (0.24, True), (0.25, False), (0.5, False)])
