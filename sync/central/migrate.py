@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import Script
 
-HEAD = "0004"
+HEAD = "0005"
 VERSIONS = Path(__file__).resolve().parent / "migrations" / "versions"
 LEGACY_SCHEMA_VERSION = "1"
 """What programs from before migrations wrote into ``meta`` and demand there: they run on revision 0001 as well. A

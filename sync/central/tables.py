@@ -115,7 +115,6 @@ class StoredRecord(CentralTable, table=True):
     __tablename__ = "records"
     __table_args__ = (
         Index("records_identity", "kiosk_id", "incarnation", "stream", "seq", unique=True),
-        Index("records_ref", "ref"),
         # Few rows: whoever asks who was on duty need not read every record.
         Index("records_duty", "at_us", sqlite_where=text(DUTY_RECORDS), postgresql_where=text(DUTY_RECORDS)),
     )

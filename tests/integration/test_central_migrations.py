@@ -95,6 +95,21 @@ def test_a_new_database_is_what_the_models_say(database: str) -> None:
     store.close()
 
 
+def test_an_index_that_nobody_asks_goes(database: str) -> None:
+    """A database of revision 0004 loses the index of records by passage when it is opened, and nothing else."""
+    made_before_migrations(database)
+    rows(database, "CREATE INDEX IF NOT EXISTS records_ref ON records (ref)")
+    rows(database, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    rows(database, "INSERT INTO alembic_version (version_num) VALUES ('0004')")
+    store = Store(database)
+    with store.reading() as connection:
+        indexes = {index["name"] for index in inspect(connection).get_indexes("records")}
+        assert differences(connection, CentralTable.metadata) == []
+    assert indexes == {"records_identity", "records_duty"}
+    assert verify_store(store).ok
+    store.close()
+
+
 def test_the_newest_revision_is_the_one_that_the_program_names() -> None:
     """One line of history, and HEAD is its end: opening compares with HEAD alone."""
     assert [script.revision for script in HISTORY.revisions()][-1] == HEAD
