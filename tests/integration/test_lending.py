@@ -18,7 +18,6 @@ from config.policy import POLICIES, load_policy
 from config.settings import Settings, load_settings
 from drivers.devices import CardProof, CardTap, DeviceReady, InputChange, InputName, Observed, ProofKind, ProofOutcome
 from kiosk.capture import Gate
-from kiosk.journal import JournalReader
 from kiosk.line_wire import Heard
 from kiosk.neighbours import Fact, FactKind, HeardFact, keyed
 from kiosk.policy_fit import check_passback
@@ -27,6 +26,7 @@ from kiosk.run import build
 from kiosk.site_stores import key_for, open_roster
 from tests.fakes import FakeClock
 from tests.gate_settings import SIMULATED, lane_text, write_gate
+from tests.integration.journal_cases import all_records
 
 RESIDENT, COURIER, LENT, STRANGER = "04a1b2c3d4e501", "11223344", "21223344", "99223344"
 ROSTER = f"""person_id,category,card_uid,card_strength,registered,valid_until,lent_by
@@ -77,16 +77,8 @@ class Door:
         return found
 
     def records(self, kind: Kind) -> list[Record]:
-        reader = JournalReader(self.folder / "state/journal.db")
-        try:
-            return [
-                record
-                for incarnation, stream in reader.positions()
-                for record in reader.slice(incarnation, stream, 0).records
-                if record.kind is kind
-            ]
-        finally:
-            reader.close()
+        written = all_records(self.folder / "state/journal.db").values()
+        return [record for records in written for record in records if record.kind is kind]
 
 
 def body(record: Record, of: PayloadClass = PayloadClass.FACTS) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from config.settings import load_settings
 from drivers.devices import CardTap, DeviceReady, Observed, TemperatureReading
 from kiosk.board import Emergency
 from kiosk.capture import Gate
-from kiosk.journal import JournalReader
 from kiosk.policy_keeper import under
 from kiosk.records import Kind, PayloadClass
 from kiosk.run import build
 from kiosk.site_stores import open_roster
 from tests.fakes import FakeClock
 from tests.gate_settings import SIMULATED, lane_text, write_gate
+from tests.integration.journal_cases import all_records
 
 RESIDENT, OTHER = "04a1b2c3d4e501", "04a1b2c3d4e502"
 ROSTER = (
@@ -61,16 +61,13 @@ class Site:
         self.gate._round()
 
     def facts(self, kind: Kind, lane: str = "") -> list[dict[str, Any]]:
-        reader = JournalReader(self.folder / "state/journal.db")
-        try:
-            return [
-                dict(record.payloads[PayloadClass.FACTS].body or {})
-                for incarnation, stream in reader.positions()
-                for record in reader.slice(incarnation, stream, 0).records
-                if record.kind is kind and record.lane == lane
-            ]
-        finally:
-            reader.close()
+        written = all_records(self.folder / "state/journal.db").values()
+        return [
+            dict(record.payloads[PayloadClass.FACTS].body or {})
+            for records in written
+            for record in records
+            if record.kind is kind and record.lane == lane
+        ]
 
 
 @pytest.fixture
