@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,6 +148,26 @@ def test_stopping_ends_it_whatever_it_waits_for(tmp_path: Path) -> None:
     os.close(read)
     os.close(write)
     assert open_files() == before
+
+
+def test_a_wait_is_as_long_as_it_was_asked_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """poll(2) counts in milliseconds."""
+    asked_ms: SimpleQueue[float] = SimpleQueue()
+
+    class Poller:
+        def register(self, *_: int) -> None:
+            pass
+
+        def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
+            asked_ms.put(timeout_ms)
+            return []
+
+    monkeypatch.setattr(select, "poll", Poller)
+    woken: list[Woken] = []
+    with thread(tmp_path / "tty", lambda me: woken.append(me.wait(0.25))) as device:
+        device._thread.join(ANSWER_S)
+    assert asked_ms.get(timeout=ANSWER_S) == 250.0
+    assert woken == [Woken()]
 
 
 def test_a_thread_that_ended_by_itself_can_be_stopped(tmp_path: Path) -> None:
