@@ -198,6 +198,28 @@ def test_no_fault_keeps_a_resident_out(name: str, fault: dict) -> None:
         assert not decide(courier, unavailable(load_policy("clear"), Unavailable.GUARD_MEASURES), NOW).admit
 
 
+@pytest.mark.parametrize(
+    ("missing", "fault", "reason"),
+    [
+        ({"code": None}, {"camera_fault": True}, Reason.CODE_MISSING),
+        ({"code": replace(GREEN, trip_clear=None)}, {"camera_fault": True}, Reason.TRIP_MISSING),
+        ({"temperature": MOVING}, {"temperature": replace(MOVING, why_not=NotMeasured.DRIFT)},
+         Reason.TEMPERATURE_NOT_MEASURED),
+        ({"temperature": None}, {"thermometer_fault": True}, Reason.TEMPERATURE_NOT_MEASURED),
+    ],
+)  # fmt: skip
+def test_what_a_resident_can_still_do_is_no_fault_of_the_gate(
+    missing: dict[str, Any], fault: dict[str, Any], reason: Reason
+) -> None:
+    """Show the code, stand still: asked of them as long as the device works, waived at once when it does not."""
+    policy = load_policy("spread")
+    asked = decide(evidence(**missing), policy, NOW)
+    assert (asked.admit, asked.reasons[0]) == (False, reason)
+    waived = decide(evidence(**(missing | fault)), policy, NOW)
+    assert waived.admit
+    assert "home_despite_fault" in {check.by for check in waived.checks}
+
+
 def test_a_finding_on_a_resident_goes_to_the_guard_first() -> None:
     """A fever is no fault: refused, to the guard; after five minutes without a decision the tap opens, and says why."""
     policy = load_policy("case")
