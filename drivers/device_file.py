@@ -92,7 +92,7 @@ class DeviceThread:
         changed = watch_fd is not None and watch_fd in ready
         if changed or not ready:  # an idle moment, too, is one to look for the folder itself
             self._watch.drain()
-        return Woken(readable=fd is not None and fd in ready, folder_changed=changed)
+        return Woken(readable=fd in ready, folder_changed=changed)
 
     def _main(self) -> None:
         try:

@@ -359,7 +359,6 @@ def _unknown(name: CheckName, reason: Reason) -> Check:
 _NEXT: dict[Reason, NextStep] = {
     Reason.CARD_REPLAYED: NextStep.TAP_CARD,
     Reason.CARD_UNKNOWN: NextStep.REGISTER_WITH_GUARD,
-    Reason.CARD_AMBIGUOUS: NextStep.SEE_GUARD,
     Reason.CARD_OTHER_SITE: NextStep.REGISTER_WITH_GUARD,
     Reason.PASS_EXPIRED: NextStep.REGISTER_WITH_GUARD,
     Reason.PASS_USED: NextStep.REGISTER_WITH_GUARD,

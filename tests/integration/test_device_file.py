@@ -6,6 +6,7 @@ import errno
 import os
 import pty
 import select
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,9 +124,11 @@ def test_a_folder_that_comes_with_the_first_adapter_is_watched_from_then_on(tmp_
         assert woken.get(timeout=ANSWER_S).folder_changed
 
 
-def test_stopping_ends_it_whatever_it_waits_for(tmp_path: Path) -> None:
-    """Before anything that has arrived, and within its wait; nothing stays open and no thread behind."""
+def test_stopping_ends_it_whatever_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything that has arrived, and within its wait; nothing stays open, no thread behind, no error told."""
     before = open_files()
+    errors: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
     ended: SimpleQueue[str] = SimpleQueue()
     read, write = os.pipe()
     os.write(write, b"x")
@@ -144,6 +147,7 @@ def test_stopping_ends_it_whatever_it_waits_for(tmp_path: Path) -> None:
     with thread(tmp_path / "tty", run) as device:
         pass
     assert not device._thread.is_alive()
+    assert errors == []
     assert [ended.get(timeout=ANSWER_S) for _ in range(2)] == ["waiting", "bytes there"]
     os.close(read)
     os.close(write)

@@ -71,6 +71,11 @@ def test_everything_in_order() -> None:
         ({"code": replace(GREEN, trip_clear=False)}, Reason.TRIP_NOT_CLEAR, NextStep.SEE_GUARD),
         ({"code": replace(GREEN, trip_clear=None)}, Reason.TRIP_MISSING, NextStep.SHOW_CODE_TO_GUARD),
         ({"temperature": None}, Reason.TEMPERATURE_NOT_MEASURED, NextStep.LOOK_AT_SENSOR),
+        (
+            {"temperature": None, "thermometer_fault": True},
+            Reason.THERMOMETER_FAULT,
+            NextStep.CONTACT_THERMOMETER,
+        ),
         ({"temperature": RAISED}, Reason.TEMPERATURE_RAISED, NextStep.CONTACT_THERMOMETER),
         ({"temperature": BORDERLINE}, Reason.TEMPERATURE_BORDERLINE, NextStep.WAIT_AND_MEASURE_AGAIN),
         ({"temperature": BORDERLINE, "shots": 2}, Reason.TEMPERATURE_BORDERLINE, NextStep.CONTACT_THERMOMETER),
@@ -419,6 +424,28 @@ def not_measured(why: NotMeasured) -> Estimate:
 def test_the_next_step_fits_the_person(reason: Reason, known: dict[str, Any], step: NextStep) -> None:
     """One thing to do, and one that can help: not the sensor where the sensor is the trouble."""
     assert next_step(reason, evidence(**known)) is step
+
+
+@pytest.mark.parametrize(
+    ("step", "reasons"),
+    [
+        (NextStep.TAP_CARD, "card_replayed pass_missing"),
+        (NextStep.REGISTER_WITH_GUARD, "card_unknown card_other_site pass_expired pass_used not_registered"),
+        (NextStep.COME_BACK_IN_HOURS, "pass_not_yet_valid out_of_hours"),
+        (NextStep.REFRESH_CODE, "code_expired code_stale"),
+        (NextStep.SHOW_CODE, "code_other_person"),
+        (NextStep.TYPE_DIGITS, "code_challenge"),
+        (
+            NextStep.SHOW_CODE_TO_GUARD,
+            "code_unknown_issuer code_forged code_not_yet_valid code_rules_failed code_malformed code_unsupported "
+            "code_needs_online trip_missing",
+        ),
+        (NextStep.SEE_GUARD, "card_ambiguous card_cloned card_revoked code_red code_revoked trip_not_clear"),
+    ],
+)
+def test_what_there_is_to_do_about_a_reason(step: NextStep, reasons: str) -> None:
+    """Whatever the person cannot mend leads to the guard."""
+    assert {next_step(Reason(reason), evidence()) for reason in reasons.split()} == {step}
 
 
 def test_whose_category_counts() -> None:
