@@ -198,5 +198,5 @@ def _told(genesis: dict[str, Any], salvage: Salvage, now: Instant) -> list[Entry
 
 def _first_bad(report: VerifyReport) -> str:
     bad = report.bad[0]
-    where = f"{bad.stream} record {bad.seq}: " if bad.stream is not None and bad.seq else ""
+    where = f"{bad.stream} record {bad.seq}: " if bad.seq else ""
     return f"{where}{bad.what}"

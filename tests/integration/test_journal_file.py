@@ -87,6 +87,21 @@ def test_what_is_wrong_with_a_file_is_said(path: Path, statement: str, found: st
     assert found in file_of(path).examine(None)
 
 
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        (("DELETE FROM journal_chain WHERE stream = 3",), "its chain is missing"),
+        (("DELETE FROM journal_chain", "DELETE FROM journal_incarnation"), "no incarnation was ever begun"),
+    ],
+)
+def test_what_is_wrong_with_no_record_in_particular_names_none(
+    path: Path, statements: tuple[str, ...], found: str
+) -> None:
+    """The sentence alone."""
+    edit(path, *statements)
+    assert file_of(path).examine(None) == found
+
+
 def test_an_empty_file_is_no_journal(path: Path) -> None:
     """As a card that lost its blocks leaves one."""
     path.write_bytes(b"")
