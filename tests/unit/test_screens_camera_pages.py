@@ -149,16 +149,18 @@ def test_however_many_pages_look_one_picture_is_made_at_a_time() -> None:
     camera.go.clear()
     several = Pages({"in": camera, "out": camera}).pages
 
-    async def all_at_once() -> None:
+    async def all_at_once() -> int:
         pictures = asyncio.gather(*(several.camera_picture(lane) for lane in ("in", "out") * 10))
-        while not camera.asking:
+        while (
+            limiter := several._one_thread
+        ) is None or limiter.statistics().tasks_waiting + limiter.borrowed_tokens < 20:
             await asyncio.sleep(0)
-        for _ in range(200):  # whoever else is let in comes in now
-            await asyncio.sleep(0)
+        let_in = limiter.borrowed_tokens
         camera.go.set()
         await pictures
+        return int(let_in)
 
-    asyncio.run(all_at_once())
+    assert asyncio.run(all_at_once()) == 1
     assert camera.most == 1
 
 
