@@ -30,9 +30,9 @@ demo: env ## the gate on simulated hardware; PASSAGES=60 runs that many without 
 
 test: env ## lint, then every test (with its share of the fuzzing)
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not campaign" || { \
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup || { \
 	  echo "test: what failed beside other tests is run once more, alone; it must pass now"; \
-	  $(PY) -m pytest -m "not campaign" --last-failed --last-failed-no-failures none; }
+	  $(PY) -m pytest --last-failed --last-failed-no-failures none; }
 
 lint: env ## ruff, mypy --strict, the floors
 	@.venv/bin/ruff check .
