@@ -7,8 +7,10 @@ program: what matters is in the journal, or in the central's database.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
+import os
 import sys
 
 import structlog
@@ -39,6 +41,17 @@ def set_up_logging() -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    atexit.register(_let_go)
+
+
+def _let_go() -> None:
+    """What could not be written is dropped at the end: Python would end with status 120 over it, which looks like a
+    program that failed (https://docs.python.org/3/library/sys.html#sys.exit)."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class StandardOutput:

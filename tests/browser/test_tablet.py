@@ -51,6 +51,7 @@ class Gatehouse:
         page.fill("[name=code]", self.book.new_code("tablet", now=SystemClock(None).now()))
         page.click("button[type=submit]")
         page.wait_for_selector("[name=login]")
+        page.wait_for_load_state()  # the script that hears a held button has begun
         return page, bad
 
 

@@ -49,15 +49,15 @@ def test_a_line_goes_to_what_standard_output_is_now(capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("as_before")
 def test_what_libraries_say_is_a_line_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
-    """A web server's word with its traceback; a client that tells every request is not heard."""
+    """The event loop's word with its traceback; a client that tells every request is not heard."""
     set_up_logging()
     logging.getLogger("httpx").info("HTTP Request: POST https://central.example/v1")
     try:
         raise ValueError("门")
     except ValueError:
-        logging.getLogger("uvicorn.error").exception("Exception in %s", "ASGI application")
+        logging.getLogger("asyncio").exception("Exception in %s", "callback")
     line = json.loads(capsys.readouterr().out)
-    assert (line["event"], line["level"], line["logger"]) == ("Exception in ASGI application", "error", "uvicorn.error")
+    assert (line["event"], line["level"], line["logger"]) == ("Exception in callback", "error", "asyncio")
     assert "ValueError: 门" in line["exception"]
 
 
