@@ -8,8 +8,9 @@ no software passes; the difference of the two is the software's share. The chip'
 simulator's assumptions (drivers/simulators/pn532.py), not measurements of hardware.
 
 On a virtual machine the host may take the processors away for milliseconds at a time; Linux counts that as stolen, and
-it stands in the last column, in percent of both processors' time: a share measured while more than some tenths of a
-percent were stolen says more about the host than about the gate. It counts as missed all the same.
+it stands behind the goals, in percent of all processors' time: a share measured while more than some tenths of a
+percent were stolen says more about the host than about the gate. So the share of the calm taps, during which nothing
+was stolen (to the 10 ms of that counter), stands in the last columns with their number. The goals are judged by all.
 """
 
 from __future__ import annotations
@@ -137,20 +138,21 @@ def timed_gate(folder: Path, strength: str) -> Iterator[tuple[Control, TimedLane
         yield control, lane
 
 
-def measured_ms(strength: str, folder: Path, keys: Site, uids: list[bytes]) -> list[float]:
-    """Through the whole gate."""
-    times = []
+def measured_ms(strength: str, folder: Path, keys: Site, uids: list[bytes]) -> tuple[list[float], list[bool]]:
+    """Through the whole gate; and which of the taps were calm."""
+    times, calm = [], []
     with timed_gate(folder, strength) as (control, lane):
         for number, uid in enumerate(uids):
             options = {} if strength == "uid" else {"card": chip(keys[uid])}
             time.sleep(BETWEEN_S + 0.003 * (number % 13))  # taps do not come in step with the polls
-            begin_ns = time.monotonic_ns()
+            stolen_before_s, begin_ns = stolen_s(), time.monotonic_ns()
             control("reader-in", "tap", uid=uid.hex(), hold_ms=HOLD_MS, **options)
             try:
                 times.append((lane.pulses_ns.get(timeout=5) - begin_ns) / MS)
             except queue.Empty:
                 raise SystemExit(f"{strength}: card {number} of {len(uids)} was not admitted within 5 s") from None
-    return times
+            calm.append(stolen_s() == stolen_before_s)
+    return times, calm
 
 
 def stolen_s() -> float:
@@ -162,6 +164,14 @@ def stolen_s() -> float:
 def p(times: list[float], percent: int) -> float:
     """A percentile."""
     return statistics.quantiles(times, n=100)[percent - 1]
+
+
+def calm_share(seen: list[float], limit: list[float], calm: list[bool]) -> str:
+    """The share at p95 of the calm taps, with their number; a dash for fewer than twenty."""
+    kept = [(all_of_it, alone) for all_of_it, alone, quiet in zip(seen, limit, calm, strict=True) if quiet]
+    if len(kept) < 20:
+        return f"- ({len(kept)})"
+    return f"{p([each for each, _ in kept], 95) - p([alone for _, alone in kept], 95):.1f} ({len(kept)})"
 
 
 def main() -> int:
@@ -184,12 +194,14 @@ def main() -> int:
         )
         missed += p(found, 99) > 1.0
         print(f"{options.taps} taps each, the limit beside; milliseconds from the card in the field to the pulse")
-        heads = f"{'p50':>7}{'p95':>7}{'limit':>9}{'p95':>7}{'share':>8}{'p95':>7}{'goals p95, share':>19}{'stolen':>9}"
+        heads = f"{'p50':>7}{'p95':>7}{'limit':>9}{'p95':>7}{'share':>8}{'p95':>7}{'goals p95, share':>19}"
+        heads += f"{'stolen':>10}{'calm p95 (n)':>14}"
         print(f"{'':8}{heads}")
         for strength, goal_ms in GOALS_MS.items():
             uids = rng.sample([uid for uid in sorted(keys) if strength_of(uid) == strength], options.taps)
             begin_s, begin_stolen_s = time.monotonic(), stolen_s()
-            seen, limit = measured_ms(strength, folder, keys, uids), limit_ms(strength, keys, uids)
+            seen, calm = measured_ms(strength, folder, keys, uids)
+            limit = limit_ms(strength, keys, uids)
             whole_s = (time.monotonic() - begin_s) * (os.cpu_count() or 1)
             stolen_percent = 100 * (stolen_s() - begin_stolen_s) / whole_s
             row = [statistics.median(seen), p(seen, 95), statistics.median(limit), p(limit, 95)]
@@ -197,7 +209,7 @@ def main() -> int:
             missed += row[1] > goal_ms or share[1] > GOAL_SHARE_MS
             print(
                 f"{strength:8}{row[0]:7.1f}{row[1]:7.1f}{row[2]:9.1f}{row[3]:7.1f}{share[0]:8.1f}{share[1]:7.1f}"
-                f"{goal_ms:13}{GOAL_SHARE_MS:6.0f}{stolen_percent:8.1f} %"
+                f"{goal_ms:13}{GOAL_SHARE_MS:6.0f}{stolen_percent:8.1f} %{calm_share(seen, limit, calm):>14}"
             )
     print("goals met" if not missed else "GOALS MISSED")
     return 1 if missed else 0
