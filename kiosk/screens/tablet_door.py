@@ -28,7 +28,9 @@ COOKIE_LIFE_S = 400 * 86_400
 """The longest that browsers keep a cookie; each visit of the log-in page sets it anew."""
 
 PAIR = "/pair"
-PUBLIC = frozenset({PAIR, "/static/screens.css", "/static/icon.svg"})
+SCRIPTS = frozenset({"/static/screens.js", "/static/sound.js"})
+"""A page whose tablet is revoked while it loads learns from them that it has to go; nothing of the site is in them."""
+PUBLIC = SCRIPTS | {PAIR, "/static/screens.css", "/static/icon.svg"}
 LANE = "/guard/lane/{lane}"
 #: The routes of the kiosk that a tablet has; a new route stays on the kiosk until it is written here.
 ROUTES = frozenset(

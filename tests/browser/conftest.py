@@ -63,6 +63,7 @@ class Stage:
         page.fill("[name=secret]", SECRET)
         page.click("button[type=submit]:has-text('登录')")
         page.wait_for_selector(".lanes")
+        page.wait_for_load_state()  # the script that hears keys has begun
         return page
 
 

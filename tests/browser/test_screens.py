@@ -105,6 +105,29 @@ def test_a_page_says_not_live_when_the_gate_stands_still_and_comes_back(stage: S
     expect(console.locator(".not-live-banner")).to_be_hidden()
 
 
+@pytest.mark.parametrize("cover", [".not-live", ".not-live-banner"])
+def test_a_page_whose_script_never_came_says_so_by_itself(stage: Stage, cover: str) -> None:
+    """The line was cut between page and script: the style sheet counts the same eight seconds."""
+    stage.context.route("**/static/sound.js", lambda route: route.abort())
+    page = stage.log_in() if cover == ".not-live-banner" else stage.open("/lane/east-in")
+    at_ms = "(ms) => document.getAnimations().forEach((a) => { a.pause(); a.currentTime = ms; })"
+    page.evaluate(at_ms, 7900)
+    expect(page.locator(cover)).to_be_hidden()
+    page.evaluate(at_ms, 8100)
+    expect(page.locator(cover)).to_be_visible()
+    assert page.locator(cover).evaluate("(e) => e.contains(document.elementFromPoint(200, 10))")
+
+
+def test_a_console_whose_session_ended_while_its_line_was_cut_closes_itself(stage: Stage) -> None:
+    """Its events are refused when the line is back; a page that only went on trying would show people for ever."""
+    stage.context.route("**/events/guard", lambda route: route.abort())
+    page, other = stage.log_in(), stage.context.new_page()
+    stage.open("/guard", page=other)
+    other.click("button:has-text('交班锁定')")
+    stage.context.unroute("**/events/guard")
+    page.wait_for_url("**/guard/login")
+
+
 # --- inert and private ----------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from config.tablet import Tablet
 from kiosk.board import Emergency
@@ -60,6 +60,7 @@ def log_in(page: Page) -> None:
     page.fill("[name=secret]", SECRET)
     page.press("[name=secret]", "Enter")
     page.wait_for_selector(".lanes")
+    page.wait_for_load_state()  # the script that hears keys has begun
 
 
 @pytest.fixture
@@ -113,5 +114,21 @@ def test_a_revoked_tablets_page_goes_by_itself(gatehouse: Gatehouse) -> None:
     log_in(page)
     gatehouse.hub.publish(kiosk_view(scenes()["fever"]))
     gatehouse.book.revoke(gatehouse.book.listed()[0].tablet_id)
+    page.wait_for_url("**/pair")
+    assert page.locator(".lanes").count() == 0
+
+
+@pytest.mark.parametrize("held_back", ["**/static/sound.js", "**/events/guard"])
+def test_a_tablet_revoked_while_its_page_loads_loses_it_too(gatehouse: Gatehouse, held_back: str) -> None:
+    """Drawn, but not yet listening: its script or its events come after the door was closed."""
+    page, _ = gatehouse.paired()
+    tablet_id = gatehouse.book.listed()[0].tablet_id
+
+    def too_late(route: Route) -> None:
+        gatehouse.book.revoke(tablet_id)
+        route.continue_()
+
+    page.route(held_back, too_late)
+    log_in(page)
     page.wait_for_url("**/pair")
     assert page.locator(".lanes").count() == 0

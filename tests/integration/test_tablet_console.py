@@ -180,7 +180,7 @@ def test_an_unpaired_browser_sees_the_pairing_page_and_nothing_else(kiosk: Kiosk
     """Every route of both listeners and every file, even with a guard's secret and a right token."""
     with kiosk.browser() as browser:
         token = token_of(browser, "/pair")
-        everything = [*routes_of(Gate().app), *routes_of(kiosk.app), "GET /static/screens.js", "GET /nowhere"]
+        everything = [*routes_of(Gate().app), *routes_of(kiosk.app), "GET /static/aim.js", "GET /nowhere"]
         for method, path in (name.split(" ") for name in everything if not name.endswith(" /pair")):
             form = {"token": token, "login": "wang", "secret": SECRET, "confirm": "yes", "code": "x"}
             answer = browser.request(method, concrete(path), **({"data": form} if method == "POST" else {}))

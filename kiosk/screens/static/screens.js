@@ -6,6 +6,7 @@ import { hush, preload, say as sayAloud, sound } from "/static/sound.js";
 const NOT_LIVE_AFTER_MS = 8000;
 const HEARTBEAT_MS = 5000;
 const HOLD_MS = 2000;
+const RETRY_MS = 1000;
 const root = document.documentElement;
 const body = document.body;
 const boot = document.querySelector('meta[name="gatepost-boot"]').content;
@@ -21,22 +22,45 @@ function laneOf(element) {
 }
 
 let source;
+let leaving = false;
+
+// One way out only: two reasons to go that come together would each break off the other's.
+function leave(address) {
+  if (leaving) return;
+  leaving = true;
+  source?.close();
+  if (address) location.assign(address);
+  else location.reload();
+}
+
+// A page that Back brings out of the browser's memory shows what was true when it was left.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 function listen(address) {
   source?.close();
   source = new EventSource(address);
   const live = () => { heardAt = performance.now(); root.dataset.live = "yes"; };
   source.addEventListener("hello", (event) => {
-    if (JSON.parse(event.data).boot !== boot) location.reload();
+    if (JSON.parse(event.data).boot !== boot) leave();
   });
   source.addEventListener("state", (event) => { live(); show(JSON.parse(event.data)); });
   source.addEventListener("alive", live);
   source.addEventListener("stale", () => { root.dataset.live = "no"; });
-  source.addEventListener("locked", () => { source.close(); location.assign("/guard/login"); });
+  source.addEventListener("locked", () => leave("/guard/login"));
   source.addEventListener("error", () => {
     // The browser reconnects by itself after a cut, but gives up after a refusal: then we go on trying.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) listen(address); }, 1000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listenAgain(address), RETRY_MS);
   });
+}
+
+// An event source does not tell why it was refused: a session that ended while the line was cut must not keep its page.
+async function listenAgain(address) {
+  if (leaving || (document.hidden && body.dataset.lane)) return;
+  const asked = new AbortController();
+  const answer = await fetch(address, { signal: asked.signal }).catch(() => undefined);
+  asked.abort();
+  if (answer?.status === 401 || answer?.status === 403) leave();
+  else listen(address);
 }
 
 // A browser keeps six connections to one server, and every stream holds one: a resident's screen that nobody can see
@@ -61,7 +85,7 @@ for (const release of ["pointerup", "pointercancel"]) {
 
 function place(id, html) {
   const region = document.getElementById(id);
-  if (!region) { location.reload(); return; }
+  if (!region) { leave(); return; }
   if (region === pressed) { postponed.set(id, html); return; }
   const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
   region.innerHTML = html;
@@ -118,7 +142,7 @@ function post(address, fields) {
     body: new URLSearchParams(fields),
   }).then((answer) => {
     // Another start of the kiosk: its tokens are new. A form being filled in is not taken away.
-    if (answer.status === 403 && !sheet?.open) location.reload();
+    if (answer.status === 403 && !sheet?.open) leave();
   }).catch(() => undefined);
 }
 
@@ -165,7 +189,7 @@ async function openLink(link) {
   const panel = link.closest(".lane")?.querySelector("[data-passage]");
   if (panel && !address.searchParams.has("passage")) address.searchParams.set("passage", panel.dataset.passage);
   const answer = await fetch(address);
-  if (answer.redirected) location.assign(answer.url);
+  if (answer.redirected) leave(answer.url);
   else openSheet(await answer.text());
 }
 
@@ -180,7 +204,7 @@ async function send(form, submitter) {
   }
   if (answer.headers.get("content-type")?.startsWith("application/json")) {
     const result = await answer.json();
-    if (answer.status === 401 || answer.status === 403) { location.reload(); return; }
+    if (answer.status === 401 || answer.status === 403) { leave(); return; }
     if (sheet?.open && result.done) sheet.close();
     say(result.text, !result.done);
   } else {
@@ -192,7 +216,7 @@ addEventListener("click", (event) => {
   const link = event.target.closest?.("a");
   if (link?.matches("[data-sheet]") && sheet) {
     event.preventDefault();
-    openLink(link).catch(() => location.assign(link.href));
+    openLink(link).catch(() => leave(link.href));
   } else if (event.target.closest?.("[data-print]")) {
     print();
   } else if (link?.matches("[data-close]") && sheet?.open) {
@@ -226,7 +250,7 @@ for (const form of document.querySelectorAll("form[data-hold]")) {
         const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: fields });
         const result = await answer.json();
         say(result.text, !result.done);
-        if (answer.status === 403) location.reload();
+        if (answer.status === 403) leave();
       } catch {
         say(body.dataset.noAnswer, true);
       }
@@ -296,3 +320,4 @@ addEventListener("keydown", (event) => {
 if (body.dataset.voices) preload(JSON.parse(body.dataset.voices));
 if (body.dataset.events) listen(body.dataset.events);
 if (body.dataset.screen) { beat(); setInterval(beat, HEARTBEAT_MS); }
+root.dataset.script = "on"; // until here the style sheet counts the seconds
