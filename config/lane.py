@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from config.loader import Section
+from config.number_form import NumberForm
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Letters, digits and hyphens."""
@@ -49,21 +50,6 @@ class Strength(StrEnum):
     EV2 = "ev2"
     SUN = "sun"
     UID = "uid"
-
-
-class NumberForm(StrEnum):
-    """How a reader writes a card's number (``docs/cards.md``)."""
-
-    HEX = "hex"
-    HEX_REVERSED = "hex_reversed"
-    DEC10 = "dec10"
-    DEC10_REVERSED = "dec10_reversed"
-    WG26 = "wg26"
-    WG26_REVERSED = "wg26_reversed"
-    WG26_BITS = "wg26_bits"
-    WG34_BITS = "wg34_bits"
-    WG34_BITS_REVERSED = "wg34_bits_reversed"
-    WG37_BITS = "wg37_bits"
 
 
 class Reader(Section):

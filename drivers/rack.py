@@ -28,7 +28,6 @@ from config.lane import (
 from config.settings import Settings, secret_file
 from drivers.camera import CameraHints, FolderSource, FrameSource, V4l2Source, VideoSource
 from drivers.camera_pi import PiCameraSource
-from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.cards.osdp import OsdpConversation
 from drivers.cards.pcsc import PcscDevice
@@ -59,7 +58,7 @@ CardDialogue = Callable[[CardTap], Dialogue | None]
 READERS: dict[ReaderDriver, Callable[[Reader, CardDialogue | None], Conversation]] = {
     ReaderDriver.PN532: lambda reader, dialogue: Pn532Conversation(dialogue, id_cards=reader.id_cards),
     ReaderDriver.RDM6300: lambda _reader, _dialogue: Rdm6300Conversation(),
-    ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(Form(reader.form)),
+    ReaderDriver.SERIAL_UID: lambda reader, _: SerialUidConversation(reader.form),
     ReaderDriver.OSDP: lambda reader, _: _osdp(reader),
 }
 THERMOMETERS: dict[ThermometerDriver, Callable[[Thermometer], Conversation]] = {
@@ -159,7 +158,7 @@ def _tagged(emit: Callable[[Observed], None], lane: str, role: str) -> Callable[
 def _reader(lane: Lane, reader: Reader, dialogue: CardDialogue | None) -> Device:
     name, port = f"{lane.name}/reader", str(reader.port)
     if reader.driver is ReaderDriver.KEYBOARD_WEDGE:
-        return WedgeDevice(name, port, Form(reader.form))
+        return WedgeDevice(name, port, reader.form)
     asked = None if reader.strength is Strength.UID else dialogue
     if reader.driver is ReaderDriver.PCSC:
         return PcscDevice(name, port, asked, service=PyscardService)

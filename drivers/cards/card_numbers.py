@@ -11,29 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from config.number_form import NumberForm
 from drivers.cards import wiegand
 from drivers.devices import CardTap
 
 _SPACES = re.compile(r"[\s:\-]")
 _HEX_BYTES = (4, 5, 7, 8, 10)
-
-
-class Form(StrEnum):
-    """How a reader writes a card's number."""
-
-    HEX = "hex"
-    HEX_REVERSED = "hex_reversed"
-    DEC10 = "dec10"
-    DEC10_REVERSED = "dec10_reversed"
-    WG26 = "wg26"
-    """ggg,nnnnn: one byte, then two, in decimal."""
-    WG26_REVERSED = "wg26_reversed"
-    WG26_BITS = "wg26_bits"
-    WG34_BITS = "wg34_bits"
-    WG34_BITS_REVERSED = "wg34_bits_reversed"
-    WG37_BITS = "wg37_bits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +48,7 @@ class AmbiguousError(ValueError):
     """The form means several cards: it opens for none of them."""
 
 
-def parse(form: Form, text: str) -> CardNumber | None:
+def parse(form: NumberForm, text: str) -> CardNumber | None:
     """The number that ``text`` writes in this form; None when it does not."""
     return _PARSERS[form](text.strip())
 
@@ -115,15 +99,15 @@ def _reversed(straight: Callable[[str], CardNumber | None]) -> Callable[[str], C
     return parse_reversed
 
 
-_PARSERS: dict[Form, Callable[[str], CardNumber | None]] = {
-    Form.HEX: _hex,
-    Form.HEX_REVERSED: _reversed(_hex),
-    Form.DEC10: _dec10,
-    Form.DEC10_REVERSED: _reversed(_dec10),
-    Form.WG26: _wg26,
-    Form.WG26_REVERSED: _reversed(_wg26),
-    Form.WG26_BITS: _bits(26),
-    Form.WG34_BITS: _bits(34),
-    Form.WG34_BITS_REVERSED: _reversed(_bits(34)),
-    Form.WG37_BITS: _bits(37),
+_PARSERS: dict[NumberForm, Callable[[str], CardNumber | None]] = {
+    NumberForm.HEX: _hex,
+    NumberForm.HEX_REVERSED: _reversed(_hex),
+    NumberForm.DEC10: _dec10,
+    NumberForm.DEC10_REVERSED: _reversed(_dec10),
+    NumberForm.WG26: _wg26,
+    NumberForm.WG26_REVERSED: _reversed(_wg26),
+    NumberForm.WG26_BITS: _bits(26),
+    NumberForm.WG34_BITS: _bits(34),
+    NumberForm.WG34_BITS_REVERSED: _reversed(_bits(34)),
+    NumberForm.WG37_BITS: _bits(37),
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from drivers.cards.card_numbers import Form, parse, tap_of
+from config.number_form import NumberForm
+from drivers.cards.card_numbers import parse, tap_of
 from drivers.cards.presentation import Presentations
 from drivers.devices import DeviceEvent
 from drivers.typed_input import ENTER_KEYS, KEY_DOWN, KEY_UP, LOST_KEYS, SHIFT_KEYS, Keys, TypedInput, grab_keys
@@ -70,7 +71,7 @@ class Decoder:
 class TypedCards:
     """The bytes of one opening of such a reader to taps: one a presentation. ``form`` says how it writes a number."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: NumberForm) -> None:
         self._form = form
         self._keys = Keys()
         self._decoder = Decoder()
@@ -100,7 +101,7 @@ class WedgeDevice(TypedInput):
         self,
         name: str,
         path: str,
-        form: Form,
+        form: NumberForm,
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         grab: Callable[[int], object] = grab_keys,

@@ -3,14 +3,15 @@ converters from Wiegand to serial.
 
 A line ends with CR, LF, STX or ETX, or after 50 ms of silence for readers without a terminator. A label before a
 colon or equals sign is passed over ("Card UID: 79 42 BD F2"); whatever is then not a number in the reader's form
-(:class:`drivers.cards.card_numbers.Form`) is no card. A line may have 200 characters; a longer one is dropped whole.
+(:class:`config.number_form.NumberForm`) is no card. A line may have 200 characters; a longer one is dropped whole.
 """
 
 from __future__ import annotations
 
 import re
 
-from drivers.cards.card_numbers import CardNumber, Form, parse, tap_of
+from config.number_form import NumberForm
+from drivers.cards.card_numbers import CardNumber, parse, tap_of
 from drivers.cards.presentation import Presentations
 from drivers.devices import Proven, Step
 
@@ -23,7 +24,7 @@ _LABEL = re.compile(r"[:=]")
 class Decoder:
     """Bytes to card numbers, for any cut of the stream."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: NumberForm) -> None:
         self.discarded = 0
         self._form = form
         self._line = bytearray()
@@ -78,7 +79,7 @@ class SerialUidConversation:
 
     proof_timeout_s: float = 1.0
 
-    def __init__(self, form: Form, *, baud: int = 9600) -> None:
+    def __init__(self, form: NumberForm, *, baud: int = 9600) -> None:
         self.baud_rates: tuple[int, ...] = (baud,)
         self._form = form
         self.begin(0)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from config.number_form import NumberForm
 from drivers.cards import (
     card_numbers,
     id_number_gb11643,
@@ -28,7 +29,6 @@ from drivers.cards import (
     wiegand,
 )
 from drivers.cards import ntag424_sdm as sdm
-from drivers.cards.card_numbers import Form
 from drivers.cards.key_diversification import aes_cbc_decrypt, aes_cmac, diversify
 from drivers.cards.ntag424 import CardKeys
 from drivers.devices import CardTap, ProofOutcome, Send
@@ -491,15 +491,15 @@ def _wiegand_case(case: Case) -> str | None:
 
 
 FORMS = {
-    "uid_hex": Form.HEX,
-    "uid_hex_reversed": Form.HEX_REVERSED,
-    "decimal10": Form.DEC10,
-    "decimal10_reversed": Form.DEC10_REVERSED,
-    "wg26_3d5d": Form.WG26,
-    "wg26_3d5d_reversed": Form.WG26_REVERSED,
-    "wg26_bits": Form.WG26_BITS,
-    "wg34_bits": Form.WG34_BITS,
-    "wg34_bits_reversed": Form.WG34_BITS_REVERSED,
+    "uid_hex": NumberForm.HEX,
+    "uid_hex_reversed": NumberForm.HEX_REVERSED,
+    "decimal10": NumberForm.DEC10,
+    "decimal10_reversed": NumberForm.DEC10_REVERSED,
+    "wg26_3d5d": NumberForm.WG26,
+    "wg26_3d5d_reversed": NumberForm.WG26_REVERSED,
+    "wg26_bits": NumberForm.WG26_BITS,
+    "wg34_bits": NumberForm.WG34_BITS,
+    "wg34_bits_reversed": NumberForm.WG34_BITS_REVERSED,
 }
 
 
@@ -532,7 +532,7 @@ def wiegand_and_card_numbers(contents: Case) -> Iterator[Outcome]:
 
 def _serial_case(case: Case) -> Outcome:
     def run(pieces: list[tuple[bytes, int]]) -> str | None:
-        numbers = fed(serial_uid.Decoder(Form(case["format"])), pieces)
+        numbers = fed(serial_uid.Decoder(NumberForm(case["format"])), pieces)
         return compared([number.known.hex().upper() for number in numbers], case["expect"])
 
     return under_any_cut(case, run)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from config.number_form import NumberForm
 from drivers.cards import card_numbers, keyboard_wedge
-from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.devices import CardTap, DeviceFault, DeviceReady, FaultKind
 from drivers.errors import PortError
@@ -38,7 +38,7 @@ class Reader:
         self.path = folder / "usb-reader-event-kbd"
         os.mkfifo(self.path)
         self.events: queue.Queue[Any] = queue.Queue()
-        self.device = WedgeDevice("in", str(self.path), Form.DEC10, grab=grab)
+        self.device = WedgeDevice("in", str(self.path), NumberForm.DEC10, grab=grab)
         self.keyboard = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
         self.device.start(self.events.put)
 
@@ -87,7 +87,7 @@ def test_something_that_is_no_input_device_is_a_fault(tmp_path: Path) -> None:
     """The real ioctl on a pipe: wrong device, told once, and the thread goes on trying."""
     path = tmp_path / "not-a-keyboard"
     path.write_bytes(b"")
-    device = WedgeDevice("in", str(path), Form.DEC10)
+    device = WedgeDevice("in", str(path), NumberForm.DEC10)
     events: queue.Queue[Any] = queue.Queue()
     device.start(events.put)
     try:
@@ -99,7 +99,7 @@ def test_something_that_is_no_input_device_is_a_fault(tmp_path: Path) -> None:
 def test_a_name_that_changes_is_refused() -> None:
     """event3 is another device after the next start."""
     with pytest.raises(PortError, match="by-id"):
-        WedgeDevice("in", "/dev/input/event3", Form.DEC10)
+        WedgeDevice("in", "/dev/input/event3", NumberForm.DEC10)
 
 
 def test_a_decoder_that_fails_is_a_fault_and_the_next_card_is_read(
@@ -108,7 +108,7 @@ def test_a_decoder_that_fails_is_a_fault_and_the_next_card_is_read(
     """A fault of ours does not leave a reader that looks well and reads nothing; the gate can still be stopped."""
     real, calls = card_numbers.parse, 0
 
-    def once_broken(form: Form, text: str) -> Any:
+    def once_broken(form: NumberForm, text: str) -> Any:
         nonlocal calls
         calls += 1
         if calls == 1:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
-from config.lane import Camera, CameraSource, NumberForm, ReaderDriver, ThermometerDriver
+from config.lane import Camera, CameraSource, ReaderDriver, ThermometerDriver
+from config.number_form import NumberForm
 from config.settings import load_settings
 from drivers.camera import FolderSource, V4l2Source, VideoSource
 from drivers.camera_pi import PiCameraSource
-from drivers.cards.card_numbers import Form
+from drivers.cards.card_numbers import parse
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.opencv import cv2
 from drivers.qr_wedge import QrWedge
@@ -33,7 +34,11 @@ def test_every_driver_that_a_setting_can_name_is_built() -> None:
     """A name in the settings without a device in the rack would fail on the gate, at night."""
     assert set(READERS) | {ReaderDriver.KEYBOARD_WEDGE, ReaderDriver.PCSC} == set(ReaderDriver)
     assert set(THERMOMETERS) == set(ThermometerDriver)
-    assert {str(form) for form in NumberForm} == {str(form) for form in Form}
+
+
+def test_every_form_that_a_setting_can_name_is_read() -> None:
+    """One without a parser would end the reader at its first card."""
+    assert [parse(form, "no number") for form in NumberForm] == [None] * len(NumberForm)
 
 
 def test_the_example_of_a_real_gate_has_its_devices() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from drivers.cards.card_numbers import Form
+from config.number_form import NumberForm
 from drivers.cards.keyboard_wedge import WedgeDevice
 from drivers.cards.osdp import OsdpConversation
 from drivers.cards.pn532 import Pn532Conversation
@@ -63,20 +63,26 @@ KINDS = {
     ),
     "serial_uid": Kind(
         lambda: RepeatingPlayer(serial_uid.line_of, (4,), serial_uid.PERIOD_NS),
-        on_port(lambda: SerialUidConversation(Form.HEX)),
+        on_port(lambda: SerialUidConversation(NumberForm.HEX)),
         9600,
     ),
     "wiegand_26": Kind(
-        lambda: wiegand_player(26), on_port(lambda: SerialUidConversation(Form.WG26_BITS)), 9600, lambda uid: uid[2:]
+        lambda: wiegand_player(26),
+        on_port(lambda: SerialUidConversation(NumberForm.WG26_BITS)),
+        9600,
+        lambda uid: uid[2:],
     ),
-    "wiegand_34": Kind(lambda: wiegand_player(34), on_port(lambda: SerialUidConversation(Form.WG34_BITS)), 9600),
+    "wiegand_34": Kind(lambda: wiegand_player(34), on_port(lambda: SerialUidConversation(NumberForm.WG34_BITS)), 9600),
     "wiegand_37": Kind(
-        lambda: wiegand_player(37), on_port(lambda: SerialUidConversation(Form.WG37_BITS)), 9600, lambda uid: "00" + uid
+        lambda: wiegand_player(37),
+        on_port(lambda: SerialUidConversation(NumberForm.WG37_BITS)),
+        9600,
+        lambda uid: "00" + uid,
     ),
     "osdp": Kind(lambda: OsdpPlayer(OSDP_KEY), on_port(lambda: OsdpConversation(OSDP_KEY)), 9600),
     # A pseudo-terminal is no input device, so the one call that a real one needs, to be grabbed, is left out.
     "keyboard_wedge": Kind(
-        WedgePlayer, lambda name, path: WedgeDevice(name, path, Form.DEC10, grab=lambda _fd: None), 38400
+        WedgePlayer, lambda name, path: WedgeDevice(name, path, NumberForm.DEC10, grab=lambda _fd: None), 38400
     ),
     "sdt_idcard": Kind(SdtPlayer, on_port(SdtConversation), 115200, ID_NUMBERS.__getitem__),
 }

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.number_form import NumberForm
 from drivers.cards import keyboard_wedge, osdp_frames, pn532_frames, rdm6300, sdt_idcard, serial_uid, wiegand
-from drivers.cards.card_numbers import Form
 from drivers.cards.osdp import OsdpConversation
 from drivers.cards.rdm6300 import Rdm6300Conversation
 from drivers.cards.sdt_idcard import SdtConversation
@@ -41,7 +41,7 @@ def uids(loop: WireLoop) -> list[bytes]:
     ("conversation", "player"),
     [
         (Rdm6300Conversation(), RepeatingPlayer(rdm6300_simulator.frame, (4,), rdm6300_simulator.PERIOD_NS)),
-        (SerialUidConversation(Form.HEX), RepeatingPlayer(serial_simulator.line_of, (4, 7), 200_000_000)),
+        (SerialUidConversation(NumberForm.HEX), RepeatingPlayer(serial_simulator.line_of, (4, 7), 200_000_000)),
     ],
     ids=["rdm6300", "serial_uid"],
 )
@@ -58,7 +58,7 @@ def test_a_reader_that_repeats_itself_is_one_tap_a_presentation(conversation: An
 def test_a_line_without_an_end_is_taken_after_50_ms() -> None:
     """Readers without a terminator are read by their pause."""
     player = RepeatingPlayer(lambda uid: uid.hex().encode(), (4,), 1_000_000_000)
-    loop = WireLoop(SerialUidConversation(Form.HEX), player, baud=9600).begin()
+    loop = WireLoop(SerialUidConversation(NumberForm.HEX), player, baud=9600).begin()
     player.command({"do": "tap", "uid": UID.hex(), "hold_ms": 100})
     loop.run(500)
     assert uids(loop) == [UID]
@@ -283,10 +283,13 @@ DECODERS: dict[str, tuple[Callable[[], Any], bytes]] = {
     "pn532": (pn532_frames.Decoder, GOOD_PN532),
     "rdm6300": (rdm6300.Decoder, GOOD_RDM6300),
     "sdt_idcard": (sdt_idcard.Decoder, GOOD_SDT),
-    "serial_uid": (lambda: serial_uid.Decoder(Form.HEX), b"7942BDF2\r\n"),
-    "wiegand_26": (lambda: serial_uid.Decoder(Form.WG26_BITS), wiegand.encode(0x63E9AE, 26).encode() + b"\r\n"),
-    "wiegand_34": (lambda: serial_uid.Decoder(Form.WG34_BITS), wiegand.encode(0x5AE2B3DE, 34).encode() + b"\r\n"),
-    "wiegand_37": (lambda: serial_uid.Decoder(Form.WG37_BITS), wiegand.encode(0x1_5AE2_B3DE, 37).encode() + b"\r\n"),
+    "serial_uid": (lambda: serial_uid.Decoder(NumberForm.HEX), b"7942BDF2\r\n"),
+    "wiegand_26": (lambda: serial_uid.Decoder(NumberForm.WG26_BITS), wiegand.encode(0x63E9AE, 26).encode() + b"\r\n"),
+    "wiegand_34": (lambda: serial_uid.Decoder(NumberForm.WG34_BITS), wiegand.encode(0x5AE2B3DE, 34).encode() + b"\r\n"),
+    "wiegand_37": (
+        lambda: serial_uid.Decoder(NumberForm.WG37_BITS),
+        wiegand.encode(0x1_5AE2_B3DE, 37).encode() + b"\r\n",
+    ),
 }
 
 

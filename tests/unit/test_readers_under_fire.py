@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from config.number_form import NumberForm
 from drivers.cards import osdp_frames, pn532_frames
-from drivers.cards.card_numbers import Form
 from drivers.cards.keyboard_wedge import TypedCards
 from drivers.cards.ntag424 import CardKeys, ev2_dialogue, sun_dialogue
 from drivers.cards.osdp import OsdpConversation
@@ -340,7 +340,7 @@ def wedge(rng: random.Random) -> None:
                     typed[at] = EVENT.pack(at_us // 1_000_000, 0, 1, rng.randrange(256), 1)
         keys += b"".join(typed)
         at_us += rng.choice((20_000, 500_000, -3_600_000_000))
-    decoder = TypedCards(Form.DEC10)
+    decoder = TypedCards(NumberForm.DEC10)
     taps = []
     at = 0
     while at < len(keys):
