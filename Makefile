@@ -44,7 +44,7 @@ bench: env ## speed, each figure beside a peer or a physical limit of the same r
 	@$(PY) -m tests.bench
 
 campaign: env ## the long runs: 200 kills, fuzzing at full length (hours)
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m campaign --timeout 14400
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m campaign
 
 install: ## a gate with its screen on this machine, or its upgrade: sudo make install; PARTS=gate leaves the screen out
 	@systemd/install $(PARTS)

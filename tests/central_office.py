@@ -228,7 +228,7 @@ def _passage(draw: random.Random, kiosk_id: str) -> dict[str, Any]:
 def served(office: Office) -> Iterator[str]:
     """The application behind a real web server on a port of its own; gives its address."""
     server = uvicorn.Server(
-        uvicorn.Config(office.app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        uvicorn.Config(office.app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -34,6 +34,13 @@ def test_data() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A campaign may take four hours, however it is started."""
+    for item in items:
+        if item.get_closest_marker("campaign") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(14400))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--screenshots``: the browser tests also write the pictures of the docs."""
     parser.addoption("--screenshots", action="store_true", help="write the pictures of docs/img anew")

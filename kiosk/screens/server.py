@@ -50,6 +50,7 @@ class ScreensServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                log_config=None,  # uvicorn's own would write plain text among the program's lines
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

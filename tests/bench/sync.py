@@ -187,7 +187,9 @@ def serve(database: str, port: int, mode: str, pipe: Any) -> None:
     elif mode == "single":
         app_module.Committer = OneByOne  # type: ignore[misc]
     app = create_app(Store(database))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, host="127.0.0.1", port=port, log_level="error", access_log=False)
+    )
 
     def tell() -> None:
         while pipe.recv() == "cpu":

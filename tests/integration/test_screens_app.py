@@ -47,7 +47,7 @@ from kiosk.screens.hub import Hub
 from kiosk.screens.pass_pages import PassDesk
 from kiosk.screens.policy_pages import PolicyDesk
 from kiosk.screens.preview import busy_view
-from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role
+from kiosk.screens.security import MAX_BODY_BYTES, Role, declared_role, role
 from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import IDLE_S
 from kiosk.screens.trust_pages import TrustDesk
@@ -162,8 +162,8 @@ def test_every_route_declares_its_role(gate: Gate) -> None:
 def test_guards_routes_are_closed_to_everybody_else(gate: Gate) -> None:
     """Without a session every guard's page leads to the login and every command is refused."""
     token = gate.open_token()
-    for method, path, role in routes(gate):
-        if role is not Role.GUARD:
+    for method, path, needed in routes(gate):
+        if needed is not Role.GUARD:
             continue
         answer = gate.client.request(method, path, **({"data": {"token": token}} if method == "POST" else {}))
         if method == "GET" and not path.startswith("/events/"):
@@ -176,10 +176,10 @@ def test_guards_routes_are_closed_to_everybody_else(gate: Gate) -> None:
 def test_every_post_needs_its_token(guarded: Gate) -> None:
     """No token, a wrong one, or the one of pages that need no login: nothing is commanded."""
     open_token = guarded.open_token()
-    for method, path, role in routes(guarded):
+    for method, path, needed in routes(guarded):
         if method != "POST":
             continue
-        for token in ("", "0" * 64, *([open_token] if role is Role.GUARD else [])):
+        for token in ("", "0" * 64, *([open_token] if needed is Role.GUARD else [])):
             assert guarded.client.post(path, data={"token": token, "confirm": "yes"}).status_code == 403, path
     assert guarded.commands == []
 
@@ -456,6 +456,27 @@ def test_the_server_reports_its_port_streams_and_stops(gate: Gate) -> None:
         assert "text/event-stream" in answer.headers["content-type"]
         server.stop()
         assert not server.running
+
+
+def test_a_page_that_breaks_is_told_to_the_programs_log(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """Through the one root of Python's logging, whose form the program sets; uvicorn's own would be plain text."""
+    import httpx
+
+    @role(Role.OPEN)
+    async def breaks() -> None:
+        raise LookupError("torn page")
+
+    app = create_app(gate.hub, gate.carry_out, guards=GuardBook(hasher=CHEAP))
+    app.add_api_route("/breaks", breaks)
+    server = ScreensServer(app)
+    server.start()
+    try:
+        assert httpx.get(f"{server.address}/breaks").status_code == 500
+    finally:
+        server.stop()
+    (told,) = [record for record in caplog.records if record.name == "uvicorn.error"]
+    assert told.exc_info is not None
+    assert isinstance(told.exc_info[1], LookupError)
 
 
 def test_a_taken_port_is_named(gate: Gate) -> None:
