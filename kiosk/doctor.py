@@ -98,7 +98,7 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     try:
         known = len(read_guards(secret_file(settings.keys.guards)))
     except GatepostError as error:
-        yield Finding(Level.BAD, "guards", f"{error}; the gate does not start: gatepost guard set")
+        yield Finding(Level.BAD, "guards", f"{error}; nobody can log in to the console: gatepost guard set")
         return
     if known:
         yield Finding(Level.GOOD, "guards", f"{known} may log in")

@@ -37,6 +37,7 @@ from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_memory import LaneMemory
 from kiosk.lane_setup import lane_setup
+from kiosk.left_out import GUARDS, TABLETS, LeftOut
 from kiosk.lights import Lights
 from kiosk.line_wire import Hello
 from kiosk.movement_recall import recall_movements
@@ -94,7 +95,7 @@ def run_gate(config: Path, *, until_idle_s: float | None = None) -> None:
     """Run until SIGTERM, Ctrl-C, or ``until_idle_s`` seconds without an event.
 
     Raises ConfigError for settings that cannot be used and JournalError when no journal can be opened; a device
-    that is missing is no error but a light on the console.
+    that is missing is no error but a light on the console, and neither are the files of guards and tablets.
     """
     # A crash must leave no image of the memory: it would hold frames, codes and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -178,6 +179,7 @@ def build(
             *(trust.alarms if trust is not None else ()),
             *(arrivals.alarms if arrivals is not None else ()),
             *policy.alarms,
+            *left_out.alarms,
         ),
         challenge=verifier.digits,
         trust=lambda at: None if trust is None else trust.age(at.utc()),
@@ -201,7 +203,10 @@ def build(
         consoles=sessions,
     )
     policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
-    guards = guard_book(settings, clock, duty)
+    left_out = LeftOut(gate.begin_with)
+    guards = GuardBook()
+    with left_out.unless_usable(GUARDS):
+        guards = guard_book(settings, clock, duty)
     passes, people = pass_book(settings, clock, gate, verifier), RosterPeople(roster, photos)
     app = create_app(
         hub,
@@ -224,7 +229,8 @@ def build(
     )
     serve_screens(settings, stack, app)
     console = Console(hub, gate.command, guards, sessions, passes, people, id_desk)
-    serve_tablets(settings, stack, clock, console, lambda facts: gate.note(device_note(facts)))
+    with left_out.unless_usable(TABLETS):
+        serve_tablets(settings, stack, clock, console, lambda facts: gate.note(device_note(facts)))
     if trust is not None:
         trust.start()
         stack.callback(trust.stop)

@@ -47,8 +47,8 @@ class LoginPages:
 
     @role(Role.OPEN)
     async def login_page(self, request: Request) -> Response:
-        """The locked console: login, and the emergency button."""
-        response = self._login(request)
+        """The locked console: login, and the emergency button; where nobody can log in, nobody has to try first."""
+        response = self._login(request, error="" if len(self._guards) else self._nobody(request))
         if self._door is not None:
             await self._door.refresh(request, response)
         return response
@@ -58,7 +58,7 @@ class LoginPages:
         """Name and secret."""
         form, words = request.state.form, self._drawing.words(request)
         if not len(self._guards):
-            return self._login(request, error=words.get("login_error", "nobody"), status=403)
+            return self._login(request, error=self._nobody(request), status=403)
         login, secret = form.get("login", "")[:64], form.get("secret", "")[: MAX_SECRET + 1]
         result = await anyio.to_thread.run_sync(lambda: self._guards.log_in(login, secret, now_ns=self._now_ns()))
         if result.guard is None:
@@ -79,6 +79,9 @@ class LoginPages:
         response = RedirectResponse("/guard/login", 303)
         response.delete_cookie(COOKIE)
         return response
+
+    def _nobody(self, request: Request) -> str:
+        return self._drawing.words(request).get("login_error", "nobody")
 
     def _login(self, request: Request, *, error: str = "", status: int = 200) -> Response:
         return self._drawing.page(request, "login.html", status=status, error=error, view=self._hub.current())

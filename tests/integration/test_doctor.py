@@ -93,7 +93,7 @@ def test_guards_are_counted_and_a_missing_file_is_bad(tmp_path: Path) -> None:
     settings = load_settings(path, {}).settings
     secret = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaA"
     for body, level, word in (
-        (None, Level.BAD, "the gate does not start"),
+        (None, Level.BAD, "nobody can log in"),
         ("[guards]\n", Level.LOOK, "nobody can log in"),
         (f'[guards.wang]\nname = "王"\nsecret = "{secret}"\n', Level.GOOD, "1 may log in"),
     ):

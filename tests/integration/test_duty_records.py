@@ -69,7 +69,7 @@ class Post:
         web = SIMULATED.replace("port = 0", f"port = {self.port}")
         guards = 'guards = "{folder}/guards.toml"\n'
         path = write_gate(self.folder, web + lane_text("in", "reader"), kiosk_id="duty-1", keys=guards)
-        (self.folder / "guards.toml").write_bytes(b"".join(map(_guard, ("wang", "li"))))
+        (self.folder / "guards.toml").write_bytes(b"".join(map(guard_line, ("wang", "li"))))
         (self.folder / "guards.toml").chmod(0o600)
         self.gate: Gate = build(load_settings(path, {}).settings, self.stack, clock=self.clock)
         self.gate._round()
@@ -105,7 +105,7 @@ class Post:
         return [(facts["event"], facts["guard"]) for facts in self.told()]
 
 
-def _guard(login: str) -> bytes:
+def guard_line(login: str) -> bytes:
     return f'[guards.{login}]\nname = "{login}"\nsecret = "{hash_secret(SECRET, CHEAP)}"\n'.encode()
 
 

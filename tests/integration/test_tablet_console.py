@@ -556,12 +556,11 @@ def test_the_server_itself_refuses_a_network_without_tls(kiosk: Kiosk) -> None:
         ScreensServer(kiosk.app, host="192.168.7.20")
 
 
-def test_a_gate_without_the_tablets_certificate_does_not_start(tmp_path: Path) -> None:
-    """Exit with the sentence that names the command; the same from the doctor."""
+def test_a_gate_without_the_tablets_certificate_starts_without_tablets(tmp_path: Path) -> None:
+    """What it says then: ``test_left_out.py``; the doctor calls it bad."""
     path = gate_with(tmp_path, '[web]\nport = 0\n[web.tablet]\nhost = "127.0.0.1"\nport = 0\n')
     result = CliRunner().invoke(cli.app, ["run", "--config", str(path), "--until-idle-s", "0.1"])
-    assert isinstance(result.exception, ConfigError)
-    assert "gatepost console certificate" in str(result.exception)
+    assert result.exit_code == 0, result.output
     settings = load_settings(path, {}).settings
     (found,) = [f for f in examine(settings, devices=False) if f.what == "tablets"]
     assert found.level is Level.BAD
