@@ -70,14 +70,28 @@ class PolicyHouse(DayHouse):
     def gate_toml(self) -> str:
         return super().gate_toml().replace(f'file = "{self.scenario.policy}"', f'file = "{self.folder}/own.toml"')
 
-    def publish(self, text: str) -> None:
-        """The admin's one command."""
+    def publish(self, text: str, *only: str) -> None:
+        """The admin's one command, for all kiosks or for ``only`` these."""
         (self.folder / "new.toml").write_text(text, "utf-8")
         run_once(
             "sync.central.cli",
             *("publish", *self._database, "--kind", "policy", "--file", self.folder / "new.toml"),
+            *(word for kiosk_id in only for word in ("--for", kiosk_id)),
             *("--authority-key", self.folder / "authority.key"),
         )
+
+    def withdraw(self, document: int) -> None:
+        """The other command."""
+        run_once(
+            "sync.central.cli",
+            *("policy", "withdraw", *self._database, "--document", str(document)),
+            *("--authority-key", self.folder / "authority.key"),
+        )
+
+    def goes_by(self, policy: str, document: int) -> bool:
+        """Whether the last policy that came is this one."""
+        told = [told for told in self.policies() if told.get("document") == "policy"]
+        return bool(told) and (told[-1]["policy"], told[-1]["version"]) == (policy, document)
 
     def lay(self, version: int, body: str) -> None:
         """What a broken-in sync could put into the folder: signed once, but old, or signed and bad."""
@@ -195,3 +209,26 @@ def test_whoever_is_in_the_lane_keeps_the_old_policy_and_the_next_has_the_new(ho
     wait_for(lambda: len(house.verdicts()) == 3, "no verdict after the restart")
     assert house.verdicts()[2]["policy"] == "central-2"
     assert [told["version"] for told in house.policies() if told.get("event") == "policy_at_start"] == [0, 2]
+
+
+def test_a_policy_for_this_gate_alone_goes_first_until_it_is_withdrawn(house: PolicyHouse) -> None:
+    """One for all that comes meanwhile changes nothing here; then the gate goes by that, also after a restart."""
+    house.publish(card_only("all-1"))
+    wait_for(lambda: house.goes_by("all-1", 1), "the first did not come")
+    house.publish(card_only("here-2"), KIOSK_ID)
+    wait_for(lambda: house.goes_by("here-2", 2), "this gate's own did not come")
+    house.publish(card_only("all-3"))
+    house.withdraw(2)
+    wait_for(lambda: house.goes_by("all-3", 3), "what is for all did not come back")
+    house.publish(card_only("here-4"), KIOSK_ID)
+    wait_for(lambda: house.goes_by("here-4", 4), "the second of its own did not come")
+    house.withdraw(4)
+    # A kiosk takes no lower number: the third comes once more, under the next.
+    wait_for(lambda: house.goes_by("all-3", 5), "an older one did not come back under a new number")
+    house.programs["gatepost"].kill()
+    house.start_gate()
+    came = [told["policy"] for told in house.policies() if told.get("document") == "policy"]
+    assert came == ["all-1", "here-2", "all-3", "here-4", "all-3"]
+    at_start = [told for told in house.policies() if told.get("event") == "policy_at_start"]
+    assert (at_start[-1]["policy"], at_start[-1]["version"]) == ("all-3", 5)
+    assert house.refusals() == []
