@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import partial
@@ -50,6 +50,8 @@ MAX_DOUBLED = 4
 STATE = "documents-in-force.json"
 REFUSED = "document_refused"
 RETIRED = "retired_gate_key"
+AGAIN = "again_"
+"""Before a kind: its store was begun anew, so the document in force is taken once more, though never an older one."""
 #: Revocations first: they keep somebody out; the policy last, since it is held against the roster. The trust bundle has
 #: a reader of its own.
 KINDS = (DocumentKind.REVOCATIONS, DocumentKind.CARDS, DocumentKind.ROSTER, DocumentKind.POLICY)
@@ -230,6 +232,7 @@ class Arrivals:
             )
             return
         self._held[str(kind)] = manifest.version
+        self._held.pop(AGAIN + kind, None)
         if kind is DocumentKind.POLICY:
             self._policy_up_to = None
         if facts.get("keep_others") is False:
@@ -254,7 +257,8 @@ class Arrivals:
         """Up to which version nothing is taken any more."""
         if kind is DocumentKind.POLICY and self._policy_up_to is not None:
             return self._policy_up_to
-        return self._held.get(str(kind), 0)
+        held = self._held.get(str(kind), 0)
+        return held - 1 if AGAIN + kind in self._held else held
 
     def _is_settled(self, kind: DocumentKind) -> bool:
         """Cheaply, by the manifest alone: nothing is there, or the version in force, or one that was refused."""
@@ -297,6 +301,14 @@ class Arrivals:
             return SignedDocument(parts[0], base64.b64decode(parts[1]), parts[2])
         except (OSError, ValueError):
             return None
+
+
+def take_once_more(state: Path, kinds: Iterable[DocumentKind]) -> None:
+    """Have the documents of these kinds that are in force taken once more. Raises DocumentError, OSError."""
+    held = _read_state(state / STATE)
+    again = {AGAIN + kind: 1 for kind in kinds if held.get(str(kind))}
+    if again:
+        _write_state(state / STATE, held | again)
 
 
 def retired_key_no(state: Path) -> int | None:

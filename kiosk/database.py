@@ -272,7 +272,7 @@ _FAILURES = {
 _HINTS = {
     Failure.FULL: "free some space on this file system",
     Failure.INPUT_OUTPUT: "look at the kernel log: the card or disk may be failing",
-    Failure.DAMAGED: "restart the program: a damaged file is set aside and a new one begun",
+    Failure.DAMAGED: "restart the gate: a damaged file is set aside and a new one begun",
     Failure.UNREADABLE: "look at the kernel log: the card or disk is failing",
     Failure.BUSY: "look for a second program that writes this file",
     Failure.NOT_OPENED: "look at owner and mode of the file and of its folder",

@@ -35,7 +35,6 @@ from kiosk.journal_forget import (
     shrink_step,
 )
 from kiosk.journal_reader import JournalReader
-from kiosk.journal_salvage import finish_set_aside
 from kiosk.journal_tables import PAYLOAD_TABLE
 from kiosk.journal_types import (
     Acknowledged,
@@ -51,6 +50,7 @@ from kiosk.journal_verify import chain_rows, contradicted, verify
 from kiosk.journal_write import Life, prepare, write
 from kiosk.reasons import ClockTrust
 from kiosk.records import Kind, PayloadClass, Record, Stream
+from kiosk.set_aside import finish_set_aside
 from kiosk.writer_lock import WriterLock
 
 __all__ = [

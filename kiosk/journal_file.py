@@ -13,7 +13,7 @@ from typing import Any
 from kiosk.clock import Clock, Instant
 from kiosk.database import Database, DatabaseError, Failure, OpenDatabase, transaction
 from kiosk.durable_file import sync_folder
-from kiosk.journal_salvage import Salvage, carry_over, set_aside
+from kiosk.journal_salvage import Salvage, carry_over
 from kiosk.journal_tables import (
     APPLICATION_ID,
     INSERT_CHAIN,
@@ -26,6 +26,7 @@ from kiosk.journal_types import Entry, Head, JournalError, VerifyReport
 from kiosk.journal_verify import chain_rows, verify_database
 from kiosk.journal_write import Life, prepare, write
 from kiosk.records import Kind, PayloadClass, Stream
+from kiosk.set_aside import set_aside
 
 
 class JournalFile:

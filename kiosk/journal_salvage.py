@@ -1,7 +1,4 @@
-"""What happens to a damaged journal: it is set aside whole, and what can still be proved of it is carried over.
-
-Setting aside is three renames (file, ``-wal``, ``-shm``), and a write-ahead log must never meet another file than its
-own. So the intention is written down first (``NAME.set-aside``), and whoever starts next finishes it.
+"""What can still be proved of a damaged journal is carried over into the new one.
 
 Carrying over copies each chain, record by record, as far as its hashes hold, into the new file under the old
 incarnation, so that what was not sent yet still is. A bad record leaves a *hole*: a row without header that keeps the
@@ -15,12 +12,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from kiosk.database import Database, DatabaseError
-from kiosk.durable_file import replace_file, sync_folder
 from kiosk.journal_tables import (
     INSERT_CHAIN,
     INSERT_INCARNATION,
@@ -44,8 +38,6 @@ from kiosk.journal_verify import (
 )
 from kiosk.records import MAX_SAFE_INTEGER, PayloadClass, Stream
 
-SUFFIXES = ("", "-wal", "-shm")
-
 MAX_UNREADABLE = 100_000
 """So many records in one chain that cannot be read end the attempt."""
 
@@ -67,46 +59,6 @@ class Salvage:
     records: int = 0
     heads: tuple[tuple[str, Stream, Head], ...] = ()
     holes: tuple[Hole, ...] = ()
-
-
-def set_aside(path: Path, now: datetime) -> Path:
-    """Rename the journal and its companions to a name that nothing else has; the new name. Raises OSError."""
-    stem = f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    aside = path.with_name(stem)
-    count = 1
-    while any(_with(aside, suffix).exists() for suffix in SUFFIXES):
-        count += 1
-        aside = path.with_name(f"{stem}-{count}")
-    replace_file(_intention(path), aside.name.encode("utf-8"))
-    finish_set_aside(path)
-    return aside
-
-
-def finish_set_aside(path: Path) -> Path | None:
-    """Finish what a crash interrupted: the set-aside file, or None when nothing was begun. Raises OSError."""
-    intention = _intention(path)
-    try:
-        name = intention.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    aside = path.with_name(Path(name).name) if name else None
-    if aside is not None:
-        for suffix in reversed(SUFFIXES):
-            source = _with(path, suffix)
-            if source.exists():
-                source.rename(_with(aside, suffix))
-        sync_folder(path.parent)
-    intention.unlink()
-    sync_folder(path.parent)
-    return aside
-
-
-def _intention(path: Path) -> Path:
-    return path.with_name(path.name + ".set-aside")
-
-
-def _with(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def carry_over(old: Database, new: Database) -> Salvage:

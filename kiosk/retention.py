@@ -22,6 +22,7 @@ from kiosk.journal import Journal
 from kiosk.journal_types import Acknowledged, Entry, JournalError
 from kiosk.reasons import ClockTrust
 from kiosk.records import Kind, PayloadClass, Stream
+from kiosk.set_aside import ASIDE
 
 DAY_US = 86_400_000_000
 DISK_DIAGNOSTICS_GO_PERCENT = 80
@@ -209,7 +210,7 @@ class Retention:
 
     def _remove_set_aside(self, report: RetentionReport, before_us: int) -> None:
         removed = []
-        for file in sorted(self._journal.path.parent.glob(f"{self._journal.path.name}.damaged-*")):
+        for file in sorted(self._journal.path.parent.glob(ASIDE)):
             stamp = re.match(r".*\.damaged-(\d{8}T\d{6})Z", file.name)
             if stamp is None:
                 continue

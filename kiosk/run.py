@@ -30,6 +30,7 @@ from kiosk.clock import Clock, ShiftedClock, SystemClock
 from kiosk.clock_desk import ClockDesk
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.credentials.trust import TrustStore, describe_skipped
+from kiosk.damaged_stores import set_aside_damaged
 from kiosk.evidence import CardStrength
 from kiosk.gate_inbox import Note
 from kiosk.id_desk import IdDesk
@@ -37,7 +38,7 @@ from kiosk.identity import load_authority, load_kiosk_key
 from kiosk.journal import Journal, JournalReader
 from kiosk.lane_memory import LaneMemory
 from kiosk.lane_setup import lane_setup
-from kiosk.left_out import GUARDS, TABLETS, LeftOut
+from kiosk.left_out import GUARDS, TABLETS, UNTAKEN, LeftOut
 from kiosk.lights import Lights
 from kiosk.line_wire import Hello
 from kiosk.movement_recall import recall_movements
@@ -60,7 +61,7 @@ from kiosk.screens.server import ScreensServer
 from kiosk.screens.sessions import Sessions
 from kiosk.screens.speech import Speech
 from kiosk.screens.voices import open_voices
-from kiosk.site_stores import community_key, key_for, open_card_keys, open_photos, open_roster
+from kiosk.site_stores import REGISTER, community_key, key_for, open_card_keys, open_photos, open_roster
 from kiosk.sync_line import SyncLine
 from kiosk.tablet_console import Console, serve_tablets, tablet_desk
 from kiosk.trust_keeper import Sources, TrustKeeper
@@ -129,8 +130,9 @@ def build(
         alive_us=clock.last_run_us if isinstance(clock, SystemClock) else None,
     )
     stack.callback(journal.close)
+    damaged = list(set_aside_damaged(folder, clock.now()))
     roster = stack.enter_context(open_roster(settings))
-    register = stack.enter_context(Register.open(folder / "register.db", key_for(key, "register")))
+    register = stack.enter_context(Register.open(folder / REGISTER, key_for(key, "register")))
     card_keys = stack.enter_context(open_card_keys(settings))
     photos = stack.enter_context(open_photos(settings))
     line = line_to_sync(settings, key)
@@ -203,10 +205,8 @@ def build(
         consoles=sessions,
     )
     policy = PolicyKeeper(settings, start, setups=setups, put=gate.follow)
-    left_out = LeftOut(gate.begin_with)
-    guards = GuardBook()
-    with left_out.unless_usable(GUARDS):
-        guards = guard_book(settings, clock, duty)
+    left_out = LeftOut(gate.begin_with, damaged)
+    guards = guard_book(settings, clock, duty, left_out)
     passes, people = pass_book(settings, clock, gate, verifier), RosterPeople(roster, photos)
     app = create_app(
         hub,
@@ -235,7 +235,9 @@ def build(
         trust.start()
         stack.callback(trust.stop)
     gate.begin_with(Note(Stream.DIAGNOSTIC, Kind.POLICY, facts_only(**policy.at_start())))
-    arrivals = open_arrivals(settings, stack, clock, gate=gate, verifier=verifier, policy=policy)
+    arrivals = None
+    with left_out.unless_usable(UNTAKEN):
+        arrivals = open_arrivals(settings, stack, clock, gate=gate, verifier=verifier, policy=policy)
     if line is not None:
         line.start(gate.hear)
         stack.callback(line.stop)
@@ -274,16 +276,17 @@ def card_watch(key: bytes, setups: Mapping[str, LaneSetup], journal: Journal, cl
     return watch
 
 
-def guard_book(settings: Settings, clock: Clock, duty: DutyBook) -> GuardBook:
-    """Who may log in: nobody where the settings name no file of guards."""
-    if settings.keys.guards is None:
-        return GuardBook()
-    return GuardBook.load(
-        secret_file(settings.keys.guards),
-        tries_file=settings.state.folder / "guard-tries.json",
-        now_ns=clock.now().mono_ns,
-        on_lock_out=duty.locked_out,
-    )
+def guard_book(settings: Settings, clock: Clock, duty: DutyBook, left_out: LeftOut) -> GuardBook:
+    """Who may log in: nobody where the settings name no file of guards, or it cannot be used."""
+    if settings.keys.guards is not None:
+        with left_out.unless_usable(GUARDS):
+            return GuardBook.load(
+                secret_file(settings.keys.guards),
+                tries_file=settings.state.folder / "guard-tries.json",
+                now_ns=clock.now().mono_ns,
+                on_lock_out=duty.locked_out,
+            )
+    return GuardBook()
 
 
 def open_arrivals(

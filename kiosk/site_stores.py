@@ -17,6 +17,8 @@ from kiosk.photos import Photos
 from kiosk.roster import Roster
 
 COMMUNITY_KEY_BYTES = 32
+ROSTER, PHOTOS, CARD_KEYS, REGISTER = "roster.db", "photos.db", "cards.db", "register.db"
+"""The files, in the state folder."""
 
 
 def community_key(path: Path) -> bytes:
@@ -35,16 +37,16 @@ def key_for(key: bytes, purpose: str) -> bytes:
 def open_roster(settings: Settings) -> Roster:
     """The kiosk's roster, under the community's key."""
     key = community_key(settings.keys.community)
-    return Roster.open(settings.state.folder / "roster.db", key, match_key=key_for(key, "person match"))
+    return Roster.open(settings.state.folder / ROSTER, key, match_key=key_for(key, "person match"))
 
 
 def open_photos(settings: Settings) -> Photos:
     """The photographs of card holders, under a key that follows from the community's."""
     key = community_key(settings.keys.community)
-    return Photos.open(settings.state.folder / "photos.db", key_for(key, "photos"))
+    return Photos.open(settings.state.folder / PHOTOS, key_for(key, "photos"))
 
 
 def open_card_keys(settings: Settings) -> CardKeyStore:
     """The kiosk's card keys and accepted counters, under a key that follows from the community's."""
     key = community_key(settings.keys.community)
-    return CardKeyStore.open(settings.state.folder / "cards.db", key_for(key, "card keys"))
+    return CardKeyStore.open(settings.state.folder / CARD_KEYS, key_for(key, "card keys"))

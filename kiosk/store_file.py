@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from config.errors import GatepostError
-from kiosk.database import Database, DatabaseError, KioskTable, OpenDatabase, Row, create_statements, transaction
+from kiosk.database import (
+    Database,
+    DatabaseError,
+    Failure,
+    KioskTable,
+    OpenDatabase,
+    Row,
+    create_statements,
+    transaction,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,24 @@ class StoreFile:
                 database.close()
                 raise
         return database
+
+    def damage(self, path: Path, open_database: OpenDatabase) -> str:
+        """What is wrong with the file, as far as SQLite can see; "" for nothing, and where there is no file.
+
+        Raises ``error`` for what :meth:`open` raises it for, and for trouble that may pass.
+        """
+        if not path.exists():
+            return ""
+        for attempt in (1, 2):
+            try:
+                return _looked_through(open_database(path, read_only=True))
+            except DatabaseError as error:
+                # A block that cannot be read may be read the second time.
+                if error.failure is Failure.DAMAGED or (error.failure is Failure.UNREADABLE and attempt == 2):
+                    return error.seen
+                if error.failure is not Failure.UNREADABLE:
+                    raise self.error(error.thing, seen=error.seen, expected=error.expected, hint=error.hint) from error
+        return ""
 
     @contextmanager
     def own_errors(self) -> Iterator[None]:
@@ -81,6 +108,14 @@ class StoreFile:
             version += 1
         database.run(f"PRAGMA user_version = {version}")
         return version
+
+
+def _looked_through(database: Database) -> str:
+    try:
+        ((check,), *_) = database.rows("PRAGMA quick_check(1)")
+    finally:
+        database.close()
+    return "" if check == "ok" else str(check)
 
 
 def _facts(database: Database) -> tuple[int, int, int]:

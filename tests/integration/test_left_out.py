@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.settings import load_settings
 from kiosk.records import Kind, PayloadClass
@@ -23,6 +25,12 @@ from tests.integration.test_duty_records import Browser, guard_line
 
 GUARDS = 'guards = "{folder}/guards.toml"\n'
 TABLET = '[web.tablet]\nhost = "127.0.0.1"\nport = 0\n'
+
+
+def write_authority(path: Path) -> None:
+    """A public key as the settings name it."""
+    key = Ed25519PrivateKey.generate().public_key()
+    path.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
 @dataclass
@@ -95,3 +103,17 @@ def test_with_its_files_whole_it_has_nothing_to_say(site: Site) -> None:
     assert console.log_in("wang") == 303
     assert 'class="alarm"' not in console.client.get("/guard").text
     assert site.alarms() == []
+
+
+def test_without_its_note_of_documents_it_starts_and_takes_none(site: Site) -> None:
+    """It could not tell an older document from a newer one; what is in force stays."""
+    site.guards()
+    (site.folder / "state").mkdir()
+    (site.folder / "state/documents-in-force.json").write_bytes(b"\xa5" * 40)
+    write_authority(site.folder / "authority.pub")
+    console = site.start('[sync]\nauthority = "{folder}/authority.pub"\n')
+    assert console.log_in("wang") == 303
+    assert "无法接收中心下发的文件" in console.client.get("/guard").text
+    (alarm,) = site.alarms()
+    assert alarm["code"] == "documents_not_taken"
+    assert "documents-in-force.json" in alarm["detail"]
