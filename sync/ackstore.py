@@ -15,6 +15,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiosk.database import Failure, failure_of
 from kiosk.records import MAX_SAFE_INTEGER, ZERO_HASH, Stream
 from kiosk.wal import use_wal
 from sync.errors import SyncError
@@ -56,34 +57,46 @@ class AckPoint:
     server_us: int
 
 
+class DamagedStateError(SyncError):
+    """The file is a database no longer; nothing is in it that the central does not know."""
+
+
 class AckStore:
     """The sync process's own small database; opened by one process, read by others.
 
-    Raises SyncError when the file cannot be opened or is of a later version.
+    Raises SyncError when the file cannot be opened or is of a later version, DamagedStateError when it is damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=OPEN_WITHIN_S, check_same_thread=False)
-            use_wal(self._db, within_s=OPEN_WITHIN_S)
-            self._db.execute("PRAGMA synchronous=FULL")
-            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-            if version > SCHEMA_VERSION:
-                raise SyncError(
-                    f"sync state {path}",
-                    seen=f"version {version}",
-                    expected=f"at most {SCHEMA_VERSION}",
-                    hint="install the newer gatepost",
-                )
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.Error as error:
+            raise _not_opened(path, error) from error
+        try:
+            self._settle(path)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _not_opened(path, error) from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _settle(self, path: Path | str) -> None:
+        use_wal(self._db, within_s=OPEN_WITHIN_S)
+        ((check,), *_) = self._db.execute("PRAGMA quick_check(1)").fetchall()
+        if check != "ok":
+            raise _damaged(path, str(check))
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
             raise SyncError(
                 f"sync state {path}",
-                seen=str(error),
-                expected="a writable SQLite file",
-                hint="it can be deleted: what is already at the central is sent once more and recognised",
-            ) from error
+                seen=f"version {version}",
+                expected=f"at most {SCHEMA_VERSION}",
+                hint="install the newer gatepost",
+            )
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -191,3 +204,18 @@ class AckStore:
     def facts(self) -> dict[str, str]:
         """Every remembered fact."""
         return dict(self._db.execute("SELECT name, value FROM facts"))
+
+
+def _not_opened(path: Path | str, error: sqlite3.Error) -> SyncError:
+    if failure_of(getattr(error, "sqlite_errorcode", None)) is Failure.DAMAGED:
+        return _damaged(path, str(error))
+    return SyncError(f"sync state {path}", seen=str(error), expected="a writable SQLite file")
+
+
+def _damaged(path: Path | str, seen: str) -> DamagedStateError:
+    return DamagedStateError(
+        f"sync state {path}",
+        seen=seen[:200],
+        expected="a whole SQLite file",
+        hint="start gatepost-sync: it sets the file aside, and the central recognises what is sent once more",
+    )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from random import SystemRandom
+
+import structlog
 
 from kiosk.clock import Clock, SystemClock
 from kiosk.journal_reader import JournalReader
+from kiosk.set_aside import finish_set_aside, set_aside
 from sync import keys
-from sync.ackstore import AckStore
+from sync.ackstore import AckStore, DamagedStateError
 from sync.agent import Agent
 from sync.agent_counters import Counters
 from sync.agent_options import AgentOptions
@@ -18,6 +22,8 @@ from sync.news import WAIT_S
 from sync.news_watch import NewsWatch
 from sync.uplink import Uplink
 
+log = structlog.get_logger("gatepost.sync")
+
 
 def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | None = None) -> Counters:
     """Send until ``stop`` is set; returns what was done.
@@ -26,7 +32,8 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
     that cannot be used: those do not heal by waiting.
     """
     private_key = keys.load_private_key(options.key)
-    state = AckStore(options.state)
+    clock = clock or SystemClock(None)
+    state = open_state(options.state, clock)
     try:
         with Uplink(
             options.central_url,
@@ -55,7 +62,7 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
                 state=state,
                 link=link,
                 private_key=private_key,
-                clock=clock or SystemClock(None),
+                clock=clock,
                 rng=SystemRandom(),
                 downlink=downlink,
                 certificate=certificate,
@@ -85,3 +92,17 @@ def run_agent(options: AgentOptions, stop: threading.Event, *, clock: Clock | No
             return agent.counters
     finally:
         state.close()
+
+
+def open_state(path: Path, clock: Clock) -> AckStore:
+    """The sync state; a damaged one is set aside and begun anew, since the central knows what it held.
+
+    Raises SyncError for a file that cannot be opened, OSError for one that cannot be renamed.
+    """
+    finish_set_aside(path)
+    try:
+        return AckStore(path)
+    except DamagedStateError as error:
+        aside = set_aside(path, clock.now().utc())
+        log.error("sync_state_damaged", seen=error.seen, set_aside=aside.name)
+        return AckStore(path)

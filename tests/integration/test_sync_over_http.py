@@ -191,3 +191,31 @@ def test_a_kiosk_waits_for_approval_and_then_sends(tmp_path: Path, gate: Gate) -
         found = wait_until_all_is_there(gate, store)
         gate.stop_agent()
         assert set(found) == gate.written()
+
+
+@pytest.mark.parametrize("spoil", ["header", "torn"])
+def test_a_spoilt_state_is_set_aside_and_nothing_is_lost_or_doubled(tmp_path: Path, gate: Gate, spoil: str) -> None:
+    """The central recognises what is sent once more; the file as it was lies there for inquiry."""
+    state = gate.folder / "sync.db"
+    with CentralProcess(tmp_path / "central.db") as central:
+        central.admit(gate.kiosk_id, gate.key)
+        gate.start_agent(central.port)
+        store = Store(tmp_path / "central.db")
+        for number in range(40):
+            gate.passage(number)
+        wait_until_all_is_there(gate, store)
+        gate.stop_agent()
+        whole = state.read_bytes()
+        spoilt = bytes(100) + whole[100:] if spoil == "header" else whole[: len(whole) // 2]
+        state.write_bytes(spoilt)
+        for number in range(40, 60):
+            gate.passage(number)
+        gate.start_agent(central.port)
+        found = wait_until_all_is_there(gate, store)
+        gate.stop_agent()
+    assert len(found) == len(set(found))
+    assert set(found) == gate.written()
+    (aside,) = gate.folder.glob("sync.db.damaged-*Z")
+    assert aside.read_bytes() == spoilt
+    with closing(AckStore(state)) as again:
+        assert again.fact("last_error") == ""
