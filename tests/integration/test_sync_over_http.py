@@ -193,7 +193,7 @@ def test_a_kiosk_waits_for_approval_and_then_sends(tmp_path: Path, gate: Gate) -
         assert set(found) == gate.written()
 
 
-@pytest.mark.parametrize("spoil", ["header", "torn"])
+@pytest.mark.parametrize("spoil", ["header", "a page", "torn"])
 def test_a_spoilt_state_is_set_aside_and_nothing_is_lost_or_doubled(tmp_path: Path, gate: Gate, spoil: str) -> None:
     """The central recognises what is sent once more; the file as it was lies there for inquiry."""
     state = gate.folder / "sync.db"
@@ -206,7 +206,11 @@ def test_a_spoilt_state_is_set_aside_and_nothing_is_lost_or_doubled(tmp_path: Pa
         wait_until_all_is_there(gate, store)
         gate.stop_agent()
         whole = state.read_bytes()
-        spoilt = bytes(100) + whole[100:] if spoil == "header" else whole[: len(whole) // 2]
+        spoilt = {
+            "header": bytes(100) + whole[100:],
+            "a page": whole[:4096] + b"\xa5" * 4096 + whole[8192:],
+            "torn": whole[: len(whole) // 2],
+        }[spoil]
         state.write_bytes(spoilt)
         for number in range(40, 60):
             gate.passage(number)
