@@ -153,7 +153,7 @@ class Arrivals:
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        self._held = _read_state(self.state / STATE)
+        self._held = versions_in_force(self.state)
         if self.policy is not None:
             known = max(self._held.get(str(DocumentKind.POLICY), 0), self.policy.in_force.document)
             self._held[str(DocumentKind.POLICY)] = known
@@ -305,7 +305,7 @@ class Arrivals:
 
 def take_once_more(state: Path, kinds: Iterable[DocumentKind]) -> None:
     """Have the documents of these kinds that are in force taken once more. Raises DocumentError, OSError."""
-    held = _read_state(state / STATE)
+    held = versions_in_force(state)
     again = {AGAIN + kind: 1 for kind in kinds if held.get(str(kind))}
     if again:
         _write_state(state / STATE, held | again)
@@ -313,7 +313,7 @@ def take_once_more(state: Path, kinds: Iterable[DocumentKind]) -> None:
 
 def retired_key_no(state: Path) -> int | None:
     """The card key slot that this kiosk was told to answer to no more; None for none. Raises DocumentError."""
-    return _read_state(state / STATE).get(RETIRED)
+    return versions_in_force(state).get(RETIRED)
 
 
 def _version_of(manifest: bytes) -> int:
@@ -329,8 +329,9 @@ def _bounded(path: Path, limit: int) -> bytes:
         return file.read(limit + 1)
 
 
-def _read_state(path: Path) -> dict[str, int]:
-    """The versions in force. Raises DocumentError for a file that is none: a kiosk must not forget its versions."""
+def versions_in_force(state: Path) -> dict[str, int]:
+    """By kind. Raises DocumentError for a file that is none: a kiosk must not forget its versions."""
+    path = state / STATE
     try:
         stored = json.loads(path.read_bytes())
         if not isinstance(stored, dict) or not all(type(value) is int for value in stored.values()):

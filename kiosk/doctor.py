@@ -17,6 +17,7 @@ from config.errors import GatepostError
 from config.settings import Settings, root_bytes, secret_file
 from drivers.devices import DeviceFault, DeviceReady, Observed
 from drivers.rack import Rack
+from kiosk.arrivals import versions_in_force
 from kiosk.calibrate_cli import expectation_lines
 from kiosk.clock import SystemClock, has_rtc
 from kiosk.credentials.bundle import AgeLight, TrustState, age_light
@@ -31,6 +32,7 @@ from kiosk.reasons import ClockTrust
 from kiosk.retention import disk_used_percent
 from kiosk.screens.guards import read_guards
 from kiosk.screens.voices import open_voices
+from kiosk.set_aside import ASIDE, SUFFIXES
 from kiosk.site_stores import community_key
 from kiosk.sync_line import SOCKET_NAME
 from kiosk.tablet_book import TabletBook
@@ -118,6 +120,9 @@ def _state(folder: Path) -> Iterator[Finding]:
         return
     level = Level.LOOK if used >= DISK_WARN_PERCENT else Level.GOOD
     yield Finding(level, "state folder", f"{folder}, disk {used:.0f} % full")
+    for file in sorted(folder.glob(ASIDE)):
+        if not file.name.endswith(SUFFIXES[1:]):
+            yield Finding(Level.LOOK, "damage", f"{file.name} was set aside and begun anew: look at the disk")
 
 
 def _clock() -> Iterator[Finding]:
@@ -168,6 +173,7 @@ def _outside(settings: Settings) -> Iterator[Finding]:
     if settings.sync.authority is not None:
         try:
             load_authority(settings.sync.authority)
+            versions_in_force(settings.state.folder)
         except GatepostError as error:
             yield Finding(Level.BAD, "authority", str(error))
         else:

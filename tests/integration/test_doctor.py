@@ -14,6 +14,7 @@ from drivers.simulators.wire import Wire
 from kiosk.credentials.bundle_folder import BundleFolder
 from kiosk.doctor import Finding, Level, examine
 from kiosk.site_stores import open_card_keys, open_roster
+from tests.integration.test_left_out import write_authority
 from tests.integration.test_trust_keeper import PUBLIC, TEN_KEYS, bundle
 
 GATE = """
@@ -86,7 +87,7 @@ def test_a_key_that_others_can_read_is_bad(tmp_path: Path) -> None:
 
 
 def test_guards_are_counted_and_a_missing_file_is_bad(tmp_path: Path) -> None:
-    """A file that is named and not there keeps the gate from starting; an empty one only keeps guards out."""
+    """A file that is named and not there is a fault; an empty one is only worth a look. Both keep guards out."""
     settings_in(tmp_path)
     path, guards = tmp_path / "gate.toml", tmp_path / "guards.toml"
     path.write_text(path.read_text().replace("[keys]", f'[keys]\nguards = "{guards}"'))
@@ -102,6 +103,25 @@ def test_guards_are_counted_and_a_missing_file_is_bad(tmp_path: Path) -> None:
             guards.chmod(0o600)
         found = by_what(list(examine(settings, devices=False)))["guards"]
         assert (found.level, word in found.detail) == (level, True), found.detail
+
+
+def test_what_was_damaged_is_named(tmp_path: Path) -> None:
+    """Each file that was set aside, once; and the note of documents, without which none is taken."""
+    settings_in(tmp_path)
+    state = tmp_path / "state"
+    state.mkdir(exist_ok=True)
+    for suffix in ("", "-wal", "-shm"):
+        (state / f"roster.db.damaged-20261121T080000Z{suffix}").write_bytes(b"x")
+    write_authority(tmp_path / "authority.pub")
+    (state / "documents-in-force.json").write_text("{")
+    path = tmp_path / "gate.toml"
+    path.write_text(path.read_text() + f'[sync]\nauthority = "{tmp_path}/authority.pub"\n')
+    found = list(examine(load_settings(path, {}).settings, devices=False))
+    (damage,) = [finding for finding in found if finding.what == "damage"]
+    assert damage.level is Level.LOOK
+    assert damage.detail.startswith("roster.db.damaged-20261121T080000Z was set aside")
+    assert by_what(found)["authority"].level is Level.BAD
+    assert "documents-in-force.json" in by_what(found)["authority"].detail
 
 
 def test_a_device_that_proves_itself_is_good_and_a_missing_one_is_bad(tmp_path: Path) -> None:
