@@ -9,6 +9,7 @@ let somebody in whose card was revoked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from kiosk.arrivals import take_once_more
 from kiosk.clock import Instant
 from kiosk.database import OpenDatabase, SqliteDatabase
 from kiosk.set_aside import finish_set_aside, set_aside
-from kiosk.signed_document import DocumentKind
+from kiosk.signed_document import DocumentError, DocumentKind
 from kiosk.site_stores import CARD_KEYS, PHOTOS, REGISTER, ROSTER
 from kiosk.store_file import StoreFile
 
@@ -56,5 +57,6 @@ def set_aside_damaged(state: Path, now: Instant, *, open_database: OpenDatabase 
         seen = store.damage(path, open_database)
         if seen:
             # First, so that a power cut in between costs nothing but a document taken twice.
-            take_once_more(state, FROM_THE_CENTRAL.get(name, ()))
+            with suppress(DocumentError):  # told by who takes documents, and takes none then
+                take_once_more(state, FROM_THE_CENTRAL.get(name, ()))
             yield Damaged(file=name, aside=set_aside(path, now.utc()).name, seen=seen)

@@ -16,7 +16,7 @@ from kiosk.site_stores import PHOTOS, REGISTER, ROSTER
 from tests.fakes import MORNING_US, FakeClock
 from tests.faulty_database import FaultPlan
 from tests.gate_settings import COMMUNITY_KEY
-from tests.integration.test_left_out import Site, site
+from tests.integration.test_left_out import Site, site, write_authority
 from tests.integration.test_policy_from_the_central import Kiosk, kiosk
 
 __all__ = ["kiosk", "site"]  # fixtures
@@ -77,6 +77,18 @@ def test_a_file_of_another_program_is_left_alone_and_refused_by_name(tmp_path: P
     assert list(set_aside_damaged(tmp_path, FakeClock().now())) == []
     with pytest.raises(RegisterError, match=r"register\.db.*application id 0"):
         Register.open(tmp_path / REGISTER, COMMUNITY_KEY)
+
+
+def test_two_files_may_be_damaged_at_once(site: Site) -> None:
+    """Roster and the note of documents: both are told, and the gate starts."""
+    write_authority(site.folder / "authority.pub")
+    site.guards()
+    state = site.folder / "state"
+    state.mkdir()
+    (state / ROSTER).write_bytes(b"spoilt" * 1000)
+    (state / STATE).write_bytes(b"spoilt")
+    assert site.start('[sync]\nauthority = "{folder}/authority.pub"\n').log_in("wang") == 303
+    assert [alarm["code"] for alarm in site.alarms()] == ["store_damaged", "documents_not_taken"]
 
 
 @pytest.mark.parametrize(("failure", "gone"), [(Failure.UNREADABLE, False), (Failure.DAMAGED, True)])
