@@ -10,7 +10,7 @@ import base64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from starlette.concurrency import run_in_threadpool
 
 from kiosk.policy_fit import told
@@ -38,6 +38,10 @@ from sync.wire_fields import short
 documents = table(Document)
 router = APIRouter()
 
+NEWEST_ALONE = frozenset({DocumentKind.ROSTER, DocumentKind.REVOCATIONS, DocumentKind.CARDS})
+"""An older one is offered to nobody again, and names people who moved away, or holds keys for a stolen kiosk. A policy
+may come back by a withdrawal; a trust store tells of nobody."""
+
 
 def publish(
     connection: Connection,
@@ -53,7 +57,8 @@ def publish(
     """Take a signed document in; raises WireError when it does not check or its version is not the highest.
 
     A policy is offered to the kiosks that it names, one that names none to every kiosk; with ``instead_of`` it is that
-    document once more, for whoever is offered it now.
+    document once more, for whoever is offered it now. Of rosters, revocations and card keys the body of what came
+    before is erased; what the authority signed stays.
     """
     asked = read_manifest(manifest_bytes)
     held = int(newest_versions(connection).get(str(asked.kind), "0"))
@@ -69,6 +74,9 @@ def publish(
             published_by=by,
         )
     )
+    if manifest.kind in NEWEST_ALONE:
+        older = (documents.c.kind == str(manifest.kind)) & (documents.c.version < manifest.version)
+        connection.execute(update(documents).where(older, documents.c.body != b"").values(body=b""))
     whom = ""
     if manifest.kind is DocumentKind.POLICY and instead_of is not None:
         policy_offers.offer_instead(connection, instead_of, manifest.version)

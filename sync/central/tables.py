@@ -350,7 +350,8 @@ class OrderedStatus(CentralTable, table=True):
 
 
 class Document(CentralTable, table=True):
-    """A roster, revocations, policy or trust store, as the authority signed it; every version is kept."""
+    """A roster, revocations, policy, trust store or card keys, as the authority signed it. What was signed is
+    kept of every version, the body of rosters, revocations and card keys of the newest alone."""
 
     __tablename__ = "documents"
     kind: str = Field(primary_key=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from kiosk.signed_document import SNAPSHOT_CONTEXT
@@ -15,6 +16,7 @@ from sync import keys
 from sync.central.app import create_app
 from sync.central.documents import publish
 from sync.central.store import Store
+from sync.central.tables import Document, table
 from sync.document import DocumentKind, Manifest, check_document
 from sync.downlink import Downlink, load_authority
 from sync.errors import KeyFileError, LinkError, WireError
@@ -191,3 +193,34 @@ def test_versions_never_go_back() -> None:
     for held in (7, 8):
         with pytest.raises(WireError, match="above"):
             check_document(document.manifest, document.signature, document.body, **arguments, held=held)
+
+
+def test_what_nobody_is_offered_again_is_erased(tmp_path: Path) -> None:
+    """Who moved away goes from the central with the next roster; what was signed stays, and policies stay whole."""
+    store = Store(tmp_path / "central.db")
+    with store.writing() as connection:
+        for kind in DocumentKind:
+            for version in (1, 2, 3):
+                document = signed(kind, version, f'version = "{kind}-{version}"'.encode())
+                publish(
+                    connection,
+                    MORNING_US,
+                    manifest_bytes=document.manifest,
+                    signature=document.signature,
+                    body=document.body,
+                    authority=AUTHORITY_PUBLIC,
+                    by="admin",
+                )
+    with store.reading() as connection:
+        rows = list(connection.execute(select(table(Document)).order_by("version")))
+    whole = {kind: [row.version for row in rows if row.kind == kind and row.body] for kind in DocumentKind}
+    assert whole == {
+        DocumentKind.ROSTER: [3],
+        DocumentKind.REVOCATIONS: [3],
+        DocumentKind.CARDS: [3],
+        DocumentKind.POLICY: [1, 2, 3],
+        DocumentKind.TRUST: [1, 2, 3],
+    }
+    for row in rows:
+        assert keys.verify(AUTHORITY_PUBLIC, SNAPSHOT_CONTEXT, bytes(row.manifest), bytes(row.signature))
+    store.close()
