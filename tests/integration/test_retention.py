@@ -179,12 +179,17 @@ def test_a_clock_step_forgets_nothing_early(memory_folder: Path) -> None:
 
 
 def test_a_set_aside_file_goes_after_its_week(memory_folder: Path) -> None:
-    """With its log; a younger one and somebody else's file stay."""
+    """With its log, and a roster's as a journal's; a younger one and somebody else's file stay."""
     case = Case(memory_folder)
+    (memory_folder / "roster.db.damaged-20261101T080000Z").touch()
     for name in ("damaged-20261101T080000Z", "damaged-20261101T080000Z-wal", "damaged-20261120T080000Z", "damaged-x"):
         (memory_folder / f"journal.db.{name}").touch()
     report = case.retention.run(case.clock.now())
-    assert report.removed == ("journal.db.damaged-20261101T080000Z", "journal.db.damaged-20261101T080000Z-wal")
+    assert report.removed == (
+        "journal.db.damaged-20261101T080000Z",
+        "journal.db.damaged-20261101T080000Z-wal",
+        "roster.db.damaged-20261101T080000Z",
+    )
 
 
 @pytest.mark.parametrize(("free_gib", "percent"), [(1, 97), (3.9, 88), (4, 79), (16, 52)])
