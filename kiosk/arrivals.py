@@ -6,7 +6,7 @@ What was applied, and what was refused and why, is journaled. Nothing here block
 connections of their own, and their readers do not wait for a writer.
 
 The version in force is written only after the document was applied, so a crash in between applies it again, which
-changes nothing.
+changes nothing. The text of a roster goes from the folder as soon as it is in force.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ log = structlog.get_logger("gatepost.arrivals")
 LOOK_EVERY_S = 2.0
 MAX_DOUBLED = 4
 STATE = "documents-in-force.json"
+BODY = "body"
 REFUSED = "document_refused"
 RETIRED = "retired_gate_key"
 AGAIN = "again_"
@@ -206,10 +207,33 @@ class Arrivals:
 
     def _look_at(self, kind: DocumentKind) -> None:
         if self._is_settled(kind) or (kind is DocumentKind.POLICY and self.policy is None):
+            if kind is DocumentKind.ROSTER and not self._unsaved:
+                self._erase_text(kind)
             return
         found = self._read(kind)
         if found is not None:
             self._take(kind, found)
+        elif kind is DocumentKind.ROSTER:
+            self._ask_again(kind)
+
+    def _erase_text(self, kind: DocumentKind) -> None:
+        """Of what is in force: names and birth dates stand there in the clear, in the store sealed or not at all."""
+        place = self._place(kind)
+        if place is not None and _version_at(place) == self._held.get(str(kind)):
+            (place / BODY).unlink(missing_ok=True)
+
+    def _ask_again(self, kind: DocumentKind) -> None:
+        """A document whose text is needed and was erased counts as not held, and the central sends it again."""
+        place = self._place(kind)
+        if place is not None and _version_at(place) and not (place / BODY).exists():
+            (self.folder / kind).unlink()
+
+    def _place(self, kind: DocumentKind) -> Path | None:
+        """The folder of the version that lies there now, whatever comes into its place meanwhile; None for none."""
+        try:
+            return (self.folder / kind).resolve(strict=True)
+        except OSError:
+            return None
 
     def _take(self, kind: DocumentKind, found: SignedDocument) -> None:
         held = self._up_to(kind)
@@ -296,7 +320,7 @@ class Arrivals:
             place = (self.folder / str(kind)).resolve(strict=True)
             parts = [
                 _bounded(place / name, limit)
-                for name, limit in (("manifest", MAX_MANIFEST_BYTES), ("signature", 200), ("body", MAX_BODY_BYTES))
+                for name, limit in (("manifest", MAX_MANIFEST_BYTES), ("signature", 200), (BODY, MAX_BODY_BYTES))
             ]
             return SignedDocument(parts[0], base64.b64decode(parts[1]), parts[2])
         except (OSError, ValueError):
@@ -314,6 +338,14 @@ def take_once_more(state: Path, kinds: Iterable[DocumentKind]) -> None:
 def retired_key_no(state: Path) -> int | None:
     """The card key slot that this kiosk was told to answer to no more; None for none. Raises DocumentError."""
     return versions_in_force(state).get(RETIRED)
+
+
+def _version_at(place: Path) -> int:
+    """The version that the folder of a document claims; 0 for one that cannot be read."""
+    try:
+        return _version_of(_bounded(place / "manifest", MAX_MANIFEST_BYTES))
+    except OSError:
+        return 0
 
 
 def _version_of(manifest: bytes) -> int:

@@ -102,6 +102,19 @@ def check_document(
 
     Raises DocumentError for another signature, kind, size or hash, and for a version that is not above ``held``.
     """
+    manifest = check_manifest(manifest_bytes, signature, authority=authority, wanted=wanted)
+    if manifest.version <= held:
+        raise DocumentError(f"{wanted} document", seen=f"version {manifest.version}", expected=f"above {held}")
+    if len(body) != manifest.size or hashlib.sha256(body).digest() != manifest.sha256:
+        raise DocumentError(f"{wanted} document", seen=f"{len(body)} bytes of another body", expected="the manifest's")
+    return manifest
+
+
+def check_manifest(manifest_bytes: bytes, signature: bytes, *, authority: bytes, wanted: DocumentKind) -> Manifest:
+    """The manifest of a document whose text is not at hand, if the authority signed it.
+
+    Raises DocumentError for another signature or kind.
+    """
     try:
         Ed25519PublicKey.from_public_bytes(authority).verify(signature, SNAPSHOT_CONTEXT + manifest_bytes)
     except (InvalidSignature, ValueError):
@@ -109,8 +122,4 @@ def check_document(
     manifest = Manifest.parse(manifest_bytes)
     if manifest.kind is not wanted:
         raise DocumentError(f"{wanted} document", seen=str(manifest.kind), expected=str(wanted))
-    if manifest.version <= held:
-        raise DocumentError(f"{wanted} document", seen=f"version {manifest.version}", expected=f"above {held}")
-    if len(body) != manifest.size or hashlib.sha256(body).digest() != manifest.sha256:
-        raise DocumentError(f"{wanted} document", seen=f"{len(body)} bytes of another body", expected="the manifest's")
     return manifest

@@ -34,6 +34,14 @@ def read_manifest(body: bytes) -> Manifest:
         raise _told(error) from error
 
 
+def check_manifest(manifest_bytes: bytes, signature: bytes, *, authority: bytes, wanted: DocumentKind) -> Manifest:
+    """As :func:`kiosk.signed_document.check_manifest`; raises WireError."""
+    try:
+        return signed_document.check_manifest(manifest_bytes, signature, authority=authority, wanted=wanted)
+    except DocumentError as error:
+        raise _told(error) from error
+
+
 def check_document(
     manifest_bytes: bytes, signature: bytes, body: bytes, *, authority: bytes, wanted: DocumentKind, held: int
 ) -> Manifest:
@@ -57,6 +65,7 @@ __all__ = [
     "DocumentKind",
     "Manifest",
     "check_document",
+    "check_manifest",
     "fetch_statement",
     "kind_of",
     "read_manifest",

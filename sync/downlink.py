@@ -5,7 +5,8 @@
     documents/policy-17/manifest, signature
 
 The link is replaced by a rename, so a reader sees the old version or the new one; a power cut in between leaves the
-old. What is in force is checked again at start-up: a folder that was tampered with counts as nothing held.
+old. What is in force is checked again at start-up: a folder that was tampered with counts as nothing held. The gate
+removes the text of a roster that it has put in force, and the link of a kind that it needs once more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from kiosk.durable_file import new_file, sync_folder
 from sync import keys
-from sync.document import FETCH_CONTEXT, DocumentKind, Manifest, check_document, fetch_statement
+from sync.document import FETCH_CONTEXT, DocumentKind, Manifest, check_document, check_manifest, fetch_statement
 from sync.errors import KeyFileError, LinkError, WireError
 from sync.uplink import FetchedDocument, FetchRequest
 
@@ -64,10 +65,12 @@ class Downlink:
 
     def held(self) -> dict[str, str]:
         """The versions in force, as told to the central."""
+        self._look_for_gone()
         return {str(kind): str(version) for kind, version in self._held.items() if version}
 
     def wanted(self, offers: Mapping[str, str]) -> list[DocumentKind]:
         """Kinds of which the central offers a higher version; revocations first."""
+        self._look_for_gone()
         newer = [
             kind
             for kind in DocumentKind
@@ -98,20 +101,22 @@ class Downlink:
         log.info("document in force", kind=str(kind), version=manifest.version)
         return manifest.version
 
+    def _look_for_gone(self) -> None:
+        for kind, version in self._held.items():
+            if version and not (self._folder / str(kind)).exists():
+                self._held[kind] = 0
+
     def _version_in_force(self, kind: DocumentKind) -> int:
         place = self._folder / str(kind)
         try:
-            manifest = check_document(
-                (place / "manifest").read_bytes(),
-                base64.b64decode((place / "signature").read_bytes()),
-                (place / "body").read_bytes(),
-                authority=self._authority,
-                wanted=kind,
-                held=0,
-            )
+            manifest = (place / "manifest").read_bytes()
+            signature = base64.b64decode((place / "signature").read_bytes())
+            if kind is DocumentKind.ROSTER and not (place / "body").exists():
+                return check_manifest(manifest, signature, authority=self._authority, wanted=kind).version
+            body = (place / "body").read_bytes()
+            return check_document(manifest, signature, body, authority=self._authority, wanted=kind, held=0).version
         except (OSError, ValueError, WireError):
             return 0
-        return manifest.version
 
     def _put_in_force(self, manifest: Manifest, found: FetchedDocument) -> None:
         name = f"{manifest.kind}-{manifest.version}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import DOCUMENTS
 from kiosk.arrivals import STATE
 from kiosk.damaged_stores import STORES, set_aside_damaged
 from kiosk.database import Failure
@@ -111,11 +112,14 @@ def test_a_start_that_was_cut_off_in_between_is_finished(tmp_path: Path) -> None
     assert not (tmp_path / PHOTOS).exists()
 
 
-def test_the_centrals_roster_comes_back_by_itself_and_an_older_one_does_not(kiosk: Kiosk) -> None:
-    """The document in force still lies there; it is taken once more, and nothing below it."""
+@pytest.mark.parametrize("erased", [False, True])
+def test_the_centrals_roster_comes_back_by_itself_and_an_older_one_does_not(kiosk: Kiosk, *, erased: bool) -> None:
+    """The document in force is taken once more, and nothing below it; where its text is gone, sync asks for it."""
     kiosk.send_roster(5)
     people = kiosk.roster.categories()
     assert people
+    if erased:
+        kiosk.arrivals.look()
     kiosk.roster.close()
     (kiosk.state / ROSTER).write_bytes(b"spoilt" * 1000)
     for suffix in ("-wal", "-shm"):
@@ -125,6 +129,9 @@ def test_the_centrals_roster_comes_back_by_itself_and_an_older_one_does_not(kios
     kiosk.roster = Roster.open(kiosk.state / ROSTER, COMMUNITY_KEY)
     assert kiosk.roster.categories() == {}
     kiosk.start()
+    if erased:
+        kiosk.arrivals.look()
+        assert not (kiosk.state / DOCUMENTS / "roster").exists()
     kiosk.send_roster(4)
     assert kiosk.roster.categories() == {}
     kiosk.send_roster(5)

@@ -169,6 +169,42 @@ def test_a_policy_comes_into_force_in_every_lane(kiosk: Kiosk) -> None:
     assert not kiosk.keeper.why_refused
 
 
+def test_the_text_of_a_roster_goes_once_it_is_in_force(kiosk: Kiosk) -> None:
+    """Names and birth dates in the clear; after a restart it is still in force, and the next one is taken."""
+    text = kiosk.state / DOCUMENTS / "roster" / "body"
+    kiosk.send_roster(5)
+    assert text.read_bytes() == ROSTER
+    kiosk.arrivals.look()
+    assert not text.exists()
+    kiosk.start()
+    kiosk.arrivals.look()
+    assert len(kiosk.notes) == 1
+    assert kiosk.roster.categories() == {"resident": 1, "courier": 1}
+    kiosk.send_roster(6, ROSTER.replace(b"C-1,courier,11223344\n", b""))
+    assert kiosk.roster.categories() == {"resident": 1}
+    assert not kiosk.alarms
+
+
+def test_a_text_stays_until_it_is_noted_which_one_is_in_force(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: after a restart it would be needed once more. One that was refused stays, too."""
+    text = kiosk.state / DOCUMENTS / "roster" / "body"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kiosk.arrivals.replace_file", full)
+        kiosk.send_roster(5)
+        kiosk.arrivals.look()
+        assert text.exists()
+    for _ in range(4):
+        kiosk.arrivals.look()
+    assert not text.exists()
+    kiosk.send_roster(6, b"no roster\n")
+    kiosk.arrivals.look()
+    assert text.exists()
+
+
 def test_a_restart_begins_with_the_newest_that_was_accepted(kiosk: Kiosk) -> None:
     """Also without sync's folder, and when the site's own file was changed or broken meanwhile."""
     kiosk.send(7, rules("case-7", "case"))

@@ -100,6 +100,27 @@ def test_a_document_altered_on_disk_counts_as_nothing(tmp_path: Path) -> None:
     assert again.wanted({"trust": "5", "policy": "0", "roster": "x"}) == [DocumentKind.TRUST]
 
 
+def test_a_roster_whose_text_the_gate_erased_is_held_until_the_gate_needs_it(tmp_path: Path) -> None:
+    """Nothing is fetched anew at each start of sync; without its link, or with another manifest, it is."""
+    shelf = Shelf()
+    down = downlink(tmp_path, shelf)
+    for kind in (DocumentKind.ROSTER, DocumentKind.REVOCATIONS):
+        shelf.document = signed(kind, 5, b"people")
+        down.fetch(kind, "r")
+        (tmp_path / kind / "body").unlink()
+    again = downlink(tmp_path, shelf)
+    assert again.held() == {"roster": "5"}
+    assert again.wanted({"roster": "5"}) == []
+    (tmp_path / "roster").unlink()
+    assert again.wanted({"roster": "5"}) == [DocumentKind.ROSTER]
+    shelf.document = signed(DocumentKind.ROSTER, 5, b"people")
+    assert again.fetch(DocumentKind.ROSTER, "r") == 5
+    assert (tmp_path / "roster/body").read_bytes() == b"people"
+    (tmp_path / "roster/body").unlink()
+    (tmp_path / "roster/manifest").write_bytes(signed(DocumentKind.ROSTER, 6, b"people").manifest)
+    assert downlink(tmp_path, shelf).held() == {}
+
+
 def test_a_crash_before_the_swap_leaves_the_old_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rename of the link is the only moment at which anything changes."""
     shelf = Shelf()
@@ -121,12 +142,16 @@ def test_a_crash_before_the_swap_leaves_the_old_version(tmp_path: Path, monkeypa
     assert again.fetch(DocumentKind.POLICY, "r") == 2
 
 
-def test_revocations_go_first() -> None:
-    """When several are offered, the one that keeps somebody out is fetched before the others."""
-    down = Downlink.__new__(Downlink)
-    down._held = dict.fromkeys(DocumentKind, 1)
+def test_revocations_go_first(tmp_path: Path) -> None:
+    """When several are offered, the one that keeps somebody out is fetched first; what is no number is no offer."""
+    shelf = Shelf()
+    down = downlink(tmp_path, shelf)
+    for kind in (DocumentKind.POLICY, DocumentKind.ROSTER, DocumentKind.REVOCATIONS, DocumentKind.TRUST):
+        shelf.document = signed(kind, 1, b"one")
+        down.fetch(kind, "r")
     offers = {"policy": "2", "roster": "3", "revocations": "9", "trust": "1"}
     assert down.wanted(offers) == [DocumentKind.REVOCATIONS, DocumentKind.ROSTER, DocumentKind.POLICY]
+    assert down.wanted({"policy": "x", "roster": ""}) == []
 
 
 def test_the_authoritys_key_file(tmp_path: Path) -> None:

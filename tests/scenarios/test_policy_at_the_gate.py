@@ -70,12 +70,12 @@ class PolicyHouse(DayHouse):
     def gate_toml(self) -> str:
         return super().gate_toml().replace(f'file = "{self.scenario.policy}"', f'file = "{self.folder}/own.toml"')
 
-    def publish(self, text: str, *only: str) -> None:
+    def publish(self, text: str, *only: str, kind: str = "policy") -> None:
         """The admin's one command, for all kiosks or for ``only`` these."""
-        (self.folder / "new.toml").write_text(text, "utf-8")
+        (self.folder / "new").write_text(text, "utf-8")
         run_once(
             "sync.central.cli",
-            *("publish", *self._database, "--kind", "policy", "--file", self.folder / "new.toml"),
+            *("publish", *self._database, "--kind", kind, "--file", self.folder / "new"),
             *(word for kiosk_id in only for word in ("--for", kiosk_id)),
             *("--authority-key", self.folder / "authority.key"),
         )
