@@ -220,9 +220,9 @@ def test_versions_never_go_back() -> None:
             check_document(document.manifest, document.signature, document.body, **arguments, held=held)
 
 
-def test_what_nobody_is_offered_again_is_erased(tmp_path: Path) -> None:
+def test_what_nobody_is_offered_again_is_erased(central_database: str) -> None:
     """Who moved away goes from the central with the next roster; what was signed stays, and policies stay whole."""
-    store = Store(tmp_path / "central.db")
+    store = Store(central_database)
     with store.writing() as connection:
         for kind in DocumentKind:
             for version in (1, 2, 3):
