@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 import structlog
 
-from config.errors import GatepostError
+from config.errors import ConfigError
 from kiosk.damaged_stores import Damaged
 from kiosk.gate_inbox import Note
 from kiosk.passage_record import facts_only
 from kiosk.records import Kind, Stream
+from kiosk.signed_document import DocumentError
 
 TABLETS = "tablets_not_served"
 GUARDS = "guards_not_read"
@@ -38,10 +39,13 @@ class LeftOut:
 
     @contextmanager
     def unless_usable(self, code: str) -> Iterator[None]:
-        """Go on behind the block when it raises GatepostError, with ``code`` as the alarm."""
+        """Go on behind the block when it raises ConfigError or DocumentError, with ``code`` as the alarm.
+
+        What may pass by itself, such as a store that is busy, goes up: the start is tried again.
+        """
         try:
             yield
-        except GatepostError as error:
+        except (ConfigError, DocumentError) as error:
             self.without(code, str(error))
 
     def without(self, code: str, why: str) -> None:

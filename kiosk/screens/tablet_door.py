@@ -1,4 +1,5 @@
-"""What stands before the console of tablets: a browser that was never paired sees the pairing page and nothing else.
+"""What stands before the console of tablets: a browser that was never paired sees the pairing page and nothing else
+of the site (style sheet, icon and scripts of the pages are no secret).
 
 The door is closed before any route, log-in or token: an unpaired browser with a guard's name and secret gets no further
 than one without. A paired one gets the console and its forms; residents' screens, camera pictures, the trust store and

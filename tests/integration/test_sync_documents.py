@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from starlette.testclient import TestClient
 
 from kiosk.signed_document import SNAPSHOT_CONTEXT
@@ -31,6 +31,19 @@ AUTHORITY_PUBLIC = keys.public_bytes(AUTHORITY)
 def signed(kind: DocumentKind, version: int, body: bytes, key: Ed25519PrivateKey = AUTHORITY) -> FetchedDocument:
     manifest = Manifest.of(kind, version, body, MORNING_US).to_bytes()
     return FetchedDocument(manifest=manifest, signature=keys.sign(key, SNAPSHOT_CONTEXT, manifest), body=body)
+
+
+def offer(connection: Connection, document: FetchedDocument) -> None:
+    """The central takes it in."""
+    publish(
+        connection,
+        MORNING_US,
+        manifest_bytes=document.manifest,
+        signature=document.signature,
+        body=document.body,
+        authority=AUTHORITY_PUBLIC,
+        by="test",
+    )
 
 
 class Shelf:
@@ -174,27 +187,9 @@ def test_the_central_gives_the_newest_to_its_kiosks_only(tmp_path: Path) -> None
     helper.admit(KIOSK)
     with store.writing() as connection:
         for version in (1, 2):
-            document = signed(DocumentKind.ROSTER, version, b"cards %d" % version)
-            publish(
-                connection,
-                MORNING_US,
-                manifest_bytes=document.manifest,
-                signature=document.signature,
-                body=document.body,
-                authority=AUTHORITY_PUBLIC,
-                by="test",
-            )
-        old = signed(DocumentKind.ROSTER, 2, b"again")
+            offer(connection, signed(DocumentKind.ROSTER, version, b"cards %d" % version))
         with pytest.raises(WireError):
-            publish(
-                connection,
-                MORNING_US,
-                manifest_bytes=old.manifest,
-                signature=old.signature,
-                body=old.body,
-                authority=AUTHORITY_PUBLIC,
-                by="test",
-            )
+            offer(connection, signed(DocumentKind.ROSTER, 2, b"again"))
     with TestClient(create_app(store), base_url="http://127.0.0.1") as client:
         link = Uplink("http://127.0.0.1")
         link._client = client  # type: ignore[assignment]
@@ -226,16 +221,7 @@ def test_what_nobody_is_offered_again_is_erased(central_database: str) -> None:
     with store.writing() as connection:
         for kind in DocumentKind:
             for version in (1, 2, 3):
-                document = signed(kind, version, f'version = "{kind}-{version}"'.encode())
-                publish(
-                    connection,
-                    MORNING_US,
-                    manifest_bytes=document.manifest,
-                    signature=document.signature,
-                    body=document.body,
-                    authority=AUTHORITY_PUBLIC,
-                    by="admin",
-                )
+                offer(connection, signed(kind, version, f'version = "{kind}-{version}"'.encode()))
     with store.reading() as connection:
         rows = list(connection.execute(select(table(Document)).order_by("version")))
     whole = {kind: [row.version for row in rows if row.kind == kind and row.body] for kind in DocumentKind}
